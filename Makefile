@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Everything is built below $(O); `make help` lists the targets.
+
+O	?= build
+V	?= 0
+CC	?= cc
+CXX	?= c++
+CLANG	?= clang
+BPFTOOL	?= bpftool
+PKG_CONFIG ?= pkg-config
+INSTALL	?= install
+DESTDIR	?=
+PREFIX	?= /usr/local
+sbindir	?= $(PREFIX)/sbin
+PYTHON	?= /usr/bin/python3
+VERSION	:= 0.1.0
+
+ifeq ($(V),1)
+  Q :=
+  say =
+else
+  Q := @
+  say = @printf '  %-8s %s\n' "$(1)" "$(2:$(O)/%=%)";
+endif
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+MAKEFLAGS += --no-builtin-rules
+
+# bpftool lives in /usr/sbin on Debian, which is not in every user's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
+
+# What a missing build dependency says; goals that build nothing do not ask.
+PKGS := libbpf >= 1.1 libelf libdw zlib liblzma jansson
+building := $(filter-out clean help lint deps,$(or $(MAKECMDGOALS),all))
+ifneq ($(building),)
+  ifneq ($(shell $(PKG_CONFIG) --exists '$(PKGS)' 2>/dev/null && echo yes),yes)
+    $(error holdup needs $(PKGS) (pkg-config finds not all of them): run tools/deps)
+  endif
+  PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags '$(PKGS)')
+  PKG_LIBS := $(shell $(PKG_CONFIG) --libs '$(PKGS)')
+endif
+
+CFLAGS	?= -O2 -g
+HARDEN	:= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
+WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
+	   -Wno-unused-parameter -Werror=implicit-function-declaration
+ifdef WERROR
+  WARN += -Werror
+endif
+ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,$(HARDEN)) \
+	   $(WARN) -D_GNU_SOURCE -DHOLDUP_VERSION='"$(VERSION)"' -I. -I$(O) $(PKG_CFLAGS)
+ALL_LDFLAGS := $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,relro,-z,now)
+ALL_LIBS := $(PKG_LIBS) -liberty -lpthread
+
+# --- the BPF side: every bpf/*.bpf.c but probe.bpf.c links into one object, one skeleton
+ARCH	:= $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+UAPI	:= $(firstword $(wildcard /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)) /usr/include)
+BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -D__TARGET_ARCH_$(ARCH) -I. -isystem $(UAPI) \
+	   -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member -Wno-missing-declarations \
+	   -Wno-unknown-attributes -fno-stack-protector
+# The object that defines the maps comes first: libbpf 1.1's linker gives externs that it meets before
+# their definition the wrong offset in .maps.
+BPF_SRC	:= bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c bpf/probe.bpf.c,$(wildcard bpf/*.bpf.c))
+BPF_OBJ	:= $(BPF_SRC:%.c=$(O)/%.o)
+SKELS	:= $(O)/bpf/holdup.skel.h $(O)/bpf/probe.skel.h
+
+# --- the host side
+SRC	:= $(wildcard user/*.c user/*/*.c)
+LIB_SRC	:= $(filter-out user/main.c user/cmd_%.c,$(SRC))
+LIB_OBJ	:= $(LIB_SRC:%.c=$(O)/%.o)
+CMD_OBJ	:= $(patsubst %.c,$(O)/%.o,$(filter user/main.c user/cmd_%.c,$(SRC)))
+LIB	:= $(O)/libholdup.a
+
+.PHONY: all clean help install lint demo test bench asan deps FORCE
+all: $(O)/holdup
+
+$(O)/holdup: $(CMD_OBJ) $(LIB)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
+
+$(LIB): $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(O)/user/%.o: user/%.c $(O)/flags
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Only the loaders see the skeletons; elsewhere BPF edits rebuild nothing.
+$(patsubst %.c,$(O)/%.o,$(wildcard user/collect/*.c)): | $(SKELS)
+
+$(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/flags
+	$(call say,BPF,$@)
+	$(Q)mkdir -p $(@D) && $(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
+
+$(O)/bpf/holdup.linked.o: $(BPF_OBJ) $(O)/flags
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $(BPF_OBJ)
+$(O)/bpf/probe.linked.o: $(O)/bpf/probe.bpf.o
+	$(call say,BPFLINK,$@)
+	$(Q)$(BPFTOOL) gen object $@ $^
+$(O)/bpf/%.skel.h: $(O)/bpf/%.linked.o
+	$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
+
+# A change of compiler or flags rebuilds everything.
+$(O)/flags: FORCE
+	@mkdir -p $(O); printf '%s\n' '$(CC) $(ALL_CFLAGS) | $(ALL_LDFLAGS) | $(CLANG) $(BPF_CFLAGS) $(BPF_SRC)' >$@.new; \
+	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+-include $(CMD_OBJ:.o=.d) $(LIB_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(O)/bpf/probe.bpf.d
+
+include tests/Makefile
+
+install: all
+	$(INSTALL) -D -m 0755 $(O)/holdup $(DESTDIR)$(sbindir)/holdup
+
+deps:
+	tools/deps
+
+demo: all workloads
+	tools/demo $(O)
+
+lint:
+	tools/lint
+
+# A second build tree with the address and undefined-behaviour sanitizers, and the tests on it.
+asan:
+	$(MAKE) O=$(O)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' all unit-tests
+	$(MAKE) O=$(O)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' test-unit
+
+bench: all workloads
+	tools/bench/run $(O)
+
+clean:
+	rm -rf $(O)
+
+help:
+	@echo 'all (default)  $(O)/holdup'
+	@echo 'deps           install what building, demo and tests need (tools/deps)'
+	@echo 'demo           a service with a lock problem, and holdup naming it (as root)'
+	@echo 'test           every test (as root); test-unit: those that need no root'
+	@echo 'asan           the unit tests under the address and undefined-behaviour sanitizers'
+	@echo 'bench          what holdup costs, beside its peers'
+	@echo 'lint           formatting, SPDX lines, shell and Python syntax'
+	@echo 'install        DESTDIR=, PREFIX=   clean'
+	@echo 'V=1 shows commands; CC, CLANG, BPFTOOL, CFLAGS and O can be set'

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the BPF programs and the loader say to each other: the only header both sides include.
+ *
+ * Both are built from one tree and one object lives as long as one loader, so layouts may change
+ * freely between versions; what leaves the process (captures) has its own encoding. All structs
+ * are made of naturally aligned fixed-width fields with explicit padding, so that a map key can be
+ * compared as bytes and both sides agree; ABI_SIZES at the end is compared by a test on both sides.
+ *
+ * Units: *_ns are nanoseconds of CLOCK_MONOTONIC (bpf_ktime_get_ns), proc_start is
+ * task->group_leader->start_boottime. tid and tgid are those of the initial PID namespace.
+ */
+#ifndef HOLDUP_ABI_H
+#define HOLDUP_ABI_H
+
+#include <linux/types.h>
+
+#define HU_COMM_LEN   16  /* TASK_COMM_LEN, include/linux/sched.h */
+#define HU_MAX_FRAMES 127 /* PERF_MAX_STACK_DEPTH, include/uapi/linux/perf_event.h */
+#define HU_MAX_MAPS   256 /* executable mappings of one process that the unwinder knows */
+
+/* ---- Records in the ring buffer: a header, then the struct its kind names. Append only. */
+enum hu_record_kind {
+	HU_REC_INVALID = 0,
+	HU_REC_WAIT = 1,   /* struct hu_wait_record */
+	HU_REC_SEEN = 2,   /* struct hu_proc_record: a process waits for the first time */
+	HU_REC_EXEC = 3,   /* struct hu_proc_record: its address space is another one now */
+	HU_REC_EXIT = 4,   /* struct hu_proc_record: its last thread is gone */
+	HU_REC_RESCAN = 5, /* struct hu_proc_record: a pc outside the mappings we gave */
+};
+
+struct hu_record {
+	__u16 kind; /* enum hu_record_kind */
+	__u16 size; /* of the whole record, this header included */
+	__u32 cpu;
+	__u64 ts_ns;
+};
+
+/*
+ * How a thread went to sleep on a futex word: the command bits of the futex call (FUTEX_CMD_MASK),
+ * or one of the newer calls. Values below 128 are the kernel's own, include/uapi/linux/futex.h.
+ */
+enum hu_futex_op {
+	HU_OP_WAIT = 0,
+	HU_OP_LOCK_PI = 6,
+	HU_OP_WAIT_BITSET = 9,
+	HU_OP_WAIT_REQUEUE_PI = 11,
+	HU_OP_LOCK_PI2 = 13,
+	HU_OP_WAITV = 128, /* futex_waitv(2), since 5.16; the address is that of its first waiter */
+	HU_OP_WAIT2 = 129, /* futex_wait(2), since 6.7 */
+};
+
+#define HU_FUTEX_PRIVATE  128 /* FUTEX_PRIVATE_FLAG */
+#define HU_FUTEX_REALTIME 256 /* FUTEX_CLOCK_REALTIME */
+
+enum hu_wait_flag {
+	HU_WAIT_SHARED = 1 << 0,      /* the futex was not private: others may share it */
+	HU_WAIT_COMPAT = 1 << 1,      /* a 32-bit system call */
+	HU_WAIT_ONGOING = 1 << 2,     /* not over when it was read; times are those so far */
+	HU_WAIT_WAKER_FUTEX = 1 << 3, /* waker_tid was inside a futex wake call on this address */
+	HU_WAIT_WAKER_KNOWN =
+		1 << 4, /* waker_tid is set; without WAKER_FUTEX: a timer or a signal */
+	HU_WAIT_OWNER_READ = 1 << 5, /* owner_word could be read */
+	HU_WAIT_TIMED = 1 << 6,	     /* the call had a timeout */
+};
+
+/* One wait: one attempt to get the lock, made of one or more sleeps. */
+struct hu_wait_record {
+	struct hu_record hdr;
+	__u32 tgid, tid;
+	__u64 proc_start;
+	__u64 uaddr;	  /* the futex word, as the thread passed it */
+	__u64 stack_id;	  /* of the first sleep; 0: none */
+	__u64 start_ns;	  /* first switch-out */
+	__u64 end_ns;	  /* last switch-in; now when ongoing */
+	__u64 blocked_ns; /* switch-out to waking, summed over the sleeps */
+	__u64 runq_ns;	  /* waking to running on, summed */
+	__u32 sleeps;
+	__u32 depth; /* threads that waited for this word when this wait began, itself included */
+	__u32 val;   /* the value the futex call expected */
+	__u32 owner_word; /* the 32 bits at uaddr + 8: __owner of glibc's pthread_mutex_t */
+	__u32 waker_tgid, waker_tid; /* of the last sleep */
+	__u16 op;		     /* enum hu_futex_op */
+	__u16 flags;		     /* enum hu_wait_flag */
+	__u32 word; /* the futex word itself when the first sleep began; 0 when unreadable */
+	char comm[HU_COMM_LEN]; /* the thread's; untrusted bytes */
+};
+
+struct hu_proc_record {
+	struct hu_record hdr;
+	__u32 tgid, tid;
+	__u64 proc_start;
+	__u64 pc;		/* RESCAN: the pc that lay in no mapping */
+	char comm[HU_COMM_LEN]; /* the group leader's */
+};
+
+/* ---- Waits summed in the kernel while the ring buffer has no room (map hu_sums) */
+
+/* One entry a CPU: it is only changed with interrupts off on that CPU, so plain stores are exact. */
+struct hu_sum_key {
+	__u64 proc_start;
+	__u64 uaddr;
+	__u32 tgid;
+	__u32 cpu;
+	__u16 op;
+	__u16 flags; /* SHARED and COMPAT only */
+	__u32 pad;
+};
+
+struct hu_sum {
+	__u64 waits;
+	__u64 sleeps;
+	__u64 blocked_ns;
+	__u64 runq_ns;
+	__u64 max_ns;
+	__u64 stack_id; /* of the longest */
+};
+
+/* ---- Stacks (map hu_stacks, by stack_id) */
+enum hu_stack_flag {
+	HU_STACK_COMPLETE = 1 << 0, /* walked to the thread's start */
+	HU_STACK_FRAMEPTR = 1 << 1, /* by frame pointers, at least in part: frames may be missing */
+	HU_STACK_TRUNCATED = 1 << 2, /* more than HU_MAX_FRAMES */
+	HU_STACK_NOMAP = 1 << 3,     /* ended at a pc in no known mapping */
+	HU_STACK_NOROW = 1 << 4,     /* ended at a pc without unwind row */
+	HU_STACK_BADREAD = 1 << 5,   /* ended at stack memory that could not be read */
+};
+
+struct hu_stack {
+	__u32 tgid;
+	__u16 flags; /* enum hu_stack_flag */
+	__u16 frames;
+	__u64 pcs[HU_MAX_FRAMES]; /* leaf first */
+};
+
+/* ---- Unwinding */
+
+/* How to find the frame above: the low nibble of hu_row.kind. Append only. */
+enum hu_row_cfa {
+	HU_CFA_GAP = 0,	     /* no CFI for these addresses */
+	HU_CFA_END = 1,	     /* the outermost frame: return address undefined */
+	HU_CFA_SP = 2,	     /* CFA = sp + 8 * cfa_off */
+	HU_CFA_FP = 3,	     /* CFA = fp + 8 * cfa_off */
+	HU_CFA_PLT = 4,	     /* CFA = sp + 8 + ((pc & 15) >= cfa_off ? 8 : 0): x86-64 lazy PLT */
+	HU_CFA_SIGNAL = 5,   /* a signal frame: registers are in the ucontext at sp */
+	HU_CFA_DEREF_FP = 6, /* CFA = *(fp + 8 * cfa_off) */
+	HU_CFA_DEREF_SP = 7, /* CFA = *(sp + 8 * cfa_off) */
+	HU_CFA_BAD = 8,	     /* CFI that rows can't express */
+	HU_CFA_RA_REG = 9,   /* the return address is in register fp_off, CFA = sp (vfork) */
+};
+
+/* Where the caller's frame pointer is: the high nibble of hu_row.kind. Append only. */
+enum hu_row_fp {
+	HU_FP_SAME = 0,	 /* unchanged */
+	HU_FP_CFA = 1,	 /* saved at CFA + 8 * fp_off */
+	HU_FP_UNDEF = 2, /* not recoverable */
+	HU_FP_REL = 3,	 /* saved at fp + 8 * fp_off */
+};
+
+/* One row: valid from pc up to the next row's pc. Sorted by pc within a module. */
+struct hu_row {
+	__u32 pc;      /* ELF vaddr less the module's base vaddr */
+	__s16 cfa_off; /* in units of 8 bytes */
+	__u8 kind;     /* enum hu_row_cfa | enum hu_row_fp << 4 */
+	__s8 fp_off;   /* in units of 8 bytes */
+};
+
+struct hu_map_entry {
+	__u64 start, end; /* the executable mapping [start, end) */
+	__u64 bias;	  /* pc - bias is what hu_row.pc counts in */
+	__u32 row0, rows; /* its rows in hu_rows; rows 0: none */
+};
+
+struct hu_proc_maps {
+	__u32 cnt;
+	__u32 generation;
+	struct hu_map_entry map[HU_MAX_MAPS]; /* sorted by start */
+};
+
+/* ---- Locks that are waited for now (map hu_locks) */
+struct hu_lock_key {
+	__u64 uaddr;
+	__u32 tgid;
+	__u32 pad;
+};
+
+struct hu_lock {
+	__s32 waiters;
+	__u32 pad;
+};
+
+/* ---- What was lost, and where (map hu_loss, one array of counters a CPU). Append only. */
+enum hu_loss {
+	HU_LOSS_NONE = 0,
+	HU_LOSS_SUMMARIZED,    /* waits added to hu_sums because the ring was nearly full */
+	HU_LOSS_SUMMARIZED_NS, /* their wait time */
+	HU_LOSS_SUM_FULL,      /* waits that found hu_sums full as well: only counted here */
+	HU_LOSS_SUM_FULL_NS,   /* their wait time */
+	HU_LOSS_STATE,	       /* sleeps whose thread state could not be had */
+	HU_LOSS_RECORD,	       /* records other than waits that found the ring full */
+	HU_LOSS_STACK_FULL,    /* waits whose new stack found hu_stacks full */
+	HU_LOSS_STACK_FAIL,    /* waits whose stack could not be walked at all */
+	HU_LOSS_LOCK_FULL,     /* waits without a depth because hu_locks was full */
+	HU_LOSS_EVENTS,	       /* not a loss: wait records sent */
+	HU_LOSS_SWITCHES,      /* not a loss: sleeps on futexes seen */
+	HU_LOSS_PROC_FULL,     /* processes that did not fit into the process table */
+	HU_LOSS_CALLS_FULL,    /* futex calls whose word did not fit into hu_calls */
+	HU_LOSS_CNT,
+};
+
+/* ---- Futex calls (map hu_calls): fexit, or the syscall tracepoint with --futex-calls */
+struct hu_call_key {
+	__u64 proc_start;
+	__u64 uaddr;
+	__u32 tgid;
+	__u32 pad;
+};
+
+struct hu_calls {
+	__u64 waits;	   /* calls that may sleep */
+	__u64 again;	   /* … that returned EAGAIN: the word had changed */
+	__u64 timedout;	   /* … ETIMEDOUT */
+	__u64 interrupted; /* … EINTR or a restart code */
+	__u64 wakes;	   /* wake calls */
+	__u64 wakes_none;  /* … that woke nobody */
+	__u64 requeues;
+};
+
+/* ---- Configuration, constant once loaded */
+enum hu_filter {
+	HU_FILTER_TGIDS = 1 << 0,  /* only processes in hu_targets */
+	HU_FILTER_TID = 1 << 1,	   /* only cfg.tid */
+	HU_FILTER_COMM = 1 << 2,   /* only processes whose leader's comm matches cfg.comm */
+	HU_FILTER_CGROUP = 1 << 3, /* only below the cgroup in hu_cgroup[0] */
+	HU_FILTER_FOLLOW = 1 << 4, /* children of processes in hu_targets join them */
+};
+
+/*
+ * A pattern over comm as an automaton: bit i of the state means that i tokens have matched; after
+ * '*' the state may stay. Built by glob__compile() (user/util/glob.h), run by glob__matches()
+ * (bpf/glob.h).
+ */
+struct hu_glob {
+	__u32 accept;	  /* the bit of the final state */
+	__u32 stay;	  /* states that any character leaves as they are */
+	__u32 match[256]; /* states that this character moves on */
+};
+
+struct hu_config {
+	__u32 filters; /* enum hu_filter */
+	__u32 tid;
+	__u32 self_tgid;    /* holdup itself is never reported */
+	__u32 task_storage; /* 1: tracing programs have it (5.11, commit 4cf1bc1f1045) */
+	__u32 task_regs;    /* 1: bpf_task_pt_regs() exists (5.15, commit dd6e10fbd9fb) */
+	__u32 switch_state; /* 1: sched_switch passes prev_state (5.18, commit fa2c3254d7cf) */
+	__u64 ring_sz;	    /* bytes */
+	__u64 join_cpu_ns;  /* a woken thread that sleeps again within so much CPU time retries */
+	__u32 stacks;	    /* 0: none are taken */
+	__u32 unwind;	    /* 1: by rows; 0: by frame pointers */
+	struct hu_glob comm;
+};
+
+/* Sizes that both sides must agree on; tests/unit/test_abi.c compares them with the object's BTF. */
+#define HU_ABI_SIZES(X)        \
+	X(hu_record, 16)       \
+	X(hu_wait_record, 128) \
+	X(hu_proc_record, 56)  \
+	X(hu_sum_key, 32)      \
+	X(hu_sum, 48)          \
+	X(hu_stack, 1024)      \
+	X(hu_row, 8)           \
+	X(hu_map_entry, 32)    \
+	X(hu_proc_maps, 8200)  \
+	X(hu_lock_key, 16)     \
+	X(hu_lock, 8)          \
+	X(hu_call_key, 24)     \
+	X(hu_calls, 56)        \
+	X(hu_config, 1080)
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The registers a thread had in user space: everything in the BPF programs that depends on the
+ * architecture. Each function reads a struct pt_regs that bpf_task_pt_regs() gave (typed, read
+ * directly), or, where the kernel lacks that helper, one computed from the thread's stack.
+ */
+#ifndef HOLDUP_BPF_ARCH_H
+#define HOLDUP_BPF_ARCH_H
+
+#include "vmlinux/vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+
+#if defined(__TARGET_ARCH_x86)
+
+#define arch_regs struct pt_regs___x86 /* no typedef: CO-RE looks for the name */
+
+/* System call numbers: arch/x86/entry/syscalls/syscall_64.tbl; compat ones: syscall_32.tbl */
+#define ARCH_NR_FUTEX	       202
+#define ARCH_NR_EXIT	       60
+#define ARCH_NR_FUTEX_COMPAT   240
+#define ARCH_NR_FUTEX_COMPAT64 422
+#define ARCH_NR_EXIT_COMPAT    1
+/* THREAD_SIZE of x86-64 without KASAN, arch/x86/include/asm/page_64_types.h */
+#define ARCH_THREAD_SIZE (4096 << 2)
+#define ARCH_REGS_SIZE	 168  /* sizeof(struct pt_regs), which x86-64's signal ABI fixes */
+#define ARCH_USER32_CS	 0x23 /* __USER32_CS, arch/x86/include/asm/segment.h */
+
+#define arch__nr(r)	((long)REG(r, orig_ax))
+#define arch__compat(r) ((u16)REG(r, cs) == ARCH_USER32_CS)
+#define arch__ip(r)	REG(r, ip)
+#define arch__sp(r)	REG(r, sp)
+#define arch__fp(r)	REG(r, bp)
+/* Arguments of a system call; compat calls pass them in ebx, ecx, edx, esi, edi, ebp. */
+#define arch__arg0(r)	     REG(r, di)
+#define arch__arg1(r)	     REG(r, si)
+#define arch__arg2(r)	     REG(r, dx)
+#define arch__arg3(r)	     REG(r, r10)
+#define arch__arg4(r)	     REG(r, r8)
+#define arch__compat_arg0(r) ((u32)REG(r, bx))
+#define arch__compat_arg1(r) ((u32)REG(r, cx))
+#define arch__compat_arg2(r) ((u32)REG(r, dx))
+#define arch__compat_arg3(r) ((u32)REG(r, si))
+#define arch__compat_arg4(r) ((u32)REG(r, di))
+
+#elif defined(__TARGET_ARCH_arm64)
+
+#define arch_regs	       struct pt_regs___arm64
+
+/* include/uapi/asm-generic/unistd.h; compat ones: arch/arm64/include/asm/unistd32.h */
+#define ARCH_NR_FUTEX	       98
+#define ARCH_NR_EXIT	       93
+#define ARCH_NR_FUTEX_COMPAT   240
+#define ARCH_NR_FUTEX_COMPAT64 422
+#define ARCH_NR_EXIT_COMPAT    1
+#define ARCH_THREAD_SIZE       (1 << 14) /* arch/arm64/include/asm/memory.h, without KASAN */
+#define ARCH_REGS_SIZE	       336	 /* sizeof(struct pt_regs) in 5.10, with its stackframe */
+
+#define arch__nr(r)	     ((long)REG(r, syscallno))
+#define arch__compat(r)	     ((REG(r, pstate) & 0x10) != 0) /* PSR_MODE32_BIT */
+#define arch__ip(r)	     REG(r, pc)
+#define arch__sp(r)	     REG(r, sp)
+#define arch__fp(r)	     REG(r, regs[29])
+#define arch__arg0(r)	     REG(r, regs[0])
+#define arch__arg1(r)	     REG(r, regs[1])
+#define arch__arg2(r)	     REG(r, regs[2])
+#define arch__arg3(r)	     REG(r, regs[3])
+#define arch__arg4(r)	     REG(r, regs[4])
+#define arch__compat_arg0(r) ((u32)arch__arg0(r))
+#define arch__compat_arg1(r) ((u32)arch__arg1(r))
+#define arch__compat_arg2(r) ((u32)arch__arg2(r))
+#define arch__compat_arg3(r) ((u32)arch__arg3(r))
+#define arch__compat_arg4(r) ((u32)arch__arg4(r))
+
+#else
+#error "holdup knows x86 and arm64; another architecture needs its registers here"
+#endif
+
+#define REG(r, f) ((r)->f)
+
+#endif

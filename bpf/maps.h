@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All maps and the configuration; maps.bpf.c defines them, every other object refers to them.
+ * Sizes here are those for a small machine: the loader sets max_entries before loading.
+ */
+#ifndef HOLDUP_BPF_MAPS_H
+#define HOLDUP_BPF_MAPS_H
+
+#include "vmlinux/vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "bpf/abi.h"
+#include "bpf/wait.h"
+
+#ifdef HU_DEFINE_MAPS
+#define HU_MAP
+#else
+#define HU_MAP extern
+#endif
+
+/* What is kept for each thread that ever waited. */
+struct thread_state {
+	struct wait_state wait;
+	struct wait_waker early; /* a waking that came before its switch-out was seen */
+	__u32 early_pad;
+	__u64 early_ns;
+	__u8 announced; /* its process was sent as HU_REC_SEEN */
+	__u8 pad[7];
+};
+
+/* Scratch memory of a program; programs that can interrupt one another have one each. */
+struct stack_scratch {
+	struct hu_stack stack;
+};
+
+struct loss_counters {
+	__u64 cnt[HU_LOSS_CNT];
+};
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} hu_ring SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct thread_state);
+} hu_threads SEC(".maps");
+
+/* The same where a kernel has no task storage for tracing programs, by tid. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u32);
+	__type(value, struct thread_state);
+} hu_threads_hash SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct hu_sum_key);
+	__type(value, struct hu_sum);
+} hu_sums SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct hu_lock_key);
+	__type(value, struct hu_lock);
+} hu_locks SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u64);
+	__type(value, struct hu_stack);
+} hu_stacks SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stack_scratch);
+} hu_switch_scratch SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct loss_counters);
+} hu_losses SEC(".maps");
+
+/* Processes that were announced: tgid -> proc_start. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u64);
+} hu_seen SEC(".maps");
+
+/* HU_FILTER_TGIDS: the processes wanted; the value means nothing. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u8);
+} hu_targets SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} hu_cgroup SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct hu_call_key);
+	__type(value, struct hu_calls);
+} hu_calls SEC(".maps");
+
+#ifdef HU_DEFINE_MAPS
+const volatile struct hu_config hu_cfg = {};
+#else
+extern const volatile struct hu_config hu_cfg;
+#endif
+
+static __always_inline void loss__add(enum hu_loss what, __u64 n)
+{
+	__u32 zero = 0;
+	struct loss_counters *l = bpf_map_lookup_elem(&hu_losses, &zero);
+
+	if (l && what < HU_LOSS_CNT)
+		l->cnt[what] += n;
+}
+
+#endif

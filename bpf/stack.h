@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The user stack of current, stored once under a 64-bit hash of our own: two stacks never share an
+ * entry in practice (2^-64 a pair), and none is lost to a collision as in BPF_MAP_TYPE_STACK_TRACE.
+ */
+#ifndef HOLDUP_BPF_STACK_H
+#define HOLDUP_BPF_STACK_H
+
+#include "bpf/maps.h"
+
+/* Multiply and fold, one pc at a time; the constant is 2^64 / phi (Knuth, TAOCP 6.4). */
+static __always_inline __u64 stack__hash(const struct hu_stack *s)
+{
+	__u64 hash = s->tgid + ((__u64)s->flags << 32);
+
+	for (int i = 0; i < HU_MAX_FRAMES; i++) {
+		if (i >= s->frames)
+			break;
+		hash = (hash ^ s->pcs[i]) * 0x9e3779b97f4a7c15ULL;
+		hash ^= hash >> 29;
+	}
+	return hash ? hash : 1; /* 0 means no stack */
+}
+
+static __always_inline __u64 stack__store(struct hu_stack *s)
+{
+	__u64 id = stack__hash(s);
+
+	if (!bpf_map_lookup_elem(&hu_stacks, &id) &&
+	    bpf_map_update_elem(&hu_stacks, &id, s, BPF_ANY)) {
+		loss__add(HU_LOSS_STACK_FULL, 1);
+		return 0;
+	}
+	return id;
+}
+
+/* By frame pointers: the kernel's own walk, which misses frames where code keeps none. */
+static __always_inline __u64 stack__by_frame_pointers(void *ctx, struct hu_stack *s, __u32 tgid)
+{
+	long sz = bpf_get_stack(ctx, s->pcs, sizeof(s->pcs), BPF_F_USER_STACK);
+
+	if (sz <= 0) {
+		loss__add(HU_LOSS_STACK_FAIL, 1);
+		return 0;
+	}
+	s->tgid = tgid;
+	s->frames = (__u64)sz / sizeof(s->pcs[0]);
+	s->flags = HU_STACK_FRAMEPTR;
+	if (s->frames == HU_MAX_FRAMES)
+		s->flags |= HU_STACK_TRUNCATED;
+	return stack__store(s);
+}
+
+#endif

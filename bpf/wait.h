@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What happens to one thread's wait, as pure functions of a state: no maps, no helpers, so that the
+ * unit tests run the very code that the kernel runs.
+ *
+ *            sleep                 wake                  resume
+ *   NONE ------------> SLEEPING ----------> WOKEN ----------------> ENDED
+ *                          ^                                          |
+ *                          +------- sleep, the same attempt ----------+---- anything else: emit,
+ * NONE
+ *
+ * A wait is one attempt to get something. A woken thread that finds the lock taken again sleeps
+ * again within the same wait: that is recognised when it sleeps with the same call from the same
+ * place after next to no CPU time, and has woken nobody on that lock meanwhile (it would have, had
+ * it held it). So a wait is known to be over only at the thread's next switch-out: it is sent then.
+ */
+#ifndef HOLDUP_BPF_WAIT_H
+#define HOLDUP_BPF_WAIT_H
+
+#include "bpf/abi.h"
+
+enum wait_phase {
+	WAIT_NONE = 0,
+	WAIT_SLEEPING,
+	WAIT_WOKEN,
+	WAIT_ENDED,
+};
+
+/* A futex call that is about to sleep. */
+struct wait_call {
+	__u64 uaddr;
+	__u64 ip, sp; /* of the call: with uaddr and op they tell one attempt from another */
+	__u32 val;
+	__u16 op;    /* enum hu_futex_op */
+	__u16 flags; /* enum hu_wait_flag */
+};
+
+struct wait_waker {
+	__u32 tgid, tid;
+	__u16 flags; /* HU_WAIT_WAKER_* */
+};
+
+struct wait_state {
+	struct wait_call call;
+	struct wait_waker waker;
+	__u16 phase; /* enum wait_phase */
+	__u8 closed; /* the thread has woken somebody on this lock since: it held it */
+	__u8 pad;
+	__u32 sleeps;
+	__u32 depth;
+	__u32 word, owner_word;
+	__u64 stack_id;
+	__u64 start_ns, end_ns;
+	__u64 out_ns;  /* this sleep's switch-out */
+	__u64 wake_ns; /* this sleep's waking; 0: not seen */
+	__u64 blocked_ns, runq_ns;
+	__u64 cpu_ns; /* the thread's CPU time when it last resumed */
+};
+
+/* Does a sleep in `call` after `cpu_ns` of CPU time in all go on with the wait that ended last? */
+static inline int wait__continues(const struct wait_state *w, const struct wait_call *call,
+				  __u64 cpu_ns, __u64 join_cpu_ns)
+{
+	return w->phase == WAIT_ENDED && !w->closed && w->call.uaddr == call->uaddr &&
+	       w->call.op == call->op && w->call.ip == call->ip && w->call.sp == call->sp &&
+	       cpu_ns - w->cpu_ns <= join_cpu_ns;
+}
+
+static inline void wait__sleep(struct wait_state *w, __u64 now_ns)
+{
+	w->phase = WAIT_SLEEPING;
+	w->out_ns = now_ns;
+	w->wake_ns = 0;
+	w->waker.tgid = 0;
+	w->waker.tid = 0;
+	w->waker.flags = 0;
+	w->sleeps++;
+}
+
+static inline void wait__begin(struct wait_state *w, const struct wait_call *call, __u64 now_ns)
+{
+	w->call = *call;
+	w->closed = 0;
+	w->sleeps = 0;
+	w->depth = 0;
+	w->word = 0;
+	w->owner_word = 0;
+	w->stack_id = 0;
+	w->start_ns = now_ns;
+	w->end_ns = 0;
+	w->blocked_ns = 0;
+	w->runq_ns = 0;
+	wait__sleep(w, now_ns);
+}
+
+static inline void wait__woken(struct wait_state *w, const struct wait_waker *waker, __u64 now_ns)
+{
+	if (w->phase != WAIT_SLEEPING)
+		return;
+	w->phase = WAIT_WOKEN;
+	w->wake_ns = now_ns;
+	w->waker = *waker;
+}
+
+/* The thread runs on. A waking that was not seen leaves the whole sleep as blocked time. */
+static inline void wait__resume(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
+{
+	__u64 wake_ns = w->wake_ns ? w->wake_ns : now_ns;
+
+	if (wake_ns < w->out_ns)
+		wake_ns = w->out_ns; /* woken while still on its way out */
+	if (wake_ns > now_ns)
+		wake_ns = now_ns;
+	w->blocked_ns += wake_ns - w->out_ns;
+	w->runq_ns += now_ns - wake_ns;
+	w->end_ns = now_ns;
+	w->cpu_ns = cpu_ns;
+	w->phase = WAIT_ENDED;
+}
+
+/* The times so far of a wait that goes on at now_ns, without changing it. */
+static inline void wait__so_far(const struct wait_state *w, __u64 now_ns, __u64 *blocked_ns,
+				__u64 *runq_ns)
+{
+	__u64 since = now_ns > w->out_ns ? now_ns - w->out_ns : 0;
+	__u64 runq = w->phase == WAIT_WOKEN && now_ns > w->wake_ns ? now_ns - w->wake_ns : 0;
+
+	*blocked_ns = w->blocked_ns;
+	*runq_ns = w->runq_ns;
+	if (w->phase == WAIT_SLEEPING || w->phase == WAIT_WOKEN) {
+		if (runq > since)
+			runq = since;
+		*blocked_ns += since - runq;
+		*runq_ns += runq;
+	}
+}
+
+/* Fills all of the record that the state knows; the caller adds who it is. */
+static inline void wait__record(const struct wait_state *w, struct hu_wait_record *rec)
+{
+	rec->uaddr = w->call.uaddr;
+	rec->stack_id = w->stack_id;
+	rec->start_ns = w->start_ns;
+	rec->end_ns = w->end_ns;
+	rec->blocked_ns = w->blocked_ns;
+	rec->runq_ns = w->runq_ns;
+	rec->sleeps = w->sleeps;
+	rec->depth = w->depth;
+	rec->val = w->call.val;
+	rec->owner_word = w->owner_word;
+	rec->word = w->word;
+	rec->waker_tgid = w->waker.tgid;
+	rec->waker_tid = w->waker.tid;
+	rec->op = w->call.op;
+	rec->flags = w->call.flags | w->waker.flags;
+}
+
+/* Room in the ring: waits leave the last eighth to records that can't be summed. */
+static inline int wait__fits(__u64 unread_sz, __u64 ring_sz)
+{
+	return unread_sz + sizeof(struct hu_wait_record) <= ring_sz - ring_sz / 8;
+}
+
+/* The loader is woken once when the ring passes a quarter, not by each record. */
+static inline int wait__wakes_loader(__u64 unread_sz, __u64 ring_sz)
+{
+	return unread_sz < ring_sz / 4 &&
+	       unread_sz + sizeof(struct hu_wait_record) + 8 >= ring_sz / 4;
+}
+
+#endif

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Integration tests: unittest modules, each in a process of its own, each test bounded in time.
+
+The module's process (child.py) announces every test on a pipe.  When one does not end in its time,
+the process is killed, the test fails, and a new process goes on with those that have not run yet.
+"""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+
+import process
+from results import FAIL
+
+START_S = 60  # to import the module and set up its first class
+CHILD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "child.py")
+
+
+class Module:
+    """One test module while it runs."""
+
+    def __init__(self, path, results, pattern, env):
+        self.path = path
+        self.name = os.path.splitext(os.path.basename(path))[0].removeprefix("test_")
+        self.results = results
+        self.pattern = pattern
+        self.env = env
+        self.seen = []  # tests that need not run again
+        self.running = None
+
+    def full(self, test):
+        return f"integration/{self.name}:{test}"
+
+    def run(self):
+        """Run all tests of the module, with as many processes as it takes."""
+        self.running = None
+        with tempfile.TemporaryFile() as log:
+            status, reason = self.run_process(log)
+            log.seek(0)
+            output = log.read().decode("utf-8", "replace")
+        if reason is None and (status != 0 or self.running):
+            reason = f"{process.describe_status(status)} in the middle of it"
+        if reason is None:
+            return
+        if self.running is None:
+            self.results.add(f"integration/{self.name}", FAIL, reason, output)
+            return
+        self.results.add(self.full(self.running), FAIL, reason, output)
+        self.run()
+
+    def run_process(self, log):
+        """One process until its end: (status, None), or (None, why it was ended)."""
+        read_fd, write_fd = os.pipe()
+        command = [
+            sys.executable,
+            CHILD,
+            self.path,
+            str(write_fd),
+            json.dumps(self.seen),
+            self.pattern or "",
+        ]
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=self.env,
+            pass_fds=[write_fd],
+            start_new_session=True,
+        ) as child:
+            os.close(write_fd)
+            try:
+                reason = self.follow(read_fd)
+                if reason is None:
+                    child.wait(timeout=START_S)
+            except subprocess.TimeoutExpired:
+                reason = "the module's process does not end"
+            finally:
+                os.close(read_fd)
+                process.end_group(child.pid)
+        return child.returncode, reason
+
+    def follow(self, fd):
+        """Take the child's announcements until it closes the pipe; why to end it, or None."""
+        pending, limit = b"", START_S
+        deadline = time.monotonic() + limit
+        while True:
+            readable, _, _ = select.select([fd], [], [], max(0, deadline - time.monotonic()))
+            if not readable:
+                return f"no end within {limit} s"
+            data = os.read(fd, 65536)
+            if not data:
+                return None
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                limit = self.take(json.loads(line))
+                deadline = time.monotonic() + limit
+
+    def take(self, event):
+        """One announcement; how long the next may take to come."""
+        if event["event"] == "start":
+            self.running = event["test"]
+            self.seen.append(self.running)
+            return event["timeout_s"]
+        if event["event"] == "end":
+            self.running = None
+            self.results.add(
+                self.full(event["test"]),
+                event["outcome"],
+                event["reason"],
+                event["output"],
+                event["seconds"],
+            )
+        return START_S
+
+
+def run(tests, build, results):
+    """Run each tests/integration/test_*.py."""
+    directory = os.path.join(tests, "integration")
+    env = dict(
+        os.environ,
+        HOLDUP_BUILD=build,
+        PYTHONDONTWRITEBYTECODE="1",
+        PYTHONPATH=os.path.dirname(os.path.abspath(__file__)),
+    )
+    for file in sorted(os.listdir(directory)):
+        if file.startswith("test_") and file.endswith(".py"):
+            Module(os.path.join(directory, file), results, results.pattern, env).run()

@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/collect/session.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bpf/holdup.skel.h"
+#include "user/util/log.h"
+
+#ifndef ENOTSUPP
+#define ENOTSUPP 524 /* include/linux/errno.h, not for users */
+#endif
+#define PENDING_BATCH 64 /* records read from the iterator at once */
+
+struct session {
+	struct source source; /* first: ops get it back */
+	struct holdup_bpf *skel;
+	struct ring_buffer *ring;
+	struct bpf_link *links[8];
+	size_t link_cnt;
+	int ncpus;
+	bool raw, hash;
+	bool calls_wanted, calls_by_tp, sees_calls;
+	int handler_err;
+};
+
+static struct session *session_of(struct source *s)
+{
+	return (struct session *)s;
+}
+
+/* ---- loading */
+
+static void want(struct bpf_program *prog)
+{
+	bpf_program__set_autoload(prog, true);
+}
+
+static void choose_programs(struct session *s, const struct features *f)
+{
+	struct holdup_bpf *skel = s->skel;
+
+	want(s->raw ? skel->progs.hu_switch_raw : skel->progs.hu_switch);
+	want(s->raw ? skel->progs.hu_waking_raw : skel->progs.hu_waking);
+	want(skel->progs.hu_fork);
+	want(skel->progs.hu_exec);
+	want(skel->progs.hu_exit);
+	want(skel->progs.hu_pending);
+	if (s->calls_by_tp)
+		want(skel->progs.hu_futex_tp);
+	else if (s->calls_wanted)
+		want(skel->progs.hu_futex_fexit);
+	if (s->hash)
+		bpf_map__set_autocreate(skel->maps.hu_threads, false);
+	else
+		bpf_map__set_max_entries(skel->maps.hu_threads_hash, 1);
+	if (!s->calls_wanted)
+		bpf_map__set_max_entries(skel->maps.hu_calls, 1);
+}
+
+static void configure(struct session *s, const struct session_config *cfg, const struct features *f)
+{
+	struct hu_config *c = (struct hu_config *)&s->skel->rodata->hu_cfg;
+
+	c->filters = cfg->filters;
+	c->tid = cfg->tid;
+	c->self_tgid = getpid();
+	c->task_storage = !s->hash;
+	c->task_regs = f->task_regs;
+	c->switch_state = f->switch_state;
+	c->ring_sz = cfg->ring_sz;
+	c->join_cpu_ns = cfg->join_cpu_ns;
+	c->stacks = cfg->stacks;
+	if (cfg->comm)
+		c->comm = *cfg->comm;
+	bpf_map__set_max_entries(s->skel->maps.hu_ring, cfg->ring_sz);
+	/* A sum has an entry for each CPU on which it is added to. */
+	bpf_map__set_max_entries(s->skel->maps.hu_sums, 4096 + 1024 * (uint32_t)s->ncpus);
+}
+
+static int fill_targets(struct session *s, const struct session_config *cfg)
+{
+	uint32_t zero = 0;
+
+	for (size_t i = 0; i < cfg->tgid_cnt; i++) {
+		int err = session__add_target(s, cfg->tgids[i]);
+
+		if (err)
+			return err;
+	}
+	if (cfg->filters & HU_FILTER_CGROUP)
+		return bpf_map__update_elem(s->skel->maps.hu_cgroup, &zero, sizeof(zero),
+					    &cfg->cgroup_fd, sizeof(cfg->cgroup_fd), BPF_ANY);
+	return 0;
+}
+
+/* Kernels before 5.11 charge maps to RLIMIT_MEMLOCK; a refusal matters only there, and shows there.
+ */
+static void raise_memlock(void)
+{
+	struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
+
+	if (setrlimit(RLIMIT_MEMLOCK, &all))
+		log__info("RLIMIT_MEMLOCK can't be raised: %s (needed before Linux 5.11 only)",
+			  strerror(errno));
+}
+
+static int open_and_load(struct session *s, const struct session_config *cfg,
+			 const struct features *f, const char **why)
+{
+	int err;
+
+	s->skel = holdup_bpf__open();
+	if (!s->skel) {
+		*why = "the BPF object can't be opened";
+		return -errno;
+	}
+	choose_programs(s, f);
+	configure(s, cfg, f);
+	err = holdup_bpf__load(s->skel);
+	if (err == -EPERM || err == -EACCES)
+		*why = "the kernel refused the BPF programs: run as root, and see kernel lockdown "
+		       "and `holdup doctor`";
+	else if (err == -ENOMEM)
+		*why = "not enough memory for the BPF maps: try a smaller --ring-size";
+	else if (err)
+		*why = "the kernel did not accept the BPF programs: `holdup doctor` says what it "
+		       "lacks, "
+		       "-vv prints its reasons";
+	return err;
+}
+
+static int on_ring(void *ctx, void *data, size_t sz)
+{
+	struct session *s = ctx;
+	int err = s->source.on_record(s->source.on_record_ctx, data, sz);
+
+	if (err && !s->handler_err)
+		s->handler_err = err;
+	return err;
+}
+
+static const struct source_ops session_ops;
+
+int session__open(const struct session_config *cfg, const struct features *features,
+		  struct session **ret, const char **why)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int err;
+
+	*why = "out of memory";
+	if (!s)
+		return -ENOMEM;
+	s->source.ops = &session_ops;
+	s->ncpus = libbpf_num_possible_cpus();
+	s->raw = cfg->force_raw;
+	s->hash = cfg->force_raw || cfg->force_hash || !features->task_storage;
+	s->calls_by_tp = cfg->futex_calls && !features->fentry;
+	s->calls_wanted = cfg->futex_calls || features->fentry;
+	raise_memlock();
+	err = open_and_load(s, cfg, features, why);
+	if (!err) {
+		err = fill_targets(s, cfg);
+		if (err)
+			*why = "the wanted processes can't be set";
+	}
+	if (!err) {
+		s->ring = ring_buffer__new(bpf_map__fd(s->skel->maps.hu_ring), on_ring, s, NULL);
+		err = libbpf_get_error(s->ring);
+		if (err)
+			*why = "the ring buffer can't be mapped";
+	}
+	if (err) {
+		session__free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+static int attach(struct session *s, struct bpf_program *prog)
+{
+	struct bpf_link *link = bpf_program__attach(prog);
+	int err = libbpf_get_error(link);
+
+	if (err)
+		return err;
+	s->links[s->link_cnt++] = link;
+	return 0;
+}
+
+int session__attach(struct session *s, const char **why)
+{
+	struct holdup_bpf *skel = s->skel;
+	/* Lives first: a process must not be seen waiting before its end would be noticed. */
+	struct bpf_program *const progs[] = {
+		skel->progs.hu_fork,
+		skel->progs.hu_exec,
+		skel->progs.hu_exit,
+		s->raw ? skel->progs.hu_waking_raw : skel->progs.hu_waking,
+		s->raw ? skel->progs.hu_switch_raw : skel->progs.hu_switch,
+	};
+	int err;
+
+	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
+		err = attach(s, progs[i]);
+		if (err) {
+			*why = "the scheduler's tracepoints can't be attached: `holdup doctor` "
+			       "says "
+			       "what this kernel allows";
+			return err;
+		}
+	}
+	if (!s->calls_wanted)
+		return 0;
+	err = attach(s, s->calls_by_tp ? skel->progs.hu_futex_tp : skel->progs.hu_futex_fexit);
+	s->sees_calls = !err;
+	if (err && s->calls_by_tp) {
+		*why = features__tracefs() ? "the futex tracepoint can't be attached "
+					     "(--futex-calls)"
+					   : "--futex-calls needs tracefs: mount -t tracefs nodev "
+					     "/sys/kernel/tracing";
+		return err;
+	}
+	if (err)
+		log__info("futex calls are not counted: fexit: %s", strerror(-err));
+	return 0;
+}
+
+void session__detach(struct session *s)
+{
+	for (size_t i = 0; i < s->link_cnt; i++)
+		bpf_link__destroy(s->links[i]);
+	s->link_cnt = 0;
+	/* An RCU grace period: tracepoint programs run inside one, so none is running after it. */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
+		usleep(20000);
+}
+
+int session__add_target(struct session *s, pid_t tgid)
+{
+	uint32_t key = tgid;
+	uint8_t one = 1;
+
+	return bpf_map__update_elem(s->skel->maps.hu_targets, &key, sizeof(key), &one, sizeof(one),
+				    BPF_ANY);
+}
+
+struct source *session__source(struct session *s)
+{
+	return &s->source;
+}
+
+bool session__sees_futex_calls(const struct session *s)
+{
+	return s->sees_calls;
+}
+
+const char *session__hooks(const struct session *s)
+{
+	return s->raw ? "raw_tp" : "tp_btf";
+}
+
+void session__housekeep(struct session *s)
+{
+	const struct bpf_map *map = s->skel->maps.hu_locks;
+	struct hu_lock_key key, next, *prev = NULL;
+	struct hu_lock lock;
+	uint32_t cnt = 0;
+	int fd = bpf_map__fd(map);
+
+	while (!bpf_map_get_next_key(fd, prev, &next)) {
+		key = next;
+		prev = &key;
+		cnt++;
+	}
+	if (cnt < bpf_map__max_entries(map) / 2)
+		return;
+	for (prev = NULL; !bpf_map_get_next_key(fd, prev, &next);) {
+		key = next;
+		prev = &key;
+		if (bpf_map_lookup_elem(fd, &key, &lock) || lock.waiters > 0)
+			continue;
+		bpf_map_delete_elem(fd, &key);
+		prev = NULL; /* its successor went with it */
+	}
+}
+
+void session__free(struct session *s)
+{
+	if (!s)
+		return;
+	session__detach(s);
+	ring_buffer__free(s->ring);
+	holdup_bpf__destroy(s->skel);
+	free(s);
+}
+
+/* ---- the source */
+
+static int live_poll(struct source *src, int timeout_ms)
+{
+	struct session *s = session_of(src);
+	int n;
+
+	s->handler_err = 0;
+	n = timeout_ms ? ring_buffer__poll(s->ring, timeout_ms) : ring_buffer__consume(s->ring);
+	if (s->handler_err)
+		return s->handler_err;
+	/* The wake-up comes at a quarter: what lies below it is taken at each timeout. */
+	if (n == 0 && timeout_ms)
+		n = ring_buffer__consume(s->ring);
+	return n < 0 ? n : 0;
+}
+
+static int live_stack(struct source *src, uint64_t id, struct hu_stack *ret)
+{
+	struct session *s = session_of(src);
+
+	return bpf_map__lookup_elem(s->skel->maps.hu_stacks, &id, sizeof(id), ret, sizeof(*ret), 0);
+}
+
+/* Hashes can be looked up and deleted in one step since 5.14 (commit 3e87f192b405). */
+static int take(int fd, const void *key, void *value)
+{
+	int err = bpf_map_lookup_and_delete_elem(fd, key, value);
+
+	if (err != -EINVAL && err != -EOPNOTSUPP && err != -ENOTSUPP)
+		return err;
+	err = bpf_map_lookup_elem(fd, key, value);
+	return err ? err : bpf_map_delete_elem(fd, key);
+}
+
+static int live_sums(struct source *src, source_sum_fn fn, void *ctx)
+{
+	int fd = bpf_map__fd(session_of(src)->skel->maps.hu_sums);
+	struct hu_sum_key key;
+	struct hu_sum sum;
+	int err;
+
+	while (!bpf_map_get_next_key(fd, NULL, &key)) {
+		err = take(fd, &key, &sum);
+		if (!err)
+			err = fn(ctx, &key, &sum);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int live_calls(struct source *src, source_calls_fn fn, void *ctx)
+{
+	int fd = bpf_map__fd(session_of(src)->skel->maps.hu_calls);
+	struct hu_call_key key;
+	struct hu_calls calls;
+	int err;
+
+	while (!bpf_map_get_next_key(fd, NULL, &key)) {
+		err = take(fd, &key, &calls);
+		if (!err)
+			err = fn(ctx, &key, &calls);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static int read_iterator(int fd, source_record_fn fn, void *ctx)
+{
+	struct hu_wait_record rec[PENDING_BATCH];
+	size_t have = 0;
+	ssize_t n;
+	int err;
+
+	for (;;) {
+		n = read(fd, (char *)rec + have, sizeof(rec) - have);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return have ? -EIO : 0;
+		have += n;
+		for (size_t i = 0; i < have / sizeof(rec[0]); i++) {
+			err = fn(ctx, &rec[i], sizeof(rec[i]));
+			if (err)
+				return err;
+		}
+		memmove(rec, &rec[have / sizeof(rec[0])], have % sizeof(rec[0]));
+		have %= sizeof(rec[0]);
+	}
+}
+
+static int live_pending(struct source *src, source_record_fn fn, void *ctx)
+{
+	struct bpf_link *link =
+		bpf_program__attach_iter(session_of(src)->skel->progs.hu_pending, NULL);
+	int fd, err = libbpf_get_error(link);
+
+	if (err)
+		return err;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	err = fd < 0 ? fd : read_iterator(fd, fn, ctx);
+	if (fd >= 0)
+		close(fd);
+	bpf_link__destroy(link);
+	return err;
+}
+
+static int live_losses(struct source *src, uint64_t ret[HU_LOSS_CNT])
+{
+	struct session *s = session_of(src);
+	size_t per_cpu = HU_LOSS_CNT * sizeof(uint64_t);
+	uint64_t *values = calloc(s->ncpus, per_cpu);
+	uint32_t zero = 0;
+	int err;
+
+	if (!values)
+		return -ENOMEM;
+	err = bpf_map__lookup_elem(s->skel->maps.hu_losses, &zero, sizeof(zero), values,
+				   s->ncpus * per_cpu, 0);
+	if (!err) {
+		memset(ret, 0, per_cpu);
+		for (int cpu = 0; cpu < s->ncpus; cpu++)
+			for (int i = 0; i < HU_LOSS_CNT; i++)
+				ret[i] += values[(size_t)cpu * HU_LOSS_CNT + i];
+	}
+	free(values);
+	return err;
+}
+
+static void live_free(struct source *src)
+{
+	session__free(session_of(src));
+}
+
+static const struct source_ops session_ops = {
+	.poll = live_poll,
+	.stack = live_stack,
+	.sums = live_sums,
+	.calls = live_calls,
+	.pending = live_pending,
+	.losses = live_losses,
+	.free = live_free,
+};

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The BPF programs in the kernel: chooses, loads, attaches and detaches them, and is the live
+ * source. Nothing stays behind when the process ends, however it ends: all links are file
+ * descriptors.
+ */
+#ifndef HOLDUP_COLLECT_SESSION_H
+#define HOLDUP_COLLECT_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "user/collect/features.h"
+#include "user/collect/source.h"
+
+struct session_config {
+	uint32_t filters; /* enum hu_filter */
+	const pid_t *tgids;
+	size_t tgid_cnt;
+	pid_t tid;
+	const struct hu_glob *comm;
+	int cgroup_fd;	  /* a directory of cgroup v2; -1: none */
+	uint64_t ring_sz; /* bytes: a power of two and a multiple of the page size */
+	uint64_t join_cpu_ns;
+	bool stacks;
+	bool futex_calls; /* by the tracepoint where fexit is refused */
+	/* For tests: behave as an older kernel would make us. */
+	bool force_hash; /* thread state in a hash */
+	bool force_raw;	 /* raw tracepoints, which imply the hash */
+};
+
+struct session;
+
+/*
+ * Loads, but attaches nothing yet. *why gets a sentence for the user when it fails (static text).
+ * -EPERM, -EOPNOTSUPP: not possible here; others: failures.
+ */
+int session__open(const struct session_config *cfg, const struct features *features,
+		  struct session **ret, const char **why);
+int session__attach(struct session *s, const char **why);
+/* No new events from here on; those in the ring stay. Returns when no program runs any more. */
+void session__detach(struct session *s);
+int session__add_target(struct session *s, pid_t tgid);
+
+struct source *session__source(struct session *s); /* belongs to the session */
+bool session__sees_futex_calls(const struct session *s);
+const char *session__hooks(const struct session *s); /* "tp_btf" or "raw_tp" */
+/* Waiters per lock were counted in a map: removes entries of locks that nobody waits for when it
+ * fills. */
+void session__housekeep(struct session *s);
+void session__free(struct session *s);
+
+#endif

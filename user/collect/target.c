@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/collect/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434 /* include/uapi/asm-generic/unistd.h, since 5.3 */
+#endif
+
+int watch__new(const pid_t *pids, size_t cnt, struct watch *ret, pid_t *missing)
+{
+	struct watch w = { .fds = calloc(cnt + 1, sizeof(int)) };
+	int err;
+
+	if (!w.fds)
+		return -ENOMEM;
+	for (size_t i = 0; i < cnt; i++) {
+		w.fds[i] = syscall(SYS_pidfd_open, pids[i], 0);
+		if (w.fds[i] < 0) {
+			/* A thread's ID that is no process's: EINVAL until 6.15, ENOENT since. */
+			err = errno == ENOENT ? -EINVAL : -errno;
+			*missing = pids[i];
+			watch__free(&w);
+			return err;
+		}
+		w.cnt++;
+	}
+	*ret = w;
+	return 0;
+}
+
+bool watch__all_ended(struct watch *w)
+{
+	bool all = w->cnt > 0;
+
+	for (size_t i = 0; i < w->cnt; i++) {
+		struct pollfd p = { .fd = w->fds[i], .events = POLLIN };
+
+		if (w->fds[i] < 0)
+			continue;
+		if (poll(&p, 1, 0) == 1) {
+			close(w->fds[i]);
+			w->fds[i] = -1;
+		} else {
+			all = false;
+		}
+	}
+	return all;
+}
+
+void watch__free(struct watch *w)
+{
+	for (size_t i = 0; i < w->cnt; i++)
+		if (w->fds[i] >= 0)
+			close(w->fds[i]);
+	free(w->fds);
+	*w = (struct watch){ 0 };
+}
+
+static void run_child(char **argv, int release_fd, int error_fd)
+{
+	char byte;
+	int err;
+
+	/* Nothing written: holdup gave up, and so does the program. */
+	if (read(release_fd, &byte, 1) != 1)
+		_exit(127);
+	signal(SIGPIPE, SIG_DFL);
+	execvp(argv[0], argv);
+	err = errno;
+	if (write(error_fd, &err, sizeof(err)) != sizeof(err))
+		_exit(126);
+	_exit(127);
+}
+
+int program__start(char **argv, struct program *ret)
+{
+	int release[2], error[2], err;
+	pid_t pid;
+
+	if (pipe2(release, O_CLOEXEC))
+		return -errno;
+	if (pipe2(error, O_CLOEXEC)) {
+		err = -errno;
+		close(release[0]);
+		close(release[1]);
+		return err;
+	}
+	pid = fork();
+	err = -errno;
+	if (pid == 0) {
+		close(release[1]);
+		close(error[0]);
+		run_child(argv, release[0], error[1]);
+	}
+	close(release[0]);
+	close(error[1]);
+	if (pid < 0) {
+		close(release[1]);
+		close(error[0]);
+		return err;
+	}
+	*ret = (struct program){ .pid = pid, .release_fd = release[1], .error_fd = error[0] };
+	return 0;
+}
+
+int program__release(struct program *p)
+{
+	ssize_t n;
+	int err;
+
+	n = write(p->release_fd, "g", 1);
+	close(p->release_fd);
+	p->release_fd = -1;
+	if (n != 1)
+		return -EPIPE;
+	/* exec closes the other end; a failure comes as its errno. */
+	do
+		n = read(p->error_fd, &err, sizeof(err));
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(err) ? -err : 0;
+}
+
+bool program__ended(struct program *p)
+{
+	if (!p->reaped && waitpid(p->pid, &p->status, WNOHANG) == p->pid)
+		p->reaped = true;
+	return p->reaped;
+}
+
+int program__wait(struct program *p)
+{
+	while (!p->reaped) {
+		if (waitpid(p->pid, &p->status, 0) == p->pid)
+			p->reaped = true;
+		else if (errno != EINTR)
+			return 127;
+	}
+	return WIFSIGNALED(p->status) ? 128 + WTERMSIG(p->status) : WEXITSTATUS(p->status);
+}
+
+void program__free(struct program *p)
+{
+	if (p->release_fd >= 0)
+		close(p->release_fd);
+	if (p->error_fd >= 0)
+		close(p->error_fd);
+	p->release_fd = p->error_fd = -1;
+}

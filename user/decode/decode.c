@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/decode/decode.h"
+
+#include <string.h>
+
+static int decode_wait(struct decode_handler *h, const void *data)
+{
+	struct hu_wait_record rec;
+
+	memcpy(&rec, data, sizeof(rec));
+	/* What time and counting promise; a record that breaks it is no record of ours. */
+	if (!rec.tgid || !rec.tid || !rec.sleeps || rec.end_ns < rec.start_ns ||
+	    rec.blocked_ns > rec.end_ns - rec.start_ns ||
+	    rec.runq_ns > rec.end_ns - rec.start_ns - rec.blocked_ns) {
+		h->bad++;
+		return 0;
+	}
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	return h->wait(h->ctx, &rec);
+}
+
+static int decode_process(struct decode_handler *h, const void *data)
+{
+	struct hu_proc_record rec;
+
+	memcpy(&rec, data, sizeof(rec));
+	if (!rec.tgid) {
+		h->bad++;
+		return 0;
+	}
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	return h->process(h->ctx, &rec);
+}
+
+int decode__record(void *handler, const void *data, size_t sz)
+{
+	struct decode_handler *h = handler;
+	struct hu_record head;
+
+	if (sz < sizeof(head)) {
+		h->bad++;
+		return 0;
+	}
+	memcpy(&head, data, sizeof(head));
+	/* The ring rounds sizes up to eight bytes; the record says its own. */
+	if (head.size > sz) {
+		h->bad++;
+		return 0;
+	}
+	switch (head.kind) {
+	case HU_REC_WAIT:
+		if (head.size == sizeof(struct hu_wait_record))
+			return decode_wait(h, data);
+		break;
+	case HU_REC_SEEN:
+	case HU_REC_EXEC:
+	case HU_REC_EXIT:
+	case HU_REC_RESCAN:
+		if (head.size == sizeof(struct hu_proc_record))
+			return decode_process(h, data);
+		break;
+	}
+	h->bad++;
+	return 0;
+}

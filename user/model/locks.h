@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The answer of `holdup locks`: immutable once built, everything named and sorted; views only print
+ * it.
+ *
+ * Ownership: the report owns its rows; strings and frames belong to the symbolizer and the
+ * aggregate, which must outlive it. Times are nanoseconds. Errors: -ENOMEM.
+ */
+#ifndef HOLDUP_MODEL_LOCKS_H
+#define HOLDUP_MODEL_LOCKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/aggregate/aggregate.h"
+#include "user/collect/source.h"
+#include "user/sym/symbolizer.h"
+#include "user/target/kind.h"
+
+enum locks_sort {
+	SORT_WAIT = 1,
+	SORT_WAITS,
+	SORT_MAX,
+	SORT_AVG,
+	SORT_P99,
+	SORT_WAITERS
+};
+enum locks_by {
+	BY_LOCK = 1,
+	BY_SITE,
+	BY_PROCESS
+};
+
+struct locks_query {
+	enum locks_sort sort;
+	enum locks_by by;
+	bool idle;     /* list idle waits as well */
+	unsigned rows; /* at most so many locks keep their sites named with lines; the rest is
+			  counted */
+};
+
+struct lock_stats {
+	uint64_t waits, sleeps, wait_ns, blocked_ns, runq_ns;
+	uint64_t p50_ns, p95_ns, p99_ns, max_ns;
+	uint64_t summarized; /* of the waits: without distribution and site */
+	uint64_t ongoing;    /* of the waits: not over yet, counted with their time so far */
+};
+
+struct lock_site {
+	struct lock_stats stats;
+	struct sym_frame *frames; /* leaf first */
+	size_t frame_cnt;
+	int api;	      /* frames[0..api] are the lock library's; -1: none known */
+	uint16_t stack_flags; /* enum hu_stack_flag; 0 when there is no stack */
+};
+
+struct lock_row {
+	const struct agg_process *process; /* NULL for nothing */
+	const char *exe;
+	uint64_t address;	/* of the lock; BY_PROCESS: 0 */
+	const char *name;	/* "" when nothing names it */
+	const char *module;	/* whose data it lies in; "" for heap and stack */
+	uint64_t module_offset; /* address less the module's load address, when module is set */
+	enum lock_kind kind;
+	bool shared;
+	uint64_t locks; /* BY_PROCESS: how many locks are in this row, else 1 */
+	struct lock_stats stats;
+	uint32_t waiters_now, waiters_max; /* max: 0 when not known */
+	struct lock_site *sites;	   /* most wait time first */
+	size_t site_cnt;
+	bool has_calls;
+	struct hu_calls calls;
+};
+
+struct locks_coverage {
+	uint64_t events;  /* wait records that came */
+	uint64_t lost;	  /* sleeps and waits that are in no lock's figures */
+	uint64_t lost_ns; /* their time, as far as known */
+	uint64_t summarized,
+		summarized_ns; /* waits that kept their totals, but lost site and distribution */
+	uint64_t records_lost; /* process records */
+	uint64_t stacks_lost;  /* waits whose stack could not be kept or walked */
+	uint64_t stacks_incomplete; /* waits whose stack is known in part only */
+	uint64_t depth_unknown;	    /* waits for which the number of waiters was not counted */
+	uint64_t malformed;
+	uint64_t below_min, below_min_ns;
+	uint64_t processes_unreadable; /* whose mappings could not be read */
+	bool futex_calls;	       /* calls were counted */
+};
+
+struct locks_report {
+	uint64_t interval_ns;
+	uint64_t processes;		 /* that waited for a lock */
+	uint64_t locks;			 /* contended ones, before the cut to query.rows */
+	uint64_t waits, sleeps, wait_ns; /* of contention */
+	uint64_t idle_waits, idle_wait_ns;
+	uint64_t ongoing;
+	struct lock_row *row;
+	size_t row_cnt; /* at most query.rows */
+	struct locks_coverage coverage;
+	enum locks_by by;
+	bool idle;
+	bool exited; /* the process that was watched ended */
+};
+
+/* What the report is made of. */
+struct locks_input {
+	const struct aggregate *aggregate;
+	struct symbolizer *symbolizer;
+	struct source *source;	      /* for futex calls; NULL: none */
+	uint64_t losses[HU_LOSS_CNT]; /* of this interval */
+	uint64_t malformed;
+	uint64_t interval_ns;
+	bool futex_calls;
+};
+
+int locks_report__build(const struct locks_input *in, const struct locks_query *query,
+			struct locks_report **ret);
+void locks_report__free(struct locks_report *r);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The options that commands share, parsed once. Every mistake is one line on stderr that names the
+ * option and what it takes; the exit status is then EXIT_USAGE.
+ */
+#ifndef HOLDUP_OPTIONS_H
+#define HOLDUP_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "user/model/locks.h"
+
+/* What holdup's exit status says; the design's table. */
+enum exit_status {
+	EXIT_FINE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_UNSUPPORTED = 3, /* not permitted, or not possible here: the message says what to do */
+	EXIT_FOUND = 10,      /* `check` */
+};
+
+#define OPTIONS_PIDS_MAX 256
+
+struct options {
+	pid_t pids[OPTIONS_PIDS_MAX];
+	unsigned pid_cnt;
+	pid_t tid;
+	const char *comm;
+	const char *cgroup;
+	char **program;	      /* NULL: none; else a NULL-terminated argv */
+	uint64_t duration_ns; /* 0: not given */
+	uint64_t interval_ns; /* 0: one report at the end */
+	struct locks_query query;
+	uint64_t min_wait_ns;
+	bool json;
+	const char *output; /* NULL: stdout */
+	bool futex_calls;
+	uint64_t ring_sz;
+	int verbose;
+	bool force_hash, force_raw; /* --assume, for tests */
+};
+
+/* Parses argv[1…]; 0, or an exit status + 1 to end with (help was printed, or a mistake told). */
+int options__parse(int argc, char **argv, const char *help, struct options *ret);
+
+#endif

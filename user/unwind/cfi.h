@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Call frame information to unwind rows: the tables that the unwinders, in BPF and here, walk by.
+ *
+ * In: the bytes of an .eh_frame or .debug_frame section (hostile: every read is bounded, every loop
+ * ends, memory is limited, time is n log n in the section's size). Out: rows (bpf/abi.h, struct
+ * hu_row) sorted by pc, no pc twice, without two in a row that say the same, gaps marked, the end
+ * of the last FDE too. What rows can't express becomes HU_CFA_BAD and is counted, so that a stack
+ * ends there honestly. The interpreter is ours because libdw's is 5 to 10 times slower.
+ *
+ * FDEs may come in any order and overlap: for a pc the FDE that starts last at or below it is
+ * taken, among those that start at the same pc the last one in the (last) section. That is what a
+ * search of .eh_frame_hdr finds; the runtime's unwinder works so. A broken FDE is good up to the
+ * instruction that breaks it and HU_CFA_BAD from there to its end.
+ *
+ * References: DWARF 5 section 6.4; the x86-64 psABI 1.0 section 3.6.2 (register numbers), LSB 5.0
+ * Core section 10.6 (.eh_frame). Sections are little-endian and 64-bit; the machine is the one that
+ * we run on (cfi_arch.h).
+ * Ownership: cfi__free() frees the rows. Errors: negative errno; ret is not written then.
+ */
+#ifndef HOLDUP_UNWIND_CFI_H
+#define HOLDUP_UNWIND_CFI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bpf/abi.h"
+
+struct cfi_stats {
+	uint64_t cies, fdes;
+	uint64_t rows;	      /* before equal neighbours were merged */
+	uint64_t unsupported; /* rows that became HU_CFA_BAD */
+	uint64_t malformed;   /* entries that were left out or broke off */
+};
+
+struct cfi_table {
+	struct hu_row *row;
+	size_t cnt;
+	uint64_t base; /* ELF vaddr that row[].pc counts from */
+	struct cfi_stats stats;
+};
+
+struct cfi_section {
+	const uint8_t *data;
+	size_t sz;
+	uint64_t vaddr;	    /* of data[0] */
+	bool debug_frame;   /* .debug_frame's encoding of CIE pointers, absolute addresses */
+	uint64_t data_base; /* DW_EH_PE_datarel counts from here: the GOT; 0: there is none */
+	/*
+	 * Only FDEs that lie in [text_lo, text_hi) count; text_hi 0: all. Linkers leave FDEs of
+	 * functions they dropped in .debug_frame, at address 0, where they would cover others.
+	 */
+	uint64_t text_lo, text_hi;
+};
+
+#define CFI_MAX_SECTIONS 4
+
+/*
+ * Rows of cnt sections of one file. At most max_rows, and as many FDEs (-E2BIG beyond: a hostile
+ * file). The table may have no rows.
+ */
+int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t max_rows,
+	       struct cfi_table **ret);
+/*
+ * The same from an ELF file: .debug_frame, if there is one, and .eh_frame; compilers put a unit's
+ * FDEs into one of them, and the C library's start files have .eh_frame even where the program has
+ * not. base = lowest PT_LOAD vaddr. -ENOEXEC: no ELF file of this machine; -ENOENT: it has no FDEs;
+ * -EFBIG: a section above 1 GiB. The file is read, never mapped: a truncated one can't raise SIGBUS.
+ */
+int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret);
+void cfi__free(struct cfi_table *t);
+/* The row for pc (relative to base); NULL below the first. */
+const struct hu_row *cfi__find(const struct cfi_table *t, uint32_t pc);
+
+#endif

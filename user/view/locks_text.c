@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* `holdup locks` for people: one line of totals and gaps, a table, then the first locks in detail. */
+#include <string.h>
+
+#include "user/util/text.h"
+#include "user/view/view.h"
+
+#define DETAILED_ROWS 5
+#define SITES_SHOWN   3
+#define FRAMES_SHOWN  5
+#define NAME_SZ	      512
+
+struct page {
+	FILE *out;
+	const struct locks_report *r;
+	const struct view_style *style;
+	const char *dot, *from, *bold, *dim, *plain;
+};
+
+static const char *escaped(const char *text, char buf[NAME_SZ])
+{
+	return text__escape(text, strlen(text), buf, NAME_SZ);
+}
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* ---- the first line */
+
+/* What could not be seen, in words; says so when there is nothing of the kind. */
+static void print_gaps(const struct page *p)
+{
+	const struct locks_coverage *c = &p->r->coverage;
+	uint64_t detail = p->r->waits + p->r->idle_waits;
+	char n[TEXT_COUNT_SZ], t[TEXT_DURATION_SZ];
+
+	if (c->lost)
+		fprintf(p->out, " %s LOST: %s wait%s (at least %s)", p->dot,
+			text__count(c->lost, n), plural(c->lost), text__duration(c->lost_ns, t));
+	if (c->summarized)
+		fprintf(p->out, " %s %.1f %% of the waits only as totals", p->dot,
+			detail ? 100.0 * c->summarized / detail : 100);
+	if (c->records_lost)
+		fprintf(p->out, " %s %s process record%s lost", p->dot,
+			text__count(c->records_lost, n), plural(c->records_lost));
+	if (c->stacks_lost)
+		fprintf(p->out, " %s %s stack%s lost", p->dot, text__count(c->stacks_lost, n),
+			plural(c->stacks_lost));
+	if (c->stacks_incomplete)
+		fprintf(p->out, " %s %.1f %% of the stacks incomplete", p->dot,
+			c->events ? 100.0 * c->stacks_incomplete / c->events : 100);
+	if (c->below_min)
+		fprintf(p->out, " %s %s shorter wait%s left out (%s)", p->dot,
+			text__count(c->below_min, n), plural(c->below_min),
+			text__duration(c->below_min_ns, t));
+	if (!c->lost && !c->summarized && !c->records_lost && !c->stacks_lost)
+		fprintf(p->out, " %s nothing lost", p->dot);
+}
+
+static void print_head(const struct page *p)
+{
+	const struct locks_report *r = p->r;
+	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ];
+
+	fprintf(p->out, "%s%s%s", p->bold, text__duration(r->interval_ns, t), p->plain);
+	fprintf(p->out, " %s %s process%s", p->dot, text__count(r->processes, n),
+		r->processes == 1 ? "" : "es");
+	fprintf(p->out, " %s %s contended lock%s", p->dot, text__count(r->locks, n),
+		plural(r->locks));
+	fprintf(p->out, " %s %s waited in", p->dot, text__duration(r->wait_ns, t));
+	fprintf(p->out, " %s wait%s", text__count(r->waits, n), plural(r->waits));
+	if (r->ongoing)
+		fprintf(p->out, " (%s not over)", text__count(r->ongoing, n));
+	fprintf(p->out, " %s idle waits %s", p->dot, text__duration(r->idle_wait_ns, t));
+	if (!r->idle && r->idle_waits)
+		fputs(" (--idle)", p->out);
+	print_gaps(p);
+	fputc('\n', p->out);
+}
+
+/* ---- the table */
+
+static const char *lock_name(const struct lock_row *row, char buf[NAME_SZ])
+{
+	if (*row->name)
+		return escaped(row->name, buf);
+	snprintf(buf, NAME_SZ, "0x%llx", (unsigned long long)row->address);
+	return buf;
+}
+
+static const char *kind_name(const struct lock_row *row)
+{
+	return row->kind == LOCK_INVALID ? "" : lock_kind__name(row->kind);
+}
+
+static int name_width(const struct page *p, int cap)
+{
+	char buf[NAME_SZ];
+	int width = 4;
+
+	for (size_t i = 0; i < p->r->row_cnt; i++) {
+		int w = text__columns(lock_name(&p->r->row[i], buf));
+
+		if (w > width)
+			width = w;
+	}
+	return width < cap ? width : cap;
+}
+
+/* Pads by columns; printf's own width counts bytes. */
+static void print_padded(const struct page *p, const char *text, int width)
+{
+	int pad = width - (int)text__columns(text);
+
+	fprintf(p->out, "%s%*s", text, pad > 0 ? pad : 0, "");
+}
+
+static void print_table_head(const struct page *p, int width)
+{
+	fprintf(p->out, "\n%s%9s %4s %8s %8s %8s %8s %8s  ", p->dim, "WAIT", "%", "WAITS", "AVG",
+		"P99", "MAX", "WAITERS");
+	if (p->r->by == BY_PROCESS) {
+		fprintf(p->out, "%5s  PROCESS%s\n", "LOCKS", p->plain);
+		return;
+	}
+	fprintf(p->out, "%-9s  ", "KIND");
+	print_padded(p, "LOCK", width);
+	fprintf(p->out, "  PROCESS%s\n", p->plain);
+}
+
+static void print_row(const struct page *p, const struct lock_row *row, int width)
+{
+	const struct lock_stats *s = &row->stats;
+	char a[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ], waiters[32], name[NAME_SZ];
+	uint64_t all = p->r->wait_ns + (p->r->idle ? p->r->idle_wait_ns : 0);
+
+	fprintf(p->out, "%s%9s%s", p->bold, text__duration(s->wait_ns, a), p->plain);
+	fprintf(p->out, " %3.0f%%", all ? 100.0 * s->wait_ns / all : 0);
+	fprintf(p->out, " %8s", text__count(s->waits, n));
+	fprintf(p->out, " %8s", text__duration(s->waits ? s->wait_ns / s->waits : 0, a));
+	fprintf(p->out, " %8s", s->summarized == s->waits ? "-" : text__duration(s->p99_ns, a));
+	fprintf(p->out, " %8s", text__duration(s->max_ns, a));
+	if (row->waiters_max)
+		snprintf(waiters, sizeof(waiters), "%u/%u", row->waiters_now, row->waiters_max);
+	else
+		snprintf(waiters, sizeof(waiters), "%u/-", row->waiters_now);
+	fprintf(p->out, " %8s  ", waiters);
+	if (p->r->by == BY_PROCESS) {
+		fprintf(p->out, "%5llu  ", (unsigned long long)row->locks);
+	} else {
+		fprintf(p->out, "%-9s  ", kind_name(row));
+		print_padded(p, lock_name(row, name), width);
+		fputs("  ", p->out);
+	}
+	fprintf(p->out, "%s (%u)\n", escaped(row->process->comm, name), row->process->tgid);
+}
+
+/* ---- details */
+
+static void print_frame(const struct page *p, const struct sym_frame *f)
+{
+	char buf[NAME_SZ];
+	const char *slash;
+
+	if (*f->function)
+		fputs(escaped(f->function, buf), p->out);
+	else if (*f->module)
+		fprintf(p->out, "%s+0x%llx", escaped(f->module, buf),
+			(unsigned long long)f->offset);
+	else
+		fprintf(p->out, "[0x%llx]", (unsigned long long)f->offset);
+	if (*f->file) {
+		slash = strrchr(f->file, '/');
+		fprintf(p->out, " %s%s:%d%s", p->dim, escaped(slash ? slash + 1 : f->file, buf),
+			f->line, p->plain);
+	}
+	if (f->inlined)
+		fprintf(p->out, " %s(inlined)%s", p->dim, p->plain);
+}
+
+/* The program's own part of the stack: from the caller of the lock function up to the start. */
+static void print_chain(const struct page *p, const struct lock_site *site)
+{
+	size_t first = site->api + 1, shown = 0;
+	const char *sep = "";
+
+	if (!site->frame_cnt) {
+		fputs("(no stack)", p->out);
+		return;
+	}
+	if (site->stack_flags & HU_STACK_FRAMEPTR)
+		fputs("(frames missing) ", p->out);
+	while (first < site->frame_cnt && target__is_runtime(&site->frames[first]))
+		first++;
+	if (first == site->frame_cnt)
+		first = 0;
+	for (size_t i = first; i < site->frame_cnt; i++) {
+		/* clone and start_thread tell nobody anything. */
+		if (i > first && target__is_runtime(&site->frames[i]) && i + 2 >= site->frame_cnt)
+			break;
+		if (shown++ == FRAMES_SHOWN && !p->style->verbose) {
+			fprintf(p->out, "%s%zu more", sep, site->frame_cnt - i);
+			return;
+		}
+		fputs(sep, p->out);
+		print_frame(p, &site->frames[i]);
+		sep = p->from;
+	}
+	if (!(site->stack_flags & HU_STACK_COMPLETE))
+		fprintf(p->out, "%s?", p->from);
+}
+
+static void print_full_stack(const struct page *p, const struct lock_site *site)
+{
+	for (size_t i = 0; i < site->frame_cnt; i++) {
+		fprintf(p->out, "%22s", "");
+		print_frame(p, &site->frames[i]);
+		fputc('\n', p->out);
+	}
+}
+
+static void print_site(const struct page *p, const struct lock_site *site, bool first)
+{
+	char n[TEXT_COUNT_SZ], t[TEXT_DURATION_SZ];
+
+	fprintf(p->out, "   %-12s ", first ? "waiting at" : "");
+	print_chain(p, site);
+	fprintf(p->out, "  %s%s in ", p->dim, text__duration(site->stats.wait_ns, t));
+	fprintf(p->out, "%s wait%s%s\n", text__count(site->stats.waits, n),
+		plural(site->stats.waits), p->plain);
+	if (p->style->verbose)
+		print_full_stack(p, site);
+}
+
+static void print_calls(const struct page *p, const struct hu_calls *c)
+{
+	char a[TEXT_COUNT_SZ], b[TEXT_COUNT_SZ], d[TEXT_COUNT_SZ];
+
+	fprintf(p->out, "   %-12s %s to wait: ", "futex calls", text__count(c->waits, a));
+	fprintf(p->out, "%s found the word changed, %s timed out; ", text__count(c->again, b),
+		text__count(c->timedout, d));
+	fprintf(p->out, "%s to wake, %s of them woke nobody\n", text__count(c->wakes, a),
+		text__count(c->wakes_none, b));
+}
+
+static void print_details(const struct page *p, const struct lock_row *row, size_t number)
+{
+	char name[NAME_SZ], t[TEXT_DURATION_SZ];
+	size_t shown = p->style->verbose ? row->site_cnt : SITES_SHOWN;
+
+	fprintf(p->out, "\n%-3zu%s%s%s", number, p->bold, lock_name(row, name), p->plain);
+	if (row->kind != LOCK_INVALID)
+		fprintf(p->out, " %s %s", p->dot, kind_name(row));
+	if (*row->module)
+		fprintf(p->out, " %s %s+0x%llx", p->dot, escaped(row->module, name),
+			(unsigned long long)row->module_offset);
+	else if (row->address)
+		fprintf(p->out, " %s at 0x%llx", p->dot, (unsigned long long)row->address);
+	if (row->shared && row->kind != LOCK_JOIN)
+		fprintf(p->out, " %s shared between processes", p->dot);
+	if (row->stats.waits)
+		fprintf(p->out, " %s %.1f sleeps a wait", p->dot,
+			(double)row->stats.sleeps / row->stats.waits);
+	fprintf(p->out, " %s %s of it waiting for a CPU\n", p->dot,
+		text__duration(row->stats.runq_ns, t));
+	for (size_t i = 0; i < row->site_cnt && i < shown; i++)
+		print_site(p, &row->sites[i], i == 0);
+	if (row->site_cnt > shown)
+		fprintf(p->out, "   %-12s %zu more sites (-v)\n", "", row->site_cnt - shown);
+	if (row->has_calls)
+		print_calls(p, &row->calls);
+}
+
+int view__locks_text(FILE *out, const struct locks_report *r, const struct view_style *style)
+{
+	struct page p = {
+		.out = out,
+		.r = r,
+		.style = style,
+		.dot = style->utf8 ? "·" : "|",
+		.from = style->utf8 ? " ← " : " <- ",
+		.bold = style->colour ? "\033[1m" : "",
+		.dim = style->colour ? "\033[2m" : "",
+		.plain = style->colour ? "\033[0m" : "",
+	};
+	int width = name_width(&p, 48);
+	size_t details = style->verbose ? r->row_cnt : DETAILED_ROWS;
+
+	print_head(&p);
+	if (r->row_cnt) {
+		print_table_head(&p, width);
+		for (size_t i = 0; i < r->row_cnt; i++)
+			print_row(&p, &r->row[i], width);
+		if (r->locks > r->row_cnt && r->by == BY_LOCK && !r->idle)
+			fprintf(out, "%9s %llu more (-n)\n", "",
+				(unsigned long long)(r->locks - r->row_cnt));
+	}
+	if (r->by != BY_PROCESS)
+		for (size_t i = 0; i < r->row_cnt && i < details; i++)
+			print_details(&p, &r->row[i], i + 1);
+	return view__flush(out);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Views: a finished report in, bytes out. They change nothing and know no kernel. Text of targets
+ * is escaped here, on its way out. Errors: -EIO or the errno of writing; -ENOMEM.
+ */
+#ifndef HOLDUP_VIEW_VIEW_H
+#define HOLDUP_VIEW_VIEW_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "user/model/locks.h"
+
+struct view_style {
+	bool colour;
+	bool utf8;    /* the terminal's character set; else plain ASCII */
+	bool verbose; /* every frame of every stack */
+	bool compact; /* JSON: one line a document */
+};
+
+/* Colour only on a terminal without NO_COLOR (https://no-color.org), UTF-8 as the locale says. */
+struct view_style view__style(FILE *out);
+
+int view__locks_text(FILE *out, const struct locks_report *r, const struct view_style *style);
+int view__locks_json(FILE *out, const struct locks_report *r, const struct view_style *style);
+/* The schema of every document that --json prints. */
+int view__json_schema(FILE *out);
+/* Flushes; tells the user and returns negative when anything could not be written. */
+int view__flush(FILE *out);
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel's types as far as holdup reads them: only the fields that it names, for every
+ * architecture alike. preserve_access_index makes each access a CO-RE relocation, so offsets and
+ * the order of fields here mean nothing; names and kinds must be the kernel's. vmlinux/check
+ * compares them with a kernel's BTF.
+ *
+ * A struct name with ___suffix is a CO-RE flavour: what the kernel's struct of the name before the
+ * underscores looked like in other versions.
+ */
+#ifndef HOLDUP_VMLINUX_H
+#define HOLDUP_VMLINUX_H
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <stdbool.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s32 s32;
+typedef __s64 s64;
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live; /* threads that have not yet passed do_exit() */
+};
+
+struct sched_entity {
+	u64 sum_exec_runtime;
+};
+
+struct task_struct {
+	unsigned int __state; /* since 5.14, commit 2f064a59a11f */
+	unsigned int flags;
+	int pid;
+	int tgid;
+	int exit_state;
+	u64 start_boottime; /* since 5.5, commit cf25e24db61c */
+	void *stack;
+	struct task_struct *group_leader;
+	struct signal_struct *signal;
+	struct sched_entity se;
+	char comm[16];
+};
+
+struct task_struct___5_13 {
+	long state; /* until 5.13 */
+};
+
+struct pt_regs___x86 {
+	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di;
+	unsigned long orig_ax;
+	unsigned long ip;
+	unsigned long cs; /* 16 bits of a union since 6.9 (FRED), commit ee63291aa820 */
+	unsigned long flags;
+	unsigned long sp;
+};
+
+struct pt_regs___arm64 {
+	u64 regs[31];
+	u64 sp;
+	u64 pc;
+	u64 pstate;
+	s32 syscallno;
+};
+
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+	u64 session_id;
+	u64 seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
+#pragma clang attribute pop
+
+/* include/linux/sched.h */
+#define PF_KTHREAD  0x00200000
+#define TASK_WAKING 0x00000200
+
+#endif
