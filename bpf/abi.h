@@ -27,6 +27,7 @@ enum hu_record_kind {
 	HU_REC_EXEC = 3,   /* struct hu_proc_record: its address space is another one now */
 	HU_REC_EXIT = 4,   /* struct hu_proc_record: its last thread is gone */
 	HU_REC_RESCAN = 5, /* struct hu_proc_record: a pc outside the mappings we gave */
+	HU_REC_STACK = 6,  /* struct hu_stack_record: to be unwound by the loader */
 };
 
 struct hu_record {
@@ -92,6 +93,24 @@ struct hu_proc_record {
 	__u64 proc_start;
 	__u64 pc;		/* RESCAN: the pc that lay in no mapping */
 	char comm[HU_COMM_LEN]; /* the group leader's */
+};
+
+#define HU_RAW_STACK_SZ 4096
+
+/*
+ * The top of a stack whose process the kernel side has no mappings for yet: a process's first waits, or the
+ * first after a dlopen. stack_id is unique; the waits that name it come after it.
+ */
+struct hu_stack_record {
+	struct hu_record hdr;
+	__u32 tgid, tid;
+	__u64 proc_start;
+	__u64 stack_id;
+	__u64 ip, sp, fp;
+	__u64 ra_reg; /* rdi on x86-64: vfork's return address */
+	__u32 len;    /* bytes of data that are valid, from sp upwards */
+	__u32 pad;
+	__u8 data[HU_RAW_STACK_SZ];
 };
 
 /* ---- Waits summed in the kernel while the ring buffer has no room (map hu_sums) */
@@ -205,6 +224,8 @@ enum hu_loss {
 	HU_LOSS_SWITCHES,      /* not a loss: sleeps on futexes seen */
 	HU_LOSS_PROC_FULL,     /* processes that did not fit into the process table */
 	HU_LOSS_CALLS_FULL,    /* futex calls whose word did not fit into hu_calls */
+	HU_LOSS_INFERRED,      /* not a loss: sleeps whose end was not seen but computed */
+	HU_LOSS_MISSED,	       /* events for which the kernel did not run a program (recursion) */
 	HU_LOSS_CNT,
 };
 
@@ -265,6 +286,7 @@ struct hu_config {
 	X(hu_record, 16)       \
 	X(hu_wait_record, 128) \
 	X(hu_proc_record, 56)  \
+	X(hu_stack_record, 4176)                                                                   \
 	X(hu_sum_key, 32)      \
 	X(hu_sum, 48)          \
 	X(hu_stack, 1024)      \

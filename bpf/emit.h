@@ -78,7 +78,7 @@ static __always_inline void emit__wait(struct task_struct *t, const struct task_
 
 /* Sends a process record and wakes the loader: the process may be gone before it looks by itself. */
 static __always_inline int emit__process(struct task_struct *t, enum hu_record_kind kind,
-					 const struct task_id *id)
+					 const struct task_id *id, __u64 pc)
 {
 	struct hu_proc_record *rec = bpf_ringbuf_reserve(&hu_ring, sizeof(*rec), 0);
 
@@ -93,10 +93,55 @@ static __always_inline int emit__process(struct task_struct *t, enum hu_record_k
 	rec->tgid = id->tgid;
 	rec->tid = id->tid;
 	rec->proc_start = id->proc_start;
-	rec->pc = 0;
+	rec->pc = pc;
 	BPF_CORE_READ_INTO(&rec->comm, t, group_leader, comm);
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 	return 0;
+}
+
+/*
+ * Sends the top of current's stack, for the loader to unwind. Returns its id, 0 when the ring is half full
+ * (waits are worth more) or the stack can't be read.
+ */
+static __always_inline __u64 emit__raw_stack(const arch_regs *r, const struct task_id *id)
+{
+	struct hu_stack_record *rec;
+	__u64 now_ns = bpf_ktime_get_ns(), sp = arch__sp(r), stack_id;
+	__u32 len = HU_RAW_STACK_SZ;
+
+	if (bpf_ringbuf_query(&hu_ring, BPF_RB_AVAIL_DATA) + sizeof(*rec) > hu_cfg.ring_sz / 2)
+		return 0;
+	rec = bpf_ringbuf_reserve(&hu_ring, sizeof(*rec), 0);
+	if (!rec)
+		return 0;
+	if (bpf_probe_read_user(rec->data, HU_RAW_STACK_SZ, (void *)sp)) {
+		/* Near the stack's upper end: up to the end of the page. */
+		len = HU_RAW_STACK_SZ - (sp & (HU_RAW_STACK_SZ - 1));
+		len = (len - 1) & (HU_RAW_STACK_SZ - 1); /* for the verifier; the last byte is no word's */
+		if (bpf_probe_read_user(rec->data, len, (void *)sp)) {
+			bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+			return 0;
+		}
+	}
+	rec->hdr.kind = HU_REC_STACK;
+	rec->hdr.size = sizeof(*rec);
+	rec->hdr.cpu = bpf_get_smp_processor_id();
+	rec->hdr.ts_ns = now_ns;
+	rec->tgid = id->tgid;
+	rec->tid = id->tid;
+	rec->proc_start = id->proc_start;
+	/* A thread has one stack at a time; odd multipliers keep distinct what is distinct. */
+	rec->stack_id =
+		((now_ns * 0x9e3779b97f4a7c15ULL) ^ (id->tid * 0xc2b2ae3d27d4eb4fULL)) | 1;
+	rec->ip = arch__ip(r);
+	rec->sp = sp;
+	rec->fp = arch__fp(r);
+	rec->ra_reg = arch__arg0(r);
+	rec->len = len;
+	rec->pad = 0;
+	stack_id = rec->stack_id;
+	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
+	return stack_id;
 }
 
 #endif

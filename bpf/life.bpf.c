@@ -4,6 +4,7 @@
  * wanted processes become wanted themselves.
  */
 #include "bpf/emit.h"
+#include "bpf/lock.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -14,6 +15,7 @@ static __always_inline void flush(struct task_struct *t, const struct task_id *i
 
 	if (!st)
 		return;
+	end_unseen_sleep(st, id->tgid, bpf_ktime_get_ns(), task__cpu_ns(t));
 	if (st->wait.phase == WAIT_ENDED)
 		emit__wait(t, id, &st->wait);
 	st->wait.phase = WAIT_NONE;
@@ -49,7 +51,8 @@ int hu_exec(__u64 *ctx)
 	if (!bpf_map_lookup_elem(&hu_seen, &id.tgid))
 		return 0;
 	bpf_map_delete_elem(&hu_seen, &id.tgid);
-	emit__process(t, HU_REC_EXEC, &id);
+	bpf_map_delete_elem(&hu_maps, &id.tgid);
+	emit__process(t, HU_REC_EXEC, &id, 0);
 	return 0;
 }
 
@@ -72,6 +75,7 @@ int hu_exit(__u64 *ctx)
 	if (!bpf_map_lookup_elem(&hu_seen, &id.tgid))
 		return 0;
 	bpf_map_delete_elem(&hu_seen, &id.tgid);
-	emit__process(t, HU_REC_EXIT, &id);
+	bpf_map_delete_elem(&hu_maps, &id.tgid);
+	emit__process(t, HU_REC_EXIT, &id, 0);
 	return 0;
 }

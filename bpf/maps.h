@@ -24,12 +24,19 @@ struct thread_state {
 	__u32 early_pad;
 	__u64 early_ns;
 	__u8 announced; /* its process was sent as HU_REC_SEEN */
-	__u8 pad[7];
+	__u8 pad[3];
+	__u32 rescan; /* the generation of mappings that this thread complained about, and 1 */
 };
 
 /* Scratch memory of a program; programs that can interrupt one another have one each. */
+#define HU_WINDOW_SZ 512
+#define HU_NO_WINDOW (~0ULL >> 1) /* no address is near it */
+
 struct stack_scratch {
 	struct hu_stack stack;
+	__u32 lo, hi;	   /* of a search */
+	__u64 window_addr; /* of window[0] in the target */
+	__u8 window[HU_WINDOW_SZ];
 };
 
 struct loss_counters {
@@ -120,6 +127,24 @@ HU_MAP struct {
 	__type(key, struct hu_call_key);
 	__type(value, struct hu_calls);
 } hu_calls SEC(".maps");
+
+/* Unwind rows of all modules, in extents that the loader allots and fills through its mapping. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hu_row);
+} hu_rows SEC(".maps");
+
+/* Executable mappings by tgid; filled by the loader only, so it need not be preallocated. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct hu_proc_maps);
+} hu_maps SEC(".maps");
 
 #ifdef HU_DEFINE_MAPS
 const volatile struct hu_config hu_cfg = {};

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* The clock with call stacks by unwind rows: tp_btf, bpf_loop() (5.17). */
+#define HU_UNWIND
 #include "bpf/sched.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

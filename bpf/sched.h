@@ -12,36 +12,11 @@
 #define HOLDUP_BPF_SCHED_H
 
 #include "bpf/emit.h"
+#include "bpf/lock.h"
 #include "bpf/stack.h"
-
-/* How many wait for this word now; the caller is one of them from here on. 0: not known. */
-static __always_inline __u32 lock__enter(__u32 tgid, __u64 uaddr)
-{
-	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
-	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
-	struct hu_lock fresh = {};
-
-	if (!lock) {
-		bpf_map_update_elem(&hu_locks, &key, &fresh, BPF_NOEXIST);
-		lock = bpf_map_lookup_elem(&hu_locks, &key);
-		if (!lock) {
-			loss__add(HU_LOSS_LOCK_FULL, 1);
-			return 0;
-		}
-	}
-	/* Not fetch-and-add, which 5.10 lacks: what others add meanwhile has been true as well. */
-	__sync_fetch_and_add(&lock->waiters, 1);
-	return lock->waiters > 0 ? lock->waiters : 0;
-}
-
-static __always_inline void lock__leave(__u32 tgid, __u64 uaddr)
-{
-	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
-	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
-
-	if (lock)
-		__sync_fetch_and_add(&lock->waiters, -1);
-}
+#ifdef HU_UNWIND
+#include "bpf/unwind.h"
+#endif
 
 /* Announces the process with its first wait, so that the loader reads its mappings while it lives. */
 static __always_inline void process__announce(struct task_struct *t, const struct task_id *id,
@@ -57,7 +32,7 @@ static __always_inline void process__announce(struct task_struct *t, const struc
 			loss__add(HU_LOSS_PROC_FULL, 1);
 			return;
 		}
-		if (emit__process(t, HU_REC_SEEN, id)) {
+		if (emit__process(t, HU_REC_SEEN, id, 0)) {
 			bpf_map_delete_elem(&hu_seen, &id->tgid);
 			return;
 		}
@@ -65,15 +40,44 @@ static __always_inline void process__announce(struct task_struct *t, const struc
 	st->announced = 1;
 }
 
-static __always_inline void wait__first_sleep(void *ctx, struct task_struct *t, __u32 tgid,
-					      struct wait_state *w)
+static __always_inline __u64 take_stack(void *ctx, struct task_struct *t, const struct task_id *id,
+					const arch_regs *r, struct thread_state *st)
 {
-	__u32 words[3] = {}; /* a glibc mutex: __lock, __count, __owner
-				(sysdeps/nptl/bits/struct_mutex.h) */
 	struct stack_scratch *scratch;
 	__u32 zero = 0;
 
-	w->depth = lock__enter(tgid, w->call.uaddr);
+	scratch = bpf_map_lookup_elem(&hu_switch_scratch, &zero);
+	if (!scratch)
+		return 0;
+#ifdef HU_UNWIND
+	struct hu_proc_maps *maps = bpf_map_lookup_elem(&hu_maps, &id->tgid);
+	__u64 lost_pc = 0, stack_id;
+
+	if (maps) {
+		stack_id = stack__by_rows(r, scratch, maps, id->tgid, &lost_pc);
+		/* Once a thread and generation: what is still unknown after a look stays unknown. */
+		if (!lost_pc || st->rescan == maps->generation + 1)
+			return stack_id;
+		st->rescan = maps->generation + 1;
+	}
+	stack_id = emit__raw_stack(r, id);
+	if (stack_id)
+		return stack_id;
+	if (lost_pc)
+		emit__process(t, HU_REC_RESCAN, id, lost_pc);
+#endif
+	return stack__by_frame_pointers(ctx, &scratch->stack, id->tgid);
+}
+
+static __always_inline void wait__first_sleep(void *ctx, struct task_struct *t,
+					      const struct task_id *id, const arch_regs *r,
+					      struct thread_state *st)
+{
+	/* a glibc mutex: __lock, __count, __owner (sysdeps/nptl/bits/struct_mutex.h) */
+	__u32 words[3] = {};
+	struct wait_state *w = &st->wait;
+
+	w->depth = lock__enter(id->tgid, w->call.uaddr);
 	if (!bpf_probe_read_user(words, sizeof(words), (void *)w->call.uaddr)) {
 		w->word = words[0];
 		w->owner_word = words[2];
@@ -81,11 +85,8 @@ static __always_inline void wait__first_sleep(void *ctx, struct task_struct *t, 
 	} else if (!bpf_probe_read_user(words, sizeof(words[0]), (void *)w->call.uaddr)) {
 		w->word = words[0];
 	}
-	if (!hu_cfg.stacks || (w->call.flags & HU_WAIT_COMPAT))
-		return;
-	scratch = bpf_map_lookup_elem(&hu_switch_scratch, &zero);
-	if (scratch)
-		w->stack_id = stack__by_frame_pointers(ctx, &scratch->stack, tgid);
+	if (hu_cfg.stacks && !(w->call.flags & HU_WAIT_COMPAT))
+		w->stack_id = take_stack(ctx, t, id, r, st);
 }
 
 /* A waking that was traced between the thread's dequeueing and its switch-out: kernel/sched/core.c,
@@ -102,19 +103,24 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, __u64 now
 {
 	struct wait_call call = {};
 	union regs_copy copy;
+	const arch_regs *regs;
 	struct thread_state *st;
 	struct task_id id;
+	__u64 cpu_ns;
 	bool futex;
 
 	if (T(t, flags) & PF_KTHREAD)
 		return;
-	futex = call__parse(task__regs(&copy), &call);
+	regs = task__regs(&copy);
+	futex = call__parse(regs, &call);
 	task__id(t, &id);
+	cpu_ns = task__cpu_ns(t);
 	st = thread__state(t, id.tid, false);
+	if (st)
+		end_unseen_sleep(st, id.tgid, now_ns, cpu_ns);
 	if (st && st->wait.phase == WAIT_ENDED) {
-		if (futex &&
-		    wait__continues(&st->wait, &call, task__cpu_ns(t), hu_cfg.join_cpu_ns)) {
-			wait__sleep(&st->wait, now_ns);
+		if (futex && wait__continues(&st->wait, &call, cpu_ns, hu_cfg.join_cpu_ns)) {
+			wait__sleep(&st->wait, now_ns, cpu_ns);
 			lock__enter(id.tgid, call.uaddr);
 			loss__add(HU_LOSS_SWITCHES, 1);
 			wait__adopt_early(t, st);
@@ -132,8 +138,8 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, __u64 now
 		return;
 	}
 	process__announce(t, &id, st);
-	wait__begin(&st->wait, &call, now_ns);
-	wait__first_sleep(ctx, t, id.tgid, &st->wait);
+	wait__begin(&st->wait, &call, now_ns, cpu_ns);
+	wait__first_sleep(ctx, t, &id, regs, st);
 	loss__add(HU_LOSS_SWITCHES, 1);
 	wait__adopt_early(t, st);
 }
@@ -146,7 +152,7 @@ static __always_inline void on_run(struct task_struct *t, __u64 now_ns)
 	if (!tid)
 		return; /* the idle task */
 	st = thread__state(t, tid, false);
-	if (!st || (st->wait.phase != WAIT_SLEEPING && st->wait.phase != WAIT_WOKEN))
+	if (!st || !wait__asleep(&st->wait))
 		return;
 	wait__resume(&st->wait, now_ns, task__cpu_ns(t));
 	lock__leave(T(t, tgid), st->wait.call.uaddr);

@@ -7,20 +7,7 @@
 #define HOLDUP_BPF_STACK_H
 
 #include "bpf/maps.h"
-
-/* Multiply and fold, one pc at a time; the constant is 2^64 / phi (Knuth, TAOCP 6.4). */
-static __always_inline __u64 stack__hash(const struct hu_stack *s)
-{
-	__u64 hash = s->tgid + ((__u64)s->flags << 32);
-
-	for (int i = 0; i < HU_MAX_FRAMES; i++) {
-		if (i >= s->frames)
-			break;
-		hash = (hash ^ s->pcs[i]) * 0x9e3779b97f4a7c15ULL;
-		hash ^= hash >> 29;
-	}
-	return hash ? hash : 1; /* 0 means no stack */
-}
+#include "bpf/hash.h"
 
 static __always_inline __u64 stack__store(struct hu_stack *s)
 {

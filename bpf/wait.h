@@ -54,7 +54,7 @@ struct wait_state {
 	__u64 out_ns;  /* this sleep's switch-out */
 	__u64 wake_ns; /* this sleep's waking; 0: not seen */
 	__u64 blocked_ns, runq_ns;
-	__u64 cpu_ns; /* the thread's CPU time when it last resumed */
+	__u64 cpu_ns; /* the thread's CPU time at this sleep */
 };
 
 /* Does a sleep in `call` after `cpu_ns` of CPU time in all go on with the wait that ended last? */
@@ -66,18 +66,20 @@ static inline int wait__continues(const struct wait_state *w, const struct wait_
 	       cpu_ns - w->cpu_ns <= join_cpu_ns;
 }
 
-static inline void wait__sleep(struct wait_state *w, __u64 now_ns)
+static inline void wait__sleep(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
 {
-	w->phase = WAIT_SLEEPING;
 	w->out_ns = now_ns;
+	w->cpu_ns = cpu_ns;
 	w->wake_ns = 0;
 	w->waker.tgid = 0;
 	w->waker.tid = 0;
 	w->waker.flags = 0;
 	w->sleeps++;
+	w->phase = WAIT_SLEEPING; /* last: from here on a waker on another CPU may write */
 }
 
-static inline void wait__begin(struct wait_state *w, const struct wait_call *call, __u64 now_ns)
+static inline void wait__begin(struct wait_state *w, const struct wait_call *call, __u64 now_ns,
+			       __u64 cpu_ns)
 {
 	w->call = *call;
 	w->closed = 0;
@@ -90,7 +92,7 @@ static inline void wait__begin(struct wait_state *w, const struct wait_call *cal
 	w->end_ns = 0;
 	w->blocked_ns = 0;
 	w->runq_ns = 0;
-	wait__sleep(w, now_ns);
+	wait__sleep(w, now_ns, cpu_ns);
 }
 
 static inline void wait__woken(struct wait_state *w, const struct wait_waker *waker, __u64 now_ns)
@@ -118,6 +120,27 @@ static inline void wait__resume(struct wait_state *w, __u64 now_ns, __u64 cpu_ns
 	w->phase = WAIT_ENDED;
 }
 
+/*
+ * The thread is seen running though its switch-in was not: tracepoints are silent in the context of tasks
+ * that a kernel hides (seen in a sandbox whose first process can't be traced), and a switch is traced in
+ * the context of the task that leaves. It ran on as long ago as it has used CPU time since.
+ */
+static inline void wait__resume_late(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
+{
+	__u64 ran_ns = cpu_ns - w->cpu_ns, resumed_ns = now_ns - ran_ns;
+
+	if (ran_ns > now_ns - w->out_ns)
+		resumed_ns = w->out_ns;
+	if (w->wake_ns && resumed_ns < w->wake_ns)
+		resumed_ns = w->wake_ns < now_ns ? w->wake_ns : now_ns;
+	wait__resume(w, resumed_ns, w->cpu_ns);
+}
+
+static inline int wait__asleep(const struct wait_state *w)
+{
+	return w->phase == WAIT_SLEEPING || w->phase == WAIT_WOKEN;
+}
+
 /* The times so far of a wait that goes on at now_ns, without changing it. */
 static inline void wait__so_far(const struct wait_state *w, __u64 now_ns, __u64 *blocked_ns,
 				__u64 *runq_ns)
@@ -127,7 +150,7 @@ static inline void wait__so_far(const struct wait_state *w, __u64 now_ns, __u64 
 
 	*blocked_ns = w->blocked_ns;
 	*runq_ns = w->runq_ns;
-	if (w->phase == WAIT_SLEEPING || w->phase == WAIT_WOKEN) {
+	if (wait__asleep(w)) {
 		if (runq > since)
 			runq = since;
 		*blocked_ns += since - runq;

@@ -14,6 +14,8 @@
 #include "user/view/view.h"
 
 #define RING_SZ_DEFAULT (16ULL << 20)
+#define UNWIND_MEM_DEFAULT (16ULL << 20)
+#define UNWIND_MEM_MAX (2ULL << 30)
 #define RING_SZ_MAX	(1ULL << 30)
 #define PID_MAX_LIMIT	(4 << 20) /* include/linux/threads.h */
 
@@ -28,6 +30,7 @@ enum {
 	OPT_IDLE,
 	OPT_FUTEX_CALLS,
 	OPT_RING_SIZE,
+	OPT_UNWIND_MEM,
 	OPT_ASSUME,
 };
 
@@ -48,6 +51,7 @@ static const struct option long_options[] = {
 	{ "idle", no_argument, NULL, OPT_IDLE },
 	{ "futex-calls", no_argument, NULL, OPT_FUTEX_CALLS },
 	{ "ring-size", required_argument, NULL, OPT_RING_SIZE },
+	{ "unwind-mem", required_argument, NULL, OPT_UNWIND_MEM },
 	{ "assume", required_argument, NULL, OPT_ASSUME },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
@@ -132,13 +136,24 @@ static int parse_ring(const char *text, uint64_t *ret)
 	return 0;
 }
 
+static int parse_unwind_mem(const char *text, uint64_t *ret)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE);
+
+	if (parse__size(text, ret) || *ret < page || *ret > UNWIND_MEM_MAX)
+		return complain("--unwind-mem", text, "a size from the page size to 2G, such as 64M");
+	*ret &= ~(page - 1);
+	return 0;
+}
+
 static int parse_assume(const char *text, struct options *o)
 {
 	o->force_hash |= !strcmp(text, "hash-state");
 	o->force_raw |= !strcmp(text, "raw-tracepoints");
-	return o->force_hash || o->force_raw
-		       ? 0
-		       : complain("--assume", text, "hash-state or raw-tracepoints");
+	o->force_frame_pointers |= !strcmp(text, "frame-pointers");
+	return o->force_hash || o->force_raw || o->force_frame_pointers ?
+		       0 :
+		       complain("--assume", text, "hash-state, raw-tracepoints or frame-pointers");
 }
 
 static int parse_one(int c, const char *arg, struct options *o)
@@ -193,6 +208,8 @@ static int parse_one(int c, const char *arg, struct options *o)
 		return 0;
 	case OPT_RING_SIZE:
 		return parse_ring(arg, &o->ring_sz);
+	case OPT_UNWIND_MEM:
+		return parse_unwind_mem(arg, &o->unwind_mem);
 	case OPT_ASSUME:
 		return parse_assume(arg, o);
 	case 'v':
@@ -243,6 +260,7 @@ int options__parse(int argc, char **argv, const char *help, struct options *ret)
 	struct options o = {
 		.query = { .sort = SORT_WAIT, .by = BY_LOCK, .rows = 20 },
 		.ring_sz = RING_SZ_DEFAULT,
+		.unwind_mem = UNWIND_MEM_DEFAULT,
 	};
 	int c, err;
 

@@ -37,9 +37,9 @@ struct options {
 	bool json;
 	const char *output; /* NULL: stdout */
 	bool futex_calls;
-	uint64_t ring_sz;
+	uint64_t ring_sz, unwind_mem; /* bytes */
 	int verbose;
-	bool force_hash, force_raw; /* --assume, for tests */
+	bool force_hash, force_raw, force_frame_pointers; /* --assume, for tests */
 };
 
 /* Parses argv[1…]; 0, or an exit status + 1 to end with (help was printed, or a mistake told). */

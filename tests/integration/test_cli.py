@@ -141,7 +141,7 @@ class Targets(Case):
 
     def test_program_that_does_not_exist(self):
         status, out, err = run(["locks", *SHORT, "--", "/nonexistent/program"])
-        self.assertEqual((status, out), (1, ""), err)
+        self.assertEqual((status, out), (127, ""), err)  # as shells say it
         self.assertIn("/nonexistent/program", err)
 
     def test_own_options_end_at_the_program(self):

@@ -3,6 +3,7 @@
 bound.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -78,6 +79,17 @@ class Running:
             self.args, stdin=subprocess.DEVNULL, env=self.env, **_pipes({})
         )
         self.pid = self.process.pid
+        return self
+
+    def attached(self):
+        """Wait until it listens to the kernel: it polls the ring buffer only when all is attached."""
+
+        def polls():
+            assert self.process.poll() is None, f"{self.args} ended by itself"
+            with open(f"/proc/{self.pid}/wchan", encoding="ascii", errors="replace") as wchan:
+                return "poll" in wchan.read()
+
+        wait_until(polls, 20, f"{self.args} to attach")
         return self
 
     def stop(self, number=signal.SIGINT, timeout=30):
@@ -214,8 +226,45 @@ def truth_of(document, name):
     }
 
 
+def programs_of(pid):
+    """The ids of the BPF programs that a process has descriptors or links of; none when it is gone."""
+    found, directory = set(), f"/proc/{pid}/fdinfo"
+    try:
+        for name in os.listdir(directory):
+            with contextlib.suppress(FileNotFoundError), open(
+                os.path.join(directory, name), encoding="ascii", errors="replace"
+            ) as info:
+                found |= {int(line.split()[1]) for line in info if line.startswith("prog_id:")}
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    return found
+
+
+def _parents(pid):
+    """A process and those above it."""
+    while pid > 0:
+        yield pid
+        try:
+            with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+                pid = int(stat.read().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            return
+
+
+def _programs_of_others():
+    """Those that holdups which this test did not start use: somebody works on the machine."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            with open(f"/proc/{pid}/comm", encoding="ascii", errors="replace") as comm:
+                is_holdup = comm.read().strip() == os.path.basename(HOLDUP)
+            if is_holdup and os.getpid() not in _parents(int(pid)):
+                found |= programs_of(pid)
+    return found
+
+
 def bpf_programs():
-    """The ids of the loaded BPF programs that have holdup's names."""
+    """The ids of the loaded BPF programs that have holdup's names, other users' left out."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     listing = subprocess.run(
         ["bpftool", "-j", "prog", "list"],
@@ -225,8 +274,9 @@ def bpf_programs():
         timeout=30,
         env={**os.environ, "PATH": path},
     )
-    return {
+    ids = {
         program["id"]
         for program in json.loads(listing.stdout or "[]")
         if program.get("name", "").startswith(BPF_PREFIXES)
     }
+    return ids - _programs_of_others()

@@ -225,6 +225,37 @@ static void test_sizeless_ends_with_section(void **state)
 	module__free(m);
 }
 
+/* An old version lies first in the file; a plain name means the default one. */
+static void test_versions(void **state)
+{
+	FILE *f = fopen(in_dir("ver.c"), "w");
+	struct symbol sym;
+	struct module *m;
+	uint64_t at;
+
+	assert_non_null(f);
+	fputs("int f_old(int x) { return x; }\nint f_new(int x) { return x + 1; }\n"
+	      "int _q(int x) { return x + 2; }\n"
+	      "extern __typeof(_q) long_name_of_q __attribute__((alias(\"_q\")));\n"
+	      "__asm__(\".symver f_old, f@V1\\n.symver f_new, f@@V2\\n\");\n",
+	      f);
+	assert_int_equal(fclose(f), 0);
+	run("printf 'V1 { global: f; _q; long_name_of_q; local: *; }; V2 { global: f; } V1;' "
+	    ">ver.map");
+	run("cc -shared -fPIC -O1 -Wl,--version-script=ver.map -o ver.so ver.c");
+	m = open_module(in_dir("ver.so"), "");
+	at = address_of(m, "f_new");
+	assert_int_equal(address_of(m, "f"), at);
+	assert_true(module__func(m, address_of(m, "f_old"), &sym));
+	assert_string_equal(sym.name, "f");
+	assert_func(m, address_of(m, "_q"), "long_name_of_q");
+	module__free(m);
+	run("strip ver.so");
+	m = open_module(in_dir("ver.so"), "");
+	assert_int_equal(address_of(m, "f"), at);
+	module__free(m);
+}
+
 /* Nested and partly overlapping objects: the innermost that covers the address. */
 static void test_nested(void **state)
 {
@@ -802,6 +833,7 @@ int main(void)
 		cmocka_unit_test(test_sizeless),
 		cmocka_unit_test(test_sizeless_ends_with_section),
 		cmocka_unit_test(test_nested),
+		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_stripped_without_debug),
 		cmocka_unit_test(test_debuglink),
 		cmocka_unit_test(test_debuglink_of_other_file),

@@ -45,6 +45,7 @@ enum {
 
 static const char library_source[] = "int lib_data = 3;\n"
 				     "int lib_bss[100000];\n"
+				     "int *const lib_relro[4] = { &lib_data, lib_bss };\n"
 				     "__attribute__((noinline)) int lib_function(int x) { return x "
 				     "* lib_data + lib_bss[x]; }\n";
 
@@ -186,7 +187,6 @@ static void test_own_objects(void **state)
 	assert_string_equal(obj.name, "test_const");
 	assert_false(obj.writable);
 
-	/* Its mapping has the same file offset and permissions as the read-only data's. */
 	obj = object_of(f, &test_relro[511]);
 	assert_string_equal(obj.name, "test_relro");
 	assert_int_equal(obj.offset, 511 * sizeof(test_relro[0]));
@@ -202,6 +202,34 @@ static void test_own_objects(void **state)
 	assert_string_equal(obj.name, "");
 	assert_false(obj.writable);
 	free(heap);
+	symbolizer__free(f.s);
+}
+
+/* Anonymous memory right behind a module's bss is not the module's. */
+static void test_behind_bss(void **state)
+{
+	void *handle = dlopen(in_dir("lib.so"), RTLD_NOW), *page;
+	uint64_t bias, lo, hi, page_sz = sysconf(_SC_PAGESIZE);
+	struct fixture f = setup(getpid());
+	struct sym_object obj;
+	struct module *m;
+
+	assert_non_null(handle);
+	m = sym_process__module(f.s, f.p, (uintptr_t)dlsym(handle, "lib_function"), &bias);
+	assert_non_null(m);
+	module__extent(m, &lo, &hi);
+	hi = (bias + hi + page_sz - 1) & -page_sz;
+	page = mmap((void *)hi, page_sz, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	/* Something else may be there already; then that is what is asked about. */
+	assert_int_equal(symbolizer__rescan(f.s, f.p), 0);
+	obj = object_of(f, (void *)(hi - page_sz));
+	assert_string_equal(obj.module, "lib.so");
+	obj = object_of(f, (void *)hi);
+	assert_string_not_equal(obj.module, "lib.so");
+	if (page != MAP_FAILED)
+		munmap(page, page_sz);
+	dlclose(handle);
 	symbolizer__free(f.s);
 }
 
@@ -337,6 +365,8 @@ static void test_rescan(void **state)
 	frame = frame_of(f, at, true);
 	assert_string_equal(frame.function, "lib_function");
 	assert_string_equal(object_of(f, (int *)dlsym(handle, "lib_bss") + 99999).name, "lib_bss");
+	/* RELRO in so small a file: the same offset and permissions as the read-only segment. */
+	assert_string_equal(object_of(f, dlsym(handle, "lib_relro")).name, "lib_relro");
 	symbolizer__stats(f.s, &before);
 	dlclose(handle);
 	assert_int_equal(symbolizer__rescan(f.s, f.p), 0);
@@ -384,7 +414,7 @@ static void test_replaced(void **state)
 	handle = dlopen(in_dir("replaced.so"), RTLD_NOW);
 	assert_non_null(handle);
 	at = (uintptr_t)dlsym(handle, "lib_function");
-	run("echo 'int wrong(int x) { return x; } int filler[64];' >wrong.c");
+	run("echo 'void wrong(void) { __asm__(\".fill 4096, 1, 0x90\"); }' >wrong.c");
 	run("cc -shared -fPIC -o wrong.so wrong.c && mv wrong.so replaced.so");
 	f = setup(getpid());
 	frame = frame_of(f, at, true);
@@ -639,23 +669,15 @@ static void test_cache(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_functions),
-		cmocka_unit_test(test_own_objects),
-		cmocka_unit_test(test_shared_file),
-		cmocka_unit_test(test_lines),
-		cmocka_unit_test(test_vdso),
-		cmocka_unit_test(test_nowhere),
-		cmocka_unit_test(test_stripped),
-		cmocka_unit_test(test_rescan),
-		cmocka_unit_test(test_deleted),
-		cmocka_unit_test(test_replaced),
-		cmocka_unit_test(test_not_elf),
-		cmocka_unit_test(test_children),
-		cmocka_unit_test(test_stripped_child),
-		cmocka_unit_test(test_sharing),
-		cmocka_unit_test(test_descriptor_limit),
-		cmocka_unit_test(test_unreadable),
-		cmocka_unit_test(test_intern),
+		cmocka_unit_test(test_own_functions), cmocka_unit_test(test_own_objects),
+		cmocka_unit_test(test_behind_bss),    cmocka_unit_test(test_shared_file),
+		cmocka_unit_test(test_lines),	      cmocka_unit_test(test_vdso),
+		cmocka_unit_test(test_nowhere),	      cmocka_unit_test(test_stripped),
+		cmocka_unit_test(test_rescan),	      cmocka_unit_test(test_deleted),
+		cmocka_unit_test(test_replaced),      cmocka_unit_test(test_not_elf),
+		cmocka_unit_test(test_children),      cmocka_unit_test(test_stripped_child),
+		cmocka_unit_test(test_sharing),	      cmocka_unit_test(test_descriptor_limit),
+		cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_intern),
 		cmocka_unit_test(test_cache),
 	};
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/hash.h"
+
 void aggregate__init(struct aggregate *a, const struct agg_hooks *hooks, uint64_t min_wait_ns)
 {
 	memset(a, 0, sizeof(*a));
@@ -31,6 +33,7 @@ void aggregate__free(struct aggregate *a)
 	aggregate__reset(a);
 	table__clear(&a->processes, free);
 	table__clear(&a->stacks, free);
+	table__clear(&a->aliases, free);
 }
 
 /* ---- processes */
@@ -112,28 +115,70 @@ const struct agg_stack *aggregate__stack(const struct aggregate *a, uint64_t id)
 	return table__find(&a->stacks, id, stack__equal, &id);
 }
 
-/* Fetches a stack while the kernel has it; one that can't be had is simply not there later. */
-static int stack__learn(struct aggregate *a, struct agg_process *p, uint64_t id)
+static int stack__keep(struct aggregate *a, uint64_t id, const struct hu_stack *raw)
 {
-	struct hu_stack raw;
-	struct agg_stack *s;
+	uint16_t frames = raw->frames < HU_MAX_FRAMES ? raw->frames : HU_MAX_FRAMES;
+	struct agg_stack *s = malloc(sizeof(*s) + frames * sizeof(raw->pcs[0]));
 	int err;
 
-	if (!id || aggregate__stack(a, id) || a->hooks.stack(a->hooks.ctx, p, id, &raw))
-		return 0;
-	if (raw.frames > HU_MAX_FRAMES)
-		raw.frames = HU_MAX_FRAMES;
-	s = malloc(sizeof(*s) + raw.frames * sizeof(raw.pcs[0]));
 	if (!s)
 		return -ENOMEM;
 	s->id = id;
-	s->flags = raw.flags;
-	s->frames = raw.frames;
-	memcpy(s->pcs, raw.pcs, raw.frames * sizeof(raw.pcs[0]));
+	s->flags = raw->flags;
+	s->frames = frames;
+	memcpy(s->pcs, raw->pcs, frames * sizeof(raw->pcs[0]));
 	err = table__add(&a->stacks, id, s);
 	if (err)
 		free(s);
 	return err;
+}
+
+/* Fetches a stack while the kernel has it; one that can't be had is simply not there later. */
+static int stack__learn(struct aggregate *a, struct agg_process *p, uint64_t id)
+{
+	struct hu_stack raw;
+
+	if (!id || aggregate__stack(a, id) || a->hooks.stack(a->hooks.ctx, p, id, &raw))
+		return 0;
+	return stack__keep(a, id, &raw);
+}
+
+struct agg_alias {
+	uint64_t raw_id, id;
+};
+
+static bool alias__equal(const void *value, const void *key)
+{
+	return ((const struct agg_alias *)value)->raw_id == *(const uint64_t *)key;
+}
+
+int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack)
+{
+	uint64_t id = stack__hash(stack);
+	struct agg_alias *alias;
+	int err;
+
+	if (!aggregate__stack(a, id)) {
+		err = stack__keep(a, id, stack);
+		if (err)
+			return err;
+	}
+	alias = malloc(sizeof(*alias));
+	if (!alias)
+		return -ENOMEM;
+	*alias = (struct agg_alias){ raw_id, id };
+	err = table__add(&a->aliases, raw_id, alias);
+	if (err)
+		free(alias);
+	return err;
+}
+
+static uint64_t stack__resolve(const struct aggregate *a, uint64_t id)
+{
+	const struct agg_alias *alias =
+		id ? table__find(&a->aliases, id, alias__equal, &id) : NULL;
+
+	return alias ? alias->id : id;
 }
 
 /* ---- sites */
@@ -189,7 +234,7 @@ static int site__of_wait(struct aggregate *a, const struct hu_wait_record *rec,
 	struct process_key pkey = { rec->tgid, rec->proc_start };
 	struct site_key key = {
 		.uaddr = rec->uaddr,
-		.stack_id = rec->stack_id,
+		.stack_id = stack__resolve(a, rec->stack_id),
 		.op = rec->op,
 		.flags = rec->flags & (HU_WAIT_SHARED | HU_WAIT_COMPAT),
 	};
@@ -198,7 +243,7 @@ static int site__of_wait(struct aggregate *a, const struct hu_wait_record *rec,
 
 	err = process__get(a, &pkey, rec->comm, &p);
 	if (!err)
-		err = stack__learn(a, p, rec->stack_id);
+		err = stack__learn(a, p, key.stack_id);
 	key.process = p;
 	return err ? err : site__get(a, p, &key, ret);
 }
@@ -264,7 +309,7 @@ int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct h
 	struct process_key pkey = { key->tgid, key->proc_start };
 	struct site_key skey = {
 		.uaddr = key->uaddr,
-		.stack_id = sum->stack_id,
+		.stack_id = stack__resolve(a, sum->stack_id),
 		.op = key->op,
 		.flags = key->flags,
 		.summarized = true,
@@ -276,7 +321,7 @@ int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct h
 
 	err = process__get(a, &pkey, nobody, &p);
 	if (!err)
-		err = stack__learn(a, p, sum->stack_id);
+		err = stack__learn(a, p, skey.stack_id);
 	skey.process = p;
 	if (!err)
 		err = site__get(a, p, &skey, &site);

@@ -77,6 +77,7 @@ struct aggregate {
 	uint64_t min_wait_ns;
 	bool last; /* the interval that ends is the last: what has not been sent counts now */
 	struct table processes; /* of struct agg_process, all ever seen */
+	struct table aliases;	/* of struct agg_alias: stacks that were unwound here */
 	struct table stacks;	/* of struct agg_stack */
 	struct table sites;	/* of struct agg_site */
 	struct agg_totals totals;
@@ -94,6 +95,8 @@ int aggregate__process(void *aggregate, const struct hu_proc_record *rec);
  * its time so far when `last` is set, and otherwise in the interval in which it ends.
  */
 int aggregate__pending(void *aggregate, const struct hu_wait_record *rec);
+/* A stack that came raw under an id of its own; equal stacks become one. */
+int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack);
 int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct hu_sum *sum);
 
 /* The address space in force for a process; NULL: not known. */

@@ -26,7 +26,7 @@ struct session {
 	struct bpf_link *links[8];
 	size_t link_cnt;
 	int ncpus;
-	bool raw, hash;
+	bool raw, hash, unwind;
 	bool calls_wanted, calls_by_tp, sees_calls;
 	int handler_err;
 };
@@ -38,6 +38,13 @@ static struct session *session_of(struct source *s)
 
 /* ---- loading */
 
+static struct bpf_program *switch_program(const struct session *s)
+{
+	if (s->raw)
+		return s->skel->progs.hu_switch_raw;
+	return s->unwind ? s->skel->progs.hu_switch : s->skel->progs.hu_switch_fp;
+}
+
 static void want(struct bpf_program *prog)
 {
 	bpf_program__set_autoload(prog, true);
@@ -47,7 +54,7 @@ static void choose_programs(struct session *s, const struct features *f)
 {
 	struct holdup_bpf *skel = s->skel;
 
-	want(s->raw ? skel->progs.hu_switch_raw : skel->progs.hu_switch);
+	want(switch_program(s));
 	want(s->raw ? skel->progs.hu_waking_raw : skel->progs.hu_waking);
 	want(skel->progs.hu_fork);
 	want(skel->progs.hu_exec);
@@ -63,6 +70,8 @@ static void choose_programs(struct session *s, const struct features *f)
 		bpf_map__set_max_entries(skel->maps.hu_threads_hash, 1);
 	if (!s->calls_wanted)
 		bpf_map__set_max_entries(skel->maps.hu_calls, 1);
+	if (!s->unwind)
+		bpf_map__set_max_entries(skel->maps.hu_maps, 1);
 }
 
 static void configure(struct session *s, const struct session_config *cfg, const struct features *f)
@@ -78,9 +87,12 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	c->ring_sz = cfg->ring_sz;
 	c->join_cpu_ns = cfg->join_cpu_ns;
 	c->stacks = cfg->stacks;
+	c->unwind = s->unwind;
 	if (cfg->comm)
 		c->comm = *cfg->comm;
 	bpf_map__set_max_entries(s->skel->maps.hu_ring, cfg->ring_sz);
+	if (s->unwind)
+		bpf_map__set_max_entries(s->skel->maps.hu_rows, cfg->rows);
 	/* A sum has an entry for each CPU on which it is added to. */
 	bpf_map__set_max_entries(s->skel->maps.hu_sums, 4096 + 1024 * (uint32_t)s->ncpus);
 }
@@ -162,6 +174,8 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	s->ncpus = libbpf_num_possible_cpus();
 	s->raw = cfg->force_raw;
 	s->hash = cfg->force_raw || cfg->force_hash || !features->task_storage;
+	s->unwind = cfg->stacks && cfg->rows && features->bpf_loop && !s->raw &&
+		    !cfg->force_frame_pointers;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
 	s->calls_wanted = cfg->futex_calls || features->fentry;
 	raise_memlock();
@@ -205,7 +219,7 @@ int session__attach(struct session *s, const char **why)
 		skel->progs.hu_exec,
 		skel->progs.hu_exit,
 		s->raw ? skel->progs.hu_waking_raw : skel->progs.hu_waking,
-		s->raw ? skel->progs.hu_switch_raw : skel->progs.hu_switch,
+		switch_program(s),
 	};
 	int err;
 
@@ -256,6 +270,16 @@ int session__add_target(struct session *s, pid_t tgid)
 struct source *session__source(struct session *s)
 {
 	return &s->source;
+}
+
+int session__rows_fd(const struct session *s)
+{
+	return s->unwind ? bpf_map__fd(s->skel->maps.hu_rows) : -1;
+}
+
+int session__maps_fd(const struct session *s)
+{
+	return s->unwind ? bpf_map__fd(s->skel->maps.hu_maps) : -1;
 }
 
 bool session__sees_futex_calls(const struct session *s)
@@ -414,6 +438,24 @@ static int live_pending(struct source *src, source_record_fn fn, void *ctx)
 	return err;
 }
 
+/* Since 5.12 (commit 9ed9e9ba2337) the kernel counts what it did not run to avoid recursion. */
+static uint64_t missed(const struct session *s)
+{
+	struct bpf_program *prog;
+	uint64_t sum = 0;
+
+	bpf_object__for_each_program(prog, s->skel->obj)
+	{
+		struct bpf_prog_info info = { 0 };
+		__u32 sz = sizeof(info);
+
+		if (bpf_program__fd(prog) >= 0 &&
+		    !bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &sz))
+			sum += info.recursion_misses;
+	}
+	return sum;
+}
+
 static int live_losses(struct source *src, uint64_t ret[HU_LOSS_CNT])
 {
 	struct session *s = session_of(src);
@@ -432,6 +474,7 @@ static int live_losses(struct source *src, uint64_t ret[HU_LOSS_CNT])
 			for (int i = 0; i < HU_LOSS_CNT; i++)
 				ret[i] += values[(size_t)cpu * HU_LOSS_CNT + i];
 	}
+	ret[HU_LOSS_MISSED] = missed(s);
 	free(values);
 	return err;
 }

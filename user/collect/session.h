@@ -27,7 +27,9 @@ struct session_config {
 	bool futex_calls; /* by the tracepoint where fexit is refused */
 	/* For tests: behave as an older kernel would make us. */
 	bool force_hash; /* thread state in a hash */
-	bool force_raw;	 /* raw tracepoints, which imply the hash */
+	bool force_raw;	 /* raw tracepoints, which imply the hash and frame pointers */
+	bool force_frame_pointers;
+	uint64_t rows; /* room for unwind rows, 8 bytes each */
 };
 
 struct session;
@@ -44,6 +46,9 @@ void session__detach(struct session *s);
 int session__add_target(struct session *s, pid_t tgid);
 
 struct source *session__source(struct session *s); /* belongs to the session */
+/* The maps that user/collect/rows.h fills; -1: this session does not unwind by rows. */
+int session__rows_fd(const struct session *s);
+int session__maps_fd(const struct session *s);
 bool session__sees_futex_calls(const struct session *s);
 const char *session__hooks(const struct session *s); /* "tp_btf" or "raw_tp" */
 /* Waiters per lock were counted in a map: removes entries of locks that nobody waits for when it

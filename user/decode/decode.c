@@ -32,6 +32,18 @@ static int decode_process(struct decode_handler *h, const void *data)
 	return h->process(h->ctx, &rec);
 }
 
+/* Large, so not copied: data is aligned as the ring aligns its records. */
+static int decode_stack(struct decode_handler *h, const void *data)
+{
+	const struct hu_stack_record *rec = data;
+
+	if (!rec->tgid || rec->len > sizeof(rec->data) || !rec->stack_id || !h->stack) {
+		h->bad++;
+		return 0;
+	}
+	return h->stack(h->ctx, rec);
+}
+
 int decode__record(void *handler, const void *data, size_t sz)
 {
 	struct decode_handler *h = handler;
@@ -51,6 +63,10 @@ int decode__record(void *handler, const void *data, size_t sz)
 	case HU_REC_WAIT:
 		if (head.size == sizeof(struct hu_wait_record))
 			return decode_wait(h, data);
+		break;
+	case HU_REC_STACK:
+		if (head.size == sizeof(struct hu_stack_record))
+			return decode_stack(h, data);
 		break;
 	case HU_REC_SEEN:
 	case HU_REC_EXEC:

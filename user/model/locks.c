@@ -505,10 +505,11 @@ static void fill_coverage(struct builder *b)
 	c->events = t->events;
 	c->summarized = t->summarized;
 	c->summarized_ns = t->summarized_ns;
-	c->lost = loss[HU_LOSS_STATE] + loss[HU_LOSS_SUM_FULL] + b->in->malformed;
+	c->lost = loss[HU_LOSS_STATE] + loss[HU_LOSS_SUM_FULL] + loss[HU_LOSS_MISSED] + b->in->malformed;
 	c->lost_ns = loss[HU_LOSS_SUM_FULL_NS];
 	c->records_lost = loss[HU_LOSS_RECORD] + loss[HU_LOSS_PROC_FULL];
 	c->stacks_lost = loss[HU_LOSS_STACK_FULL] + loss[HU_LOSS_STACK_FAIL];
+	c->inferred = loss[HU_LOSS_INFERRED];
 	c->depth_unknown = loss[HU_LOSS_LOCK_FULL];
 	c->malformed = b->in->malformed;
 	c->below_min = t->below_min;

@@ -12,6 +12,7 @@
 #include "user/sym/intern.h"
 #include "user/sym/lines.h"
 #include "user/sym/symtab.h"
+#include "user/unwind/cfi.h"
 
 struct module {
 	struct elf_file *file;
@@ -321,4 +322,32 @@ bool module__line(struct module *m, uint64_t vaddr, struct source_line *ret)
 		return false;
 	*ret = (struct source_line){ frame.file, frame.line };
 	return true;
+}
+
+/* An image in memory has no descriptor that libelf could read: the vdso, which is small and plain. */
+static int image_cfi(const struct module *m, size_t max_rows, struct cfi_table **ret)
+{
+	const Elf64_Shdr *sh = elf_file__section(m->file, ".eh_frame");
+	struct cfi_section sec = { 0 };
+	uint8_t *data;
+	int err;
+
+	if (!sh)
+		return -ENOENT;
+	err = elf_file__section_data(m->file, sh, &data);
+	if (err)
+		return err;
+	sec.data = data;
+	sec.sz = sh->sh_size;
+	sec.vaddr = sh->sh_addr;
+	err = cfi__build(&sec, 1, m->lo, max_rows, ret);
+	free(data);
+	return err;
+}
+
+int module__cfi(const struct module *m, size_t max_rows, struct cfi_table **ret)
+{
+	if (m->file->image)
+		return image_cfi(m, max_rows, ret);
+	return m->file->fd < 0 ? -ENOENT : cfi__build_file(m->file->fd, max_rows, ret);
 }

@@ -45,6 +45,13 @@ void module__free(struct module *m); /* NULL is fine */
  */
 void module__settle(struct module *m);
 
+/*
+ * The module's call frame information as unwind rows (unwind/cfi.h), at most max_rows; the caller frees the
+ * table. -ENOENT: it has none, or its file is closed; others as of cfi__build_file().
+ */
+struct cfi_table;
+int module__cfi(const struct module *m, size_t max_rows, struct cfi_table **ret);
+
 bool module__func(struct module *m, uint64_t vaddr, struct symbol *ret);
 bool module__object(struct module *m, uint64_t vaddr, struct symbol *ret);
 /* The function's start by its FDE in .eh_frame, for code that has no symbol; false: none covers it.

@@ -51,6 +51,8 @@ static const struct {
 	{ "mtx_timedlock", LOCK_MUTEX },
 	{ "pthread_rwlock_*", LOCK_RWLOCK },
 	{ "pthread_cond_*wait*", LOCK_CONDVAR },
+	{ "pthread_cond_signal*", LOCK_CONDVAR }, /* until earlier waiters have left */
+	{ "pthread_cond_broadcast*", LOCK_CONDVAR },
 	{ "cnd_wait", LOCK_CONDVAR },
 	{ "cnd_timedwait", LOCK_CONDVAR },
 	{ "sem_wait", LOCK_SEMAPHORE },
@@ -164,11 +166,13 @@ static enum lock_kind kind_of_call(const struct hu_wait_record *rec)
  *   __writers_futex 12. Readers wait on __readers only with PREFER_WRITER_NONRECURSIVE; then the
  * value has PTHREAD_RWLOCK_RWAITING (4) set, while the futexes hold at most 3
  * (nptl/pthread_rwlock_common.c).
- * - pthread_cond_t (sysdeps/nptl/bits/thread-shared-types.h): __g_signals 40 and 44.
+ * - pthread_cond_t (sysdeps/nptl/bits/thread-shared-types.h): waiters wait on __g_signals, 40 and 44;
+ *   who signals waits on __g_refs, 16 and 20, for an earlier group to leave (nptl/pthread_cond_common.c).
  * - pthread_barrier_t (sysdeps/nptl/internaltypes.h): in 0, current_round 4, …, out 16.
  * Each is aligned to 8 bytes; mutexes and semaphores wait on their first word.
  */
-static uint64_t object_of(enum lock_kind kind, const struct hu_wait_record *rec)
+static uint64_t object_of(enum lock_kind kind, const struct sym_frame *api,
+			  const struct hu_wait_record *rec)
 {
 	uint64_t second = rec->uaddr & 4;
 
@@ -178,7 +182,7 @@ static uint64_t object_of(enum lock_kind kind, const struct hu_wait_record *rec)
 			return rec->uaddr - 12;
 		return rec->sleeps && (rec->val & 4) ? rec->uaddr : rec->uaddr - 8;
 	case LOCK_CONDVAR:
-		return rec->uaddr - (second ? 44 : 40);
+		return rec->uaddr - second - (strstr(api->raw, "wait") ? 40 : 16);
 	case LOCK_BARRIER:
 		return rec->uaddr - second;
 	default:
@@ -228,5 +232,5 @@ void target__classify(const struct sym_frame *frames, size_t cnt, const struct h
 		kind = kind_of_call(rec);
 	ret->kind = kind;
 	if (ret->api >= 0 && is_glibc(frames, ret->api))
-		ret->object = object_of(kind, rec);
+		ret->object = object_of(kind, &frames[ret->api], rec);
 }

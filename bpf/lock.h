@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* How many threads wait for each futex word at this moment. */
+#ifndef HOLDUP_BPF_LOCK_H
+#define HOLDUP_BPF_LOCK_H
+
+#include "bpf/maps.h"
+
+/* How many wait for this word now; the caller is one of them from here on. 0: not known. */
+static __always_inline __u32 lock__enter(__u32 tgid, __u64 uaddr)
+{
+	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
+	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
+	struct hu_lock fresh = {};
+
+	if (!lock) {
+		bpf_map_update_elem(&hu_locks, &key, &fresh, BPF_NOEXIST);
+		lock = bpf_map_lookup_elem(&hu_locks, &key);
+		if (!lock) {
+			loss__add(HU_LOSS_LOCK_FULL, 1);
+			return 0;
+		}
+	}
+	/* Not fetch-and-add, which 5.10 lacks: what others add meanwhile has been true as well. */
+	__sync_fetch_and_add(&lock->waiters, 1);
+	return lock->waiters > 0 ? lock->waiters : 0;
+}
+
+static __always_inline void lock__leave(__u32 tgid, __u64 uaddr)
+{
+	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
+	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
+
+	if (lock)
+		__sync_fetch_and_add(&lock->waiters, -1);
+}
+
+/* For a thread that runs: ends the sleep that it must have woken from. */
+static __always_inline void end_unseen_sleep(struct thread_state *st, __u32 tgid, __u64 now_ns,
+					     __u64 cpu_ns)
+{
+	if (!wait__asleep(&st->wait))
+		return;
+	wait__resume_late(&st->wait, now_ns, cpu_ns);
+	lock__leave(tgid, st->wait.call.uaddr);
+	loss__add(HU_LOSS_INFERRED, 1);
+}
+
+#endif

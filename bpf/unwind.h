@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The user stack of current by unwind rows: what .eh_frame says, turned into eight-byte rows by the loader
+ * (user/unwind/cfi.h) and looked up here by binary search. The rules are those of user/unwind/unwind.c,
+ * which walks by the same rows in user space.
+ *
+ * The stack is read through a window of 512 bytes, since one read of a window costs about as much as
+ * two of a word. Where a pc has no row (JIT code, assembly without CFI), one step by the frame pointer is
+ * tried, the stack is marked as guessed, and only a pc inside a known mapping is believed.
+ */
+#ifndef HOLDUP_BPF_UNWIND_H
+#define HOLDUP_BPF_UNWIND_H
+
+#include "bpf/arch.h"
+#include "bpf/maps.h"
+#include "bpf/stack.h"
+
+#define MAP_SEARCH_STEPS 9  /* 2^8 = HU_MAX_MAPS, and one */
+#define ROW_SEARCH_STEPS 25 /* up to 2^24 rows in one module */
+#define USER_BITS	 47 /* x86-64 user addresses with four levels of page tables */
+#define PAGE_SZ		 4096
+#define FRAME_MAX_SZ	 (1 << 20) /* a frame pointer further up than this is no frame pointer */
+
+struct unwinder {
+	__u64 pc, sp, fp;
+	__u64 ra_reg; /* what vfork keeps its return address in */
+	__u64 lost_pc; /* the pc that lay in no mapping */
+	struct hu_stack *out;
+	const struct hu_proc_maps *maps;
+	struct stack_scratch *scratch;
+	__u8 leaf; /* pc is the next instruction itself, not a return address */
+	__u8 top;  /* the frame that made the system call */
+	__u8 fp_known;
+	__u8 pad;
+	__u16 flags;
+};
+
+static __always_inline long read_word(struct unwinder *u, __u64 addr, __u64 *ret)
+{
+	struct stack_scratch *s = u->scratch;
+	__u64 off = addr - s->window_addr;
+
+	if (off > HU_WINDOW_SZ - 8) {
+		if (bpf_probe_read_user(s->window, HU_WINDOW_SZ, (void *)addr)) {
+			/* The window would cross the end of the stack. */
+			s->window_addr = HU_NO_WINDOW;
+			return bpf_probe_read_user(ret, 8, (void *)addr);
+		}
+		s->window_addr = addr;
+		off = 0;
+	}
+	if (off & 7)
+		return bpf_probe_read_user(ret, 8, (void *)addr);
+	off &= HU_WINDOW_SZ - 8; /* for the verifier */
+	*ret = *(__u64 *)(s->window + off);
+	return 0;
+}
+
+/*
+ * Both searches keep their bounds in the scratch memory, whose contents the verifier does not follow: with
+ * bounds in registers it would look at every way through the search, which grows past its limit.
+ */
+static __always_inline const struct hu_map_entry *find_map(const struct unwinder *u, __u64 pc)
+{
+	const struct hu_proc_maps *maps = u->maps;
+	volatile __u32 *lo = &u->scratch->lo, *hi = &u->scratch->hi;
+	__u32 n;
+
+	*lo = 0;
+	*hi = maps->cnt;
+	for (int i = 0; i < MAP_SEARCH_STEPS; i++) {
+		__u32 from = *lo, to = *hi, mid = (from + to) >> 1;
+
+		if (from >= to || mid >= HU_MAX_MAPS)
+			break;
+		if (maps->map[mid].start <= pc)
+			*lo = mid + 1;
+		else
+			*hi = mid;
+	}
+	n = *lo - 1;
+	if (n >= HU_MAX_MAPS || pc >= maps->map[n].end)
+		return NULL;
+	return &maps->map[n];
+}
+
+/* The last of the mapping's rows at or below pc; NULL: none. */
+static __always_inline const struct hu_row *find_row(const struct unwinder *u,
+						     const struct hu_map_entry *map, __u64 pc)
+{
+	volatile __u32 *lo = &u->scratch->lo, *hi = &u->scratch->hi;
+	__u32 first = map->row0, rel = pc - map->bias, n;
+
+	*lo = first;
+	*hi = first + map->rows;
+	for (int i = 0; i < ROW_SEARCH_STEPS; i++) {
+		__u32 from = *lo, to = *hi, mid = (from + to) >> 1;
+		const struct hu_row *row;
+
+		if (from >= to)
+			break;
+		row = bpf_map_lookup_elem(&hu_rows, &mid);
+		if (!row)
+			break;
+		if (row->pc <= rel)
+			*lo = mid + 1;
+		else
+			*hi = mid;
+	}
+	n = *lo;
+	if (n == first)
+		return NULL;
+	n--;
+	return bpf_map_lookup_elem(&hu_rows, &n);
+}
+
+static __always_inline long stop(struct unwinder *u, __u16 why)
+{
+	u->flags |= why;
+	return 1;
+}
+
+/* For code without CFI: the caller's frame is where the frame pointer says, if that can be one. */
+static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
+{
+	__u64 frame[2];
+
+	u->flags |= HU_STACK_FRAMEPTR;
+	if (!u->fp_known || u->fp < u->sp || u->fp - u->sp > FRAME_MAX_SZ || (u->fp & 7))
+		return stop(u, why);
+	if (bpf_probe_read_user(frame, sizeof(frame), (void *)u->fp))
+		return stop(u, HU_STACK_BADREAD);
+	u->sp = u->fp + 16;
+	u->fp = frame[0];
+	u->pc = frame[1];
+	u->leaf = u->top = 0;
+	/* Data in the register leads anywhere; a call came from code. */
+	if (u->pc && !find_map(u, u->pc - 1))
+		return stop(u, why);
+	return 0;
+}
+
+static __always_inline void returned(struct unwinder *u, __u64 cfa, __u64 ra)
+{
+	u->sp = cfa;
+	u->pc = ra;
+	u->leaf = u->top = 0;
+}
+
+static __always_inline long step_signal(struct unwinder *u)
+{
+#if defined(__TARGET_ARCH_x86)
+	/*
+	 * At sp lies struct rt_sigframe's ucontext (arch/x86/include/asm/sigframe.h; pretcode is popped):
+	 * uc_flags, uc_link, uc_stack: 40 bytes, then struct sigcontext_64: r8…r15, di, si: 80 bytes.
+	 */
+	__u64 regs[7]; /* bp, bx, dx, ax, cx, sp, ip */
+
+	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(u->sp + 120)))
+		return stop(u, HU_STACK_BADREAD);
+	u->fp = regs[0];
+	u->sp = regs[5];
+	u->pc = regs[6];
+	u->fp_known = 1;
+	u->leaf = 1;
+	u->top = 0;
+	return 0;
+#else
+	return stop(u, HU_STACK_NOROW);
+#endif
+}
+
+static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *row)
+{
+	__u32 cfa_kind = row->kind & 15, fp_kind = row->kind >> 4;
+	__s64 cfa_off = (__s64)row->cfa_off * 8, fp_off = (__s64)row->fp_off * 8;
+	__u64 cfa, ra, fp;
+
+	if (!u->fp_known && (cfa_kind == HU_CFA_FP || cfa_kind == HU_CFA_DEREF_FP ||
+			     fp_kind == HU_FP_REL))
+		return stop(u, HU_STACK_NOROW);
+	if (cfa_kind == HU_CFA_SP) {
+		cfa = u->sp + cfa_off;
+	} else if (cfa_kind == HU_CFA_FP) {
+		cfa = u->fp + cfa_off;
+	} else if (cfa_kind == HU_CFA_PLT) {
+		cfa = u->sp + 8 + ((u->pc & 15) >= (__u64)row->cfa_off ? 8 : 0);
+	} else {
+		cfa = (cfa_kind == HU_CFA_DEREF_FP ? u->fp : u->sp) + cfa_off;
+		if (read_word(u, cfa, &cfa))
+			return stop(u, HU_STACK_BADREAD);
+	}
+	/* Growing is what ends the walk of a stack that was made to loop. */
+	if (cfa <= u->sp || read_word(u, cfa - 8, &ra))
+		return stop(u, HU_STACK_BADREAD);
+	if (fp_kind == HU_FP_CFA || fp_kind == HU_FP_REL) {
+		if (read_word(u, (fp_kind == HU_FP_CFA ? cfa : u->fp) + fp_off, &fp))
+			return stop(u, HU_STACK_BADREAD);
+		u->fp = fp;
+		u->fp_known = 1;
+	} else if (fp_kind == HU_FP_UNDEF) {
+		u->fp_known = 0;
+	}
+	returned(u, cfa, ra);
+	return 0;
+}
+
+static __always_inline long step_row(struct unwinder *u, const struct hu_row *row)
+{
+	switch (row->kind & 15) {
+	case HU_CFA_END:
+		return stop(u, HU_STACK_COMPLETE);
+	case HU_CFA_SIGNAL:
+		return step_signal(u);
+	case HU_CFA_RA_REG: /* a vfork parent, whose return address the child may overwrite */
+		if (!u->top || row->fp_off != ARCH_VFORK_RA_REG)
+			return stop(u, HU_STACK_NOROW);
+		returned(u, u->sp, u->ra_reg);
+		return 0;
+	case HU_CFA_SP:
+	case HU_CFA_FP:
+	case HU_CFA_PLT:
+	case HU_CFA_DEREF_FP:
+	case HU_CFA_DEREF_SP:
+		return step_cfa(u, row);
+	}
+	return step_frame_pointer(u, HU_STACK_NOROW);
+}
+
+/* From one frame to its caller; a bpf_loop() callback: 1 ends the walk. */
+static long unwind_step(__u32 i, void *ctx)
+{
+	struct unwinder *u = ctx;
+	const struct hu_map_entry *map;
+	const struct hu_row *row;
+	__u32 n = u->out->frames;
+	__u64 pc;
+	long ended;
+
+	if (n >= HU_MAX_FRAMES)
+		return stop(u, HU_STACK_TRUNCATED);
+	u->out->pcs[n] = u->pc;
+	u->out->frames = n + 1;
+	/* A call may be its function's last instruction: the return address is the next one's. */
+	pc = u->pc - !u->leaf;
+	map = find_map(u, pc);
+	if (!map) {
+		u->lost_pc = pc;
+		ended = step_frame_pointer(u, HU_STACK_NOMAP);
+	} else {
+		row = find_row(u, map, pc);
+		ended = row ? step_row(u, row) : step_frame_pointer(u, HU_STACK_NOROW);
+	}
+	if (ended)
+		return 1;
+	if (!u->pc) /* what the kernel and libc put above a thread's first function */
+		return stop(u, HU_STACK_COMPLETE);
+	if (u->pc < PAGE_SZ || u->pc >> USER_BITS)
+		return stop(u, HU_STACK_NOMAP);
+	return 0;
+}
+
+/*
+ * Takes the stack of the thread with these registers. Returns its id, 0 when it can't be kept; *lost_pc
+ * gets a pc that lay in no mapping the loader knows, or 0.
+ */
+static __always_inline __u64 stack__by_rows(const arch_regs *r, struct stack_scratch *scratch,
+					    const struct hu_proc_maps *maps, __u32 tgid,
+					    __u64 *lost_pc)
+{
+	struct unwinder u = {
+		.pc = arch__ip(r),
+		.sp = arch__sp(r),
+		.fp = arch__fp(r),
+		.ra_reg = arch__arg0(r),
+		.out = &scratch->stack,
+		.maps = maps,
+		.scratch = scratch,
+		.leaf = 1,
+		.top = 1,
+		.fp_known = 1,
+	};
+
+	scratch->window_addr = HU_NO_WINDOW;
+	scratch->stack.tgid = tgid;
+	scratch->stack.frames = 0;
+	bpf_loop(HU_MAX_FRAMES + 1, unwind_step, &u, 0);
+	scratch->stack.flags = u.flags;
+	*lost_pc = u.lost_pc;
+	return stack__store(&scratch->stack);
+}
+
+#endif

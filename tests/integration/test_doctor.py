@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`holdup doctor`: every feature with a verdict, and an exit status that scripts can trust."""
+
+import os
+import platform
+import re
+import subprocess
+import tempfile
+import unittest
+
+import holdup
+from holdup import HOLDUP, run
+
+LINE = re.compile(r"(yes|NO|no) {2,3}(\S.*?) {2,}(\S.*)")
+FEATURES = (
+    "privileges",
+    "BTF",
+    "ring buffer",
+    "task iterator",
+    "task storage",
+    "user registers",
+    "state at switch",
+    "tracefs",
+    "tp_btf",
+    "raw tracepoints",
+    "fentry, fexit",
+    "uprobes",
+    "holdup locks",
+)
+
+
+def parse(out):
+    """The head, and {feature: (verdict, meaning)}."""
+    head, _, rest = out.partition("\n\n")
+    features = {}
+    for line in rest.splitlines():
+        match = LINE.fullmatch(line)
+        assert match, f"not a feature: {line!r}"
+        assert match[2] not in features, f"twice: {match[2]}"
+        features[match[2]] = (match[1], match[3])
+    return head, features
+
+
+class Doctor(unittest.TestCase):
+    def test_it_works_here(self):
+        status, out, err = run(["doctor"])
+        self.assertEqual((status, err), (0, ""), out)
+        head, features = parse(out)
+        self.assertRegex(head, r"\Aholdup \d+\.\d+\.\d+ on Linux ")
+        self.assertIn(platform.release(), head)
+        self.assertIn(platform.machine(), head)
+        self.assertGreaterEqual(features.keys(), set(FEATURES))
+        self.assertEqual(features["holdup locks"][0], "yes")
+        self.assertEqual(features["privileges"][0], "yes")
+
+    def test_what_is_needed_is_there(self):
+        """Status 0 and a NO would contradict each other."""
+        _, features = parse(run(["doctor"])[1])
+        self.assertEqual([name for name, (verdict, _) in features.items() if verdict == "NO"], [])
+
+    def test_it_says_what_locks_does(self):
+        """What doctor claims of futex calls is what a report says."""
+        _, features = parse(run(["doctor"])[1])
+        document = holdup.run_json(["locks", "-d", "100ms"])
+        self.assertEqual(
+            features["fentry, fexit"][0] == "yes", document["coverage"]["futex_calls"]
+        )
+
+    def test_it_leaves_nothing(self):
+        with holdup.Running(["doctor"]) as doctor:
+            doctor.process.communicate(timeout=30)
+            pid = doctor.pid
+        self.assertEqual(holdup.programs_of(pid), set())
+
+    def test_unprivileged(self):
+        with tempfile.TemporaryDirectory(prefix="holdup-test-") as directory:
+            os.chmod(directory, 0o755)
+            program = os.path.join(directory, "holdup")
+            subprocess.run(["install", "-m", "0755", HOLDUP, program], check=True)
+            user = ["--reuid", "65534", "--regid", "65534", "--clear-groups"]
+            status, out, _ = run([*user, program, "doctor"], program="setpriv")
+        self.assertEqual(status, 3, out)
+        _, features = parse(out)
+        verdict, meaning = features["privileges"]
+        self.assertEqual(verdict, "NO")
+        self.assertRegex(meaning, r"root|sudo|CAP_")
+
+    def test_without_bpf_alone(self):
+        """Root, but not with the capability that matters: what a container often is."""
+        drop = ["--bounding-set", "-sys_admin,-bpf,-perfmon", "--inh-caps", "-all"]
+        status, out, _ = run([*drop, HOLDUP, "doctor"], program="setpriv")
+        self.assertEqual(status, 3, out)
+        self.assertEqual(parse(out)[1]["privileges"][0], "NO")
+
+    def test_argument(self):
+        for args in (["-x"], ["now"], ["--json"]):
+            with self.subTest(args=args):
+                status, out, err = run(["doctor", *args])
+                self.assertEqual((status, out), (2, ""))
+                self.assertEqual(len(err.splitlines()), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""More than holdup can take, and kernels that offer less: totals stay exact, and coverage says what
+lost its detail.
+"""
+
+import json
+import os
+import shlex
+import signal
+import tempfile
+import unittest
+
+import holdup
+import oracle
+from holdup import HOLDUP, Running, Workload
+from oracle import Oracle, total
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+WAYS = ("sem", "cond", "mutex")
+DEAF = 'kill -STOP "$PPID"; "$@"; status=$?; kill -CONT "$PPID"; exit $status'
+
+
+def observe_deaf(name, *args, options=()):
+    """Run a workload while holdup is stopped, from before its first wait until after its last: the
+    ring buffer is read only then.
+    """
+    command = ["sh", "-c", DEAF, "sh", holdup.workload(name), *map(str, args)]
+    out, documents, _ = oracle.watch(command, *options)
+    return json.loads(out), documents[0]
+
+
+class Storm(unittest.TestCase):
+    """As many waits as two cores can produce."""
+
+    def test_nothing_lost(self):
+        for way in WAYS:
+            with self.subTest(way=way):
+                truth, document = oracle.observe("storm", "--for", 1, "--how", way)
+                oracle.check_coverage(self, [document])
+                oracle.check_sleeps(self, oracle.locks_of(truth), [document])
+
+    def test_smallest_ring(self):
+        for way in WAYS:
+            with self.subTest(way=way):
+                truth, document = oracle.observe(
+                    "storm", "--for", 1, "--how", way, options=["--ring-size", PAGE]
+                )
+                self.assertGreater(document["coverage"]["summarized"], 0)
+                self.assertGreater(document["coverage"]["summarized_ns"], 0)
+                oracle.check_coverage(self, [document], ("summarized", "summarized_ns"))
+                oracle.check_sleeps(self, oracle.locks_of(truth), [document])
+
+    def test_smallest_ring_by_intervals(self):
+        """What is added to sums while they are read must be in this report or in the next."""
+        out, documents, _ = oracle.watch(
+            [holdup.workload("storm"), "--for", "2"], "-i", "100ms", "--ring-size", PAGE
+        )
+        self.assertGreater(len(documents), 5)
+        for document in documents[1:-1]:
+            self.assertGreater(document["waits"], 0)
+        oracle.check_sleeps(self, oracle.locks_of(json.loads(out)), documents)
+        oracle.check_coverage(self, documents, ("summarized", "summarized_ns"))
+
+
+class Deaf(unittest.TestCase):
+    """holdup does not get to run at all: how much finds no room is certain."""
+
+    def check(self, name, *args):
+        truth, document = observe_deaf(name, *args, options=["--ring-size", PAGE])
+        locks = oracle.locks_of(truth)
+        oracle.check_sleeps(self, locks, [document])
+        oracle.check_wait_time(self, locks, [document])
+        coverage = document["coverage"]
+        # Not even a page of records; all others are sums.
+        self.assertLess(coverage["events"], PAGE // 128)
+        self.assertEqual(
+            coverage["events"] + coverage["summarized"],
+            document["waits"] + document["idle_waits"],
+        )
+        self.assertEqual(total(document["locks"], "summarized"), coverage["summarized"])
+        self.assertGreater(coverage["summarized"], 50)
+        waited = document["wait_ns"] + document["idle_wait_ns"]
+        self.assertGreater(coverage["summarized_ns"], 0.5 * waited)
+        self.assertLess(coverage["summarized_ns"], waited)
+        oracle.check_coverage(self, [document], ("summarized", "summarized_ns"))
+        return locks, document
+
+    def test_mutex(self):
+        (lock,), document = self.check("mutex", "--for", 2)
+        (row,) = lock.rows_of(document)
+        self.assertEqual((row["name"], row["kind"]), (lock.name, lock.kind))
+        self.assertLessEqual(row["max_ns"], lock.max_ns * 1.001 + 1000 * lock.slept)
+        self.assertGreater(row["max_ns"], 0)
+
+    def test_many(self):
+        locks, document = self.check("many", "--for", 2)
+        for lock in locks:
+            for row in lock.rows_of(document):
+                self.assertEqual((row["name"], row["kind"]), (lock.name, lock.kind))
+
+    def test_rwlock(self):
+        locks, document = self.check("rwlock", "--for", 2)
+        for row in locks[0].rows_of(document):
+            self.assertEqual((row["name"], row["kind"]), (locks[0].name, locks[0].kind))
+
+    def test_a_large_ring_keeps_all(self):
+        truth, document = observe_deaf("mutex", "--for", 1)
+        oracle.check_coverage(self, [document])
+        oracle.check_sleeps(self, oracle.locks_of(truth), [document])
+        self.assertEqual(document["coverage"]["events"], document["waits"])
+
+    def test_text_says_so(self):
+        with tempfile.TemporaryDirectory(prefix="holdup-test-") as directory:
+            path = os.path.join(directory, "report")
+            command = ["sh", "-c", DEAF, "sh", holdup.workload("mutex"), "--for", "1"]
+            status, _, err = holdup.run(
+                ["locks", "--ring-size", PAGE, "-o", path, "--", *command]
+            )
+            self.assertEqual(status, 0, err)
+            with open(path, encoding="utf-8") as report:
+                first = report.readline()
+        self.assertRegex(first, r"\d+\.\d % of the waits only as totals")
+        self.assertNotIn("nothing lost", first)
+        self.assertNotIn("LOST", first)
+
+
+class HashMutex(Oracle, unittest.TestCase):
+    """Without task storage: Linux before 5.11."""
+
+    workload, args, options = "mutex", ("--for", 1), ("--assume", "hash-state")
+
+
+class HashRwlock(Oracle, unittest.TestCase):
+    workload, args, options = "rwlock", ("--for", 1), ("--assume", "hash-state")
+
+
+class HashSemaphore(Oracle, unittest.TestCase):
+    workload, args, options = "sem", ("--for", 1), ("--assume", "hash-state")
+
+
+class RawMutex(Oracle, unittest.TestCase):
+    """Where typed tracepoints are refused."""
+
+    workload, args, options = "mutex", ("--for", 1), ("--assume", "raw-tracepoints")
+
+
+class RawRwlock(Oracle, unittest.TestCase):
+    workload, args, options = "rwlock", ("--for", 1), ("--assume", "raw-tracepoints")
+
+
+class RawSemaphore(Oracle, unittest.TestCase):
+    workload, args, options = "sem", ("--for", 1), ("--assume", "raw-tracepoints")
+
+
+class Assume(unittest.TestCase):
+    def test_both(self):
+        options = ["--assume", "hash-state", "--assume", "raw-tracepoints"]
+        truth, document = oracle.observe("mutex", "--for", 1, options=options)
+        oracle.check_sleeps(self, oracle.locks_of(truth), [document])
+        oracle.check_coverage(self, [document])
+
+    def test_unknown(self):
+        for options in (
+            ["--assume", "nothing"],
+            ["--assume", "hash-state", "--assume", "nothing"],
+        ):
+            with self.subTest(options=options):
+                status, out, err = holdup.run(["locks", *options, "-d", "100ms"])
+                self.assertEqual((status, out), (2, ""), err)
+                self.assertIn("nothing", err)
+
+
+class Killed(unittest.TestCase):
+    """However holdup ends, the kernel unloads its programs."""
+
+    def check(self, *args):
+        with Workload("storm") as work, Running(["locks", "-p", work.pid, *args]) as tool:
+            tool.attached()
+            own = holdup.programs_of(tool.pid)
+            self.assertGreaterEqual(len(own), 3)
+            self.assertLessEqual(own, holdup.bpf_programs())
+            status, out, _ = tool.stop(signal.SIGKILL)
+            self.assertEqual((status, out), (-signal.SIGKILL, ""))
+            # The kernel frees a program a grace period after its last descriptor is closed.
+            holdup.wait_until(
+                lambda: not own & holdup.bpf_programs(), 20, f"{HOLDUP}'s programs to be unloaded"
+            )
+
+    def test_killed(self):
+        self.check()
+
+    def test_killed_with_raw_tracepoints(self):
+        self.check("--assume", "raw-tracepoints")
+
+    def test_killed_with_a_program(self):
+        """The program goes on by itself."""
+        with tempfile.TemporaryDirectory(prefix="holdup-test-") as directory:
+            path = os.path.join(directory, "done")
+            script = f'kill -KILL "$PPID"; {shlex.quote(holdup.workload("mutex"))} --for 0.3 >"$0"'
+            status, out, _ = holdup.run(["locks", "--", "sh", "-c", script, path])
+            self.assertEqual((status, out), (-signal.SIGKILL, ""))
+
+            def finished():
+                with open(path, encoding="utf-8") as file:
+                    return file.read().endswith("]}\n")
+
+            holdup.wait_until(lambda: os.path.exists(path) and finished(), 20, "the program's end")
+
+
+if __name__ == "__main__":
+    unittest.main()

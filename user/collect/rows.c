@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/collect/rows.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "bpf/abi.h"
+#include "user/unwind/cfi.h"
+#include "user/unwind/unwind.h"
+#include "user/util/table.h"
+
+/* A walk that began with the old mappings may still read rows that were freed: microseconds, not this. */
+#define REUSE_AFTER_NS 1000000000ULL
+
+/* A run of rows that nobody uses. */
+struct extent {
+	uint32_t first, cnt;
+};
+
+/* The rows of one module. */
+struct row_module {
+	const struct module *module;
+	uint32_t first, cnt; /* cnt 0: it has none */
+	uint64_t base;
+	unsigned int refs;
+	uint64_t unused_since_ns; /* when refs became 0 */
+};
+
+/* What a process holds. */
+struct row_process {
+	uint32_t tgid;
+	uint32_t generation;
+	struct row_module **module;
+	size_t cnt;
+};
+
+struct row_store {
+	struct hu_row *row; /* the kernel's array */
+	uint64_t cap;
+	size_t mapped_sz;
+	int maps_fd;
+	struct extent *gap; /* sorted by first */
+	size_t gap_cnt, gap_cap;
+	struct table modules;	/* of struct row_module */
+	struct table processes; /* of struct row_process; generation outlives the process's rows */
+	struct hu_proc_maps maps; /* while a process is set */
+	struct row_stats stats;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* ---- extents */
+
+static int gap__insert(struct row_store *s, size_t at, struct extent e)
+{
+	if (s->gap_cnt == s->gap_cap) {
+		size_t cap = s->gap_cap ? s->gap_cap * 2 : 64;
+		struct extent *more = realloc(s->gap, cap * sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		s->gap = more;
+		s->gap_cap = cap;
+	}
+	memmove(&s->gap[at + 1], &s->gap[at], (s->gap_cnt - at) * sizeof(e));
+	s->gap[at] = e;
+	s->gap_cnt++;
+	return 0;
+}
+
+static void gap__remove(struct row_store *s, size_t at)
+{
+	s->gap_cnt--;
+	memmove(&s->gap[at], &s->gap[at + 1], (s->gap_cnt - at) * sizeof(s->gap[0]));
+}
+
+/* First fit. -ENOSPC: no gap is large enough. */
+static int extent__take(struct row_store *s, uint32_t cnt, uint32_t *ret)
+{
+	for (size_t i = 0; i < s->gap_cnt; i++) {
+		struct extent *g = &s->gap[i];
+
+		if (g->cnt < cnt)
+			continue;
+		*ret = g->first;
+		g->first += cnt;
+		g->cnt -= cnt;
+		if (!g->cnt)
+			gap__remove(s, i);
+		return 0;
+	}
+	return -ENOSPC;
+}
+
+/* An extent that can't be noted for lack of memory is lost until the end: harmless, and rare. */
+static void extent__give(struct row_store *s, uint32_t first, uint32_t cnt)
+{
+	size_t at = 0;
+
+	while (at < s->gap_cnt && s->gap[at].first < first)
+		at++;
+	if (gap__insert(s, at, (struct extent){ first, cnt }))
+		return;
+	if (at + 1 < s->gap_cnt && first + cnt == s->gap[at + 1].first) {
+		s->gap[at].cnt += s->gap[at + 1].cnt;
+		gap__remove(s, at + 1);
+	}
+	if (at && s->gap[at - 1].first + s->gap[at - 1].cnt == first) {
+		s->gap[at - 1].cnt += s->gap[at].cnt;
+		gap__remove(s, at);
+	}
+}
+
+/* ---- modules */
+
+static bool module__is(const void *value, const void *key)
+{
+	return ((const struct row_module *)value)->module == key;
+}
+
+static uint64_t module__hash(const struct module *m)
+{
+	return hash__mix(0, (uintptr_t)m);
+}
+
+/* The module's rows go; its next user builds them again. */
+static void drop_rows(struct row_store *s, struct row_module *rm)
+{
+	extent__give(s, rm->first, rm->cnt);
+	s->stats.rows_used -= rm->cnt;
+	s->stats.modules--;
+	rm->cnt = 0;
+}
+
+/* Makes room: modules that no process has mapped any more kept their rows for the next one that has. */
+static void evict(struct row_store *s)
+{
+	uint64_t now = now_ns();
+	struct row_module *rm;
+
+	for (size_t i = 0; (rm = table__next(&s->modules, &i));)
+		if (!rm->refs && rm->cnt && now - rm->unused_since_ns >= REUSE_AFTER_NS)
+			drop_rows(s, rm);
+}
+
+static int allot(struct row_store *s, uint32_t cnt, uint32_t *ret)
+{
+	if (!extent__take(s, cnt, ret))
+		return 0;
+	evict(s);
+	return extent__take(s, cnt, ret);
+}
+
+static void fill(struct row_store *s, struct row_module *rm)
+{
+	struct cfi_table *cfi;
+
+	if (module__cfi(rm->module, s->cap, &cfi)) {
+		s->stats.modules_without++;
+		return;
+	}
+	rm->base = cfi->base;
+	if (allot(s, cfi->cnt, &rm->first)) {
+		s->stats.modules_full++;
+	} else {
+		memcpy(s->row + rm->first, cfi->row, cfi->cnt * sizeof(*cfi->row));
+		rm->cnt = cfi->cnt;
+		s->stats.rows_used += rm->cnt;
+		s->stats.modules++;
+	}
+	cfi__free(cfi);
+}
+
+/* One more reference; NULL: out of memory. */
+static struct row_module *module__get(struct row_store *s, const struct module *m)
+{
+	struct row_module *rm = table__find(&s->modules, module__hash(m), module__is, m);
+
+	if (!rm) {
+		rm = calloc(1, sizeof(*rm));
+		if (!rm)
+			return NULL;
+		rm->module = m;
+		if (table__add(&s->modules, module__hash(m), rm)) {
+			free(rm);
+			return NULL;
+		}
+	}
+	if (!rm->refs++ && !rm->cnt)
+		fill(s, rm);
+	return rm;
+}
+
+static void module__put(struct row_module *rm)
+{
+	if (!--rm->refs)
+		rm->unused_since_ns = now_ns();
+}
+
+/* ---- processes */
+
+static bool process__is(const void *value, const void *key)
+{
+	return ((const struct row_process *)value)->tgid == *(const uint32_t *)key;
+}
+
+static void process__release(struct row_module **module, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		module__put(module[i]);
+	free(module);
+}
+
+static int process__get(struct row_store *s, uint32_t tgid, struct row_process **ret)
+{
+	uint64_t hash = hash__mix(0, tgid);
+	struct row_process *p = table__find(&s->processes, hash, process__is, &tgid);
+	int err;
+
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		p->tgid = tgid;
+		err = table__add(&s->processes, hash, p);
+		if (err) {
+			free(p);
+			return err;
+		}
+	}
+	*ret = p;
+	return 0;
+}
+
+/* Fills s->maps with the executable mappings; *module gets a reference to each module in them. */
+static int list_mappings(struct row_store *s, struct symbolizer *sym, struct sym_process *p,
+			 struct row_module **module, size_t *cnt)
+{
+	const struct maps *maps = sym_process__maps(p);
+
+	s->maps.cnt = 0;
+	for (size_t i = 0; maps && i < maps->cnt; i++) {
+		const struct mapping *m = &maps->map[i];
+		struct hu_map_entry *e;
+		struct row_module *rm;
+		struct module *file;
+		uint64_t bias = 0;
+
+		if (!m->exec)
+			continue;
+		if (s->maps.cnt == HU_MAX_MAPS) {
+			s->stats.maps_dropped++;
+			continue;
+		}
+		e = &s->maps.map[s->maps.cnt++];
+		*e = (struct hu_map_entry){ .start = m->start, .end = m->end };
+		file = sym_process__module(sym, p, m->start, &bias);
+		if (!file)
+			continue; /* JIT code: by frame pointers */
+		rm = module__get(s, file);
+		if (!rm)
+			return -ENOMEM;
+		module[(*cnt)++] = rm;
+		e->bias = bias + rm->base;
+		e->row0 = rm->first;
+		e->rows = rm->cnt;
+	}
+	return 0;
+}
+
+int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tgid,
+			   struct sym_process *p)
+{
+	struct row_module **module = calloc(HU_MAX_MAPS, sizeof(*module));
+	struct row_process *rp;
+	uint32_t key = tgid;
+	size_t cnt = 0;
+	int err;
+
+	if (!module)
+		return -ENOMEM;
+	err = process__get(s, key, &rp);
+	if (!err)
+		err = list_mappings(s, sym, p, module, &cnt);
+	if (!err) {
+		s->maps.generation = ++rp->generation;
+		err = bpf_map_update_elem(s->maps_fd, &key, &s->maps, BPF_ANY);
+	}
+	if (err) {
+		process__release(module, cnt);
+		return err;
+	}
+	/* The new ones are referenced already, so what both have keeps its rows. */
+	process__release(rp->module, rp->cnt);
+	rp->module = module;
+	rp->cnt = cnt;
+	return 0;
+}
+
+void row_store__remove_process(struct row_store *s, pid_t tgid)
+{
+	uint32_t key = tgid;
+	struct row_process *rp =
+		table__find(&s->processes, hash__mix(0, key), process__is, &key);
+
+	if (!rp)
+		return;
+	bpf_map_delete_elem(s->maps_fd, &key);
+	process__release(rp->module, rp->cnt);
+	rp->module = NULL;
+	rp->cnt = 0;
+}
+
+/* ---- walking here */
+
+struct walk_ctx {
+	const struct row_store *store;
+	const struct hu_stack_record *rec;
+	struct cfi_table table; /* a view of the module's extent */
+};
+
+static int walk_read(void *ctx, uint64_t addr, void *buf, size_t sz)
+{
+	const struct walk_ctx *w = ctx;
+	uint64_t off = addr - w->rec->sp;
+
+	if (addr < w->rec->sp || off > w->rec->len || sz > w->rec->len - off)
+		return -EFAULT;
+	memcpy(buf, w->rec->data + off, sz);
+	return 0;
+}
+
+static int walk_find(void *ctx, uint64_t pc, const struct cfi_table **ret_table, uint32_t *ret_pc)
+{
+	struct walk_ctx *w = ctx;
+	const struct hu_proc_maps *maps = &w->store->maps;
+
+	for (uint32_t i = 0; i < maps->cnt; i++) {
+		const struct hu_map_entry *e = &maps->map[i];
+
+		if (pc < e->start || pc >= e->end)
+			continue;
+		w->table = (struct cfi_table){ .row = w->store->row + e->row0, .cnt = e->rows };
+		*ret_table = e->rows ? &w->table : NULL;
+		*ret_pc = pc - e->bias;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+void row_store__walk(struct row_store *s, const struct hu_stack_record *rec, struct hu_stack *ret)
+{
+	struct unwind_regs regs = { rec->ip, rec->sp, rec->fp, rec->ra_reg };
+	struct walk_ctx ctx = { .store = s, .rec = rec };
+	struct unwind_ops ops = { .read = walk_read, .find = walk_find, .ctx = &ctx };
+	uint32_t key = rec->tgid;
+
+	if (bpf_map_lookup_elem(s->maps_fd, &key, &s->maps))
+		s->maps.cnt = 0;
+	unwind__walk(&regs, &ops, ret);
+	ret->tgid = rec->tgid;
+}
+
+void row_store__stats(const struct row_store *s, struct row_stats *ret)
+{
+	*ret = s->stats;
+	ret->rows = s->cap;
+}
+
+int row_store__new(int rows_fd, uint64_t rows, int maps_fd, struct row_store **ret)
+{
+	struct row_store *s = calloc(1, sizeof(*s));
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	s->cap = rows;
+	s->maps_fd = maps_fd;
+	s->mapped_sz = rows * sizeof(struct hu_row);
+	s->row = mmap(NULL, s->mapped_sz, PROT_READ | PROT_WRITE, MAP_SHARED, rows_fd, 0);
+	if (s->row == MAP_FAILED) {
+		err = -errno;
+		free(s);
+		return err;
+	}
+	err = gap__insert(s, 0, (struct extent){ 0, rows });
+	if (err) {
+		row_store__free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void process__free(void *value)
+{
+	struct row_process *rp = value;
+
+	free(rp->module);
+	free(rp);
+}
+
+void row_store__free(struct row_store *s)
+{
+	if (!s)
+		return;
+	table__clear(&s->processes, process__free);
+	table__clear(&s->modules, free);
+	munmap(s->row, s->mapped_sz);
+	free(s->gap);
+	free(s);
+}

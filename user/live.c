@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/live.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "user/util/glob.h"
+#include "user/util/log.h"
+#include "user/util/text.h"
+
+/* A woken thread that sleeps again after at most so much CPU time tries again for the same lock. */
+#define JOIN_CPU_NS 20000
+
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signo)
+{
+	interrupted = 1;
+}
+
+void live__catch_signals(void)
+{
+	struct sigaction act = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+}
+
+bool live__interrupted(void)
+{
+	return interrupted;
+}
+
+uint64_t live__now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* ---- looking at processes and stacks while they are there */
+
+static void set_rows(struct live *l, const struct agg_process *p)
+{
+	int err;
+
+	if (!l->rows || !p->names)
+		return;
+	err = row_store__set_process(l->rows, l->symbolizer, p->tgid, p->names);
+	if (err)
+		log__info("process %u is unwound by frame pointers: %s", p->tgid, strerror(-err));
+}
+
+static void on_process(void *ctx, struct agg_process *p)
+{
+	struct live *l = ctx;
+
+	if (symbolizer__add_process(l->symbolizer, p->tgid, &p->names))
+		p->names = NULL;
+	set_rows(l, p);
+}
+
+static bool all_mapped(const struct agg_process *p, const __u64 *pcs, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (!maps__find(sym_process__maps(p->names), pcs[i]))
+			return false;
+	return true;
+}
+
+/* Code that was mapped since (dlopen): look again. */
+static void rescan(struct live *l, struct agg_process *p)
+{
+	if (p->names && !symbolizer__rescan(l->symbolizer, p->names))
+		set_rows(l, p);
+}
+
+static int on_stack(void *ctx, struct agg_process *p, uint64_t id, struct hu_stack *ret)
+{
+	struct live *l = ctx;
+	int err = source__stack(session__source(l->session), id, ret);
+
+	/* With rows the kernel side asks for a rescan itself. */
+	if (!err && !l->rows && p->names && ret->frames <= HU_MAX_FRAMES &&
+	    !all_mapped(p, ret->pcs, ret->frames))
+		rescan(l, p);
+	return err;
+}
+
+static int on_process_record(void *ctx, const struct hu_proc_record *rec)
+{
+	struct live *l = ctx;
+	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
+
+	switch (rec->hdr.kind) {
+	case HU_REC_RESCAN:
+		if (p && p->names)
+			rescan(l, p);
+		return 0;
+	case HU_REC_EXEC:
+	case HU_REC_EXIT:
+		if (l->rows)
+			row_store__remove_process(l->rows, rec->tgid);
+		break;
+	}
+	return aggregate__process(&l->aggregate, rec);
+}
+
+static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
+{
+	struct live *l = ctx;
+	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
+	struct hu_stack stack;
+
+	if (!l->rows)
+		return 0;
+	row_store__walk(l->rows, rec, &stack);
+	if ((stack.flags & HU_STACK_NOMAP) && p && p->names) {
+		rescan(l, p);
+		row_store__walk(l->rows, rec, &stack);
+	}
+	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack);
+}
+
+static int on_wait_record(void *ctx, const struct hu_wait_record *rec)
+{
+	return aggregate__wait(&((struct live *)ctx)->aggregate, rec);
+}
+
+static int on_pending_record(void *ctx, const struct hu_wait_record *rec)
+{
+	return aggregate__pending(&((struct live *)ctx)->aggregate, rec);
+}
+
+/* ---- opening */
+
+static int find_targets(struct live *l)
+{
+	const struct options *o = l->opt;
+	pid_t missing;
+	char path[64];
+	int err;
+
+	if (o->tid) {
+		snprintf(path, sizeof(path), "/proc/%d", o->tid);
+		if (access(path, F_OK)) {
+			log__msg("there is no thread %d", o->tid);
+			return EXIT_FAILED;
+		}
+	}
+	err = watch__new(o->pids, o->pid_cnt, &l->watch, &missing);
+	if (!err)
+		return 0;
+	if (err == -ESRCH)
+		log__msg("there is no process %d", missing);
+	else if (err == -EINVAL)
+		log__msg("%d is a thread, not a process: use -t %d, or -p with its process",
+			 missing, missing);
+	else
+		log__msg("process %d can't be watched: %s", missing, strerror(-err));
+	return EXIT_FAILED;
+}
+
+static int open_cgroup(const char *path, int *ret)
+{
+	char shown[256];
+	struct statfs fs;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	text__escape(path, strlen(path), shown, sizeof(shown));
+	if (fd < 0) {
+		log__msg("cgroup %s: %s", shown, strerror(errno));
+		return EXIT_FAILED;
+	}
+	if (fstatfs(fd, &fs) || fs.f_type != CGROUP2_SUPER_MAGIC) {
+		log__msg("%s is not a cgroup v2 directory (they lie below /sys/fs/cgroup)", shown);
+		close(fd);
+		return EXIT_FAILED;
+	}
+	*ret = fd;
+	return 0;
+}
+
+static int fill_config(struct live *l, struct session_config *cfg, struct hu_glob *glob)
+{
+	const struct options *o = l->opt;
+
+	*cfg = (struct session_config){
+		.cgroup_fd = -1,
+		.ring_sz = o->ring_sz,
+		.join_cpu_ns = JOIN_CPU_NS,
+		.stacks = true,
+		.futex_calls = o->futex_calls,
+		.force_hash = o->force_hash,
+		.force_raw = o->force_raw,
+		.force_frame_pointers = o->force_frame_pointers,
+		.rows = o->unwind_mem / sizeof(struct hu_row),
+		.tgids = o->pids,
+		.tgid_cnt = o->pid_cnt,
+		.tid = o->tid,
+	};
+	if (o->pid_cnt)
+		cfg->filters |= HU_FILTER_TGIDS;
+	if (o->tid)
+		cfg->filters |= HU_FILTER_TID;
+	if (o->program) {
+		cfg->filters |= HU_FILTER_TGIDS | HU_FILTER_FOLLOW;
+		cfg->tgids = &l->program.pid;
+		cfg->tgid_cnt = 1;
+	}
+	if (o->comm) {
+		if (glob__compile(o->comm, glob)) {
+			log__msg("--comm: a pattern of at most 31 characters with *, ? and [a-z]");
+			return EXIT_USAGE;
+		}
+		cfg->filters |= HU_FILTER_COMM;
+		cfg->comm = glob;
+	}
+	if (o->cgroup) {
+		cfg->filters |= HU_FILTER_CGROUP;
+		return open_cgroup(o->cgroup, &cfg->cgroup_fd);
+	}
+	return 0;
+}
+
+/* Can holdup work here at all? */
+static int check_machine(struct live *l)
+{
+	int err = features__privileges();
+
+	if (err) {
+		log__msg("not permitted: run as root (sudo), or with CAP_BPF, CAP_PERFMON and "
+			 "CAP_SYS_PTRACE");
+		return EXIT_UNSUPPORTED;
+	}
+	err = features__detect(&l->features);
+	if (err) {
+		log__msg("/sys/kernel/btf/vmlinux: %s: this kernel lacks BTF "
+			 "(CONFIG_DEBUG_INFO_BTF), "
+			 "without which holdup can't work; see holdup doctor",
+			 strerror(-err));
+		return EXIT_UNSUPPORTED;
+	}
+	return 0;
+}
+
+static int open_session(struct live *l)
+{
+	struct session_config cfg;
+	struct hu_glob glob;
+	const char *why;
+	int err, status;
+
+	status = fill_config(l, &cfg, &glob);
+	if (status)
+		return status;
+	/* Is fexit refused here? Only attaching tells, and costs a few milliseconds. */
+	features__probe_fentry(&l->features);
+	err = session__open(&cfg, &l->features, &l->session, &why);
+	if (!err)
+		err = session__attach(l->session, &why);
+	if (cfg.cgroup_fd >= 0)
+		close(cfg.cgroup_fd);
+	if (err) {
+		log__msg("%s (%s)", why, strerror(-err));
+		return err == -EPERM || err == -EACCES || err == -EOPNOTSUPP || err == -EINVAL ||
+				       err == -ENOENT ?
+			       EXIT_UNSUPPORTED :
+			       EXIT_FAILED;
+	}
+	if (!session__sees_futex_calls(l->session))
+		log__info("futex calls that do not sleep are not counted here: fexit is refused; "
+			  "--futex-calls would, and slow every system call by about a quarter");
+	return EXIT_FINE;
+}
+
+static int open_rows(struct live *l)
+{
+	int err;
+
+	if (session__rows_fd(l->session) < 0) {
+		log__info("call stacks are taken by frame pointers, which most programs lack: "
+			  "unwinding needs bpf_loop() (Linux 5.17)");
+		return EXIT_FINE;
+	}
+	err = row_store__new(session__rows_fd(l->session), l->opt->unwind_mem / sizeof(struct hu_row),
+			     session__maps_fd(l->session), &l->rows);
+	if (err) {
+		log__msg("the unwind rows can't be mapped: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
+	return EXIT_FINE;
+}
+
+static void wire(struct live *l)
+{
+	struct agg_hooks hooks = { .process = on_process, .stack = on_stack, .ctx = l };
+	struct source *source = session__source(l->session);
+
+	aggregate__init(&l->aggregate, &hooks, l->opt->min_wait_ns);
+	l->decoder = (struct decode_handler){
+		.wait = on_wait_record,
+		.process = on_process_record,
+		.stack = on_stack_record,
+		.ctx = l,
+	};
+	source->on_record = decode__record;
+	source->on_record_ctx = &l->decoder;
+}
+
+static int start_program(struct live *l)
+{
+	int err;
+
+	if (!l->opt->program)
+		return EXIT_FINE;
+	err = program__start(l->opt->program, &l->program);
+	if (err) {
+		log__msg("no process can be started: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
+	l->has_program = true;
+	return EXIT_FINE;
+}
+
+int live__open(struct live *l, const struct options *opt)
+{
+	int status;
+
+	l->opt = opt;
+	l->program.release_fd = l->program.error_fd = -1;
+	status = check_machine(l);
+	if (!status)
+		status = find_targets(l);
+	if (!status && symbolizer__new(&l->symbolizer)) {
+		log__msg("out of memory");
+		status = EXIT_FAILED;
+	}
+	if (!status)
+		status = start_program(l);
+	if (!status)
+		status = open_session(l);
+	if (!status)
+		status = open_rows(l);
+	if (!status)
+		wire(l);
+	return status;
+}
+
+int live__release(struct live *l)
+{
+	char shown[128];
+	int err;
+
+	if (!l->has_program)
+		return EXIT_FINE;
+	err = program__release(&l->program);
+	if (!err)
+		return EXIT_FINE;
+	text__escape(l->opt->program[0], strlen(l->opt->program[0]), shown, sizeof(shown));
+	log__msg("%s can't be run: %s", shown, strerror(-err));
+	return err == -ENOENT ? 127 : 126; /* as shells and env(1) say it */
+}
+
+/* ---- running */
+
+static int tell(int err)
+{
+	if (err)
+		log__msg("reading from the kernel failed: %s", strerror(-err));
+	return err;
+}
+
+int live__poll(struct live *l, int timeout_ms)
+{
+	int err = source__poll(session__source(l->session), timeout_ms);
+
+	return err == -EINTR ? 0 : tell(err);
+}
+
+bool live__over(struct live *l)
+{
+	return interrupted || watch__all_ended(&l->watch) ||
+	       (l->has_program && program__ended(&l->program));
+}
+
+int live__stop(struct live *l)
+{
+	session__detach(l->session);
+	l->aggregate.last = true;
+	return live__poll(l, 0);
+}
+
+int live__settle(struct live *l)
+{
+	struct source *source = session__source(l->session);
+	struct decode_handler pending = { .wait = on_pending_record,
+					  .process = on_process_record,
+					  .ctx = l };
+	uint64_t now[HU_LOSS_CNT];
+	int err;
+
+	err = source__sums(source, aggregate__sum, &l->aggregate);
+	if (!err)
+		err = source__pending(source, decode__record, &pending);
+	if (!err)
+		err = source__losses(source, now);
+	if (err)
+		return tell(err);
+	for (int i = 0; i < HU_LOSS_CNT; i++)
+		l->losses[i] = now[i] - l->seen[i];
+	memcpy(l->seen, now, sizeof(now));
+	l->malformed = l->decoder.bad + pending.bad;
+	l->decoder.bad = 0;
+	return 0;
+}
+
+void live__next(struct live *l)
+{
+	aggregate__reset(&l->aggregate);
+	session__housekeep(l->session);
+}
+
+int live__wait(struct live *l)
+{
+	return l->has_program ? program__wait(&l->program) : EXIT_FINE;
+}
+
+void live__close(struct live *l)
+{
+	program__free(&l->program);
+	watch__free(&l->watch);
+	aggregate__free(&l->aggregate);
+	row_store__free(l->rows);
+	session__free(l->session);
+	symbolizer__free(l->symbolizer);
+}

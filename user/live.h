@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A live measurement, as every command that watches needs it: targets, programs in the kernel, names,
+ * unwind rows and the aggregate, wired together. What a command adds is its report.
+ *
+ * live__open() tells the user what went wrong and returns an enum exit_status; the others return 0 or
+ * negative errno after telling. Everything is freed by live__close(), also after a failed open.
+ */
+#ifndef HOLDUP_LIVE_H
+#define HOLDUP_LIVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "user/aggregate/aggregate.h"
+#include "user/collect/features.h"
+#include "user/collect/rows.h"
+#include "user/collect/session.h"
+#include "user/collect/target.h"
+#include "user/decode/decode.h"
+#include "user/options.h"
+#include "user/sym/symbolizer.h"
+
+struct live {
+	const struct options *opt;
+	struct features features;
+	struct session *session;
+	struct symbolizer *symbolizer;
+	struct row_store *rows; /* NULL: stacks by frame pointers */
+	struct aggregate aggregate;
+	struct decode_handler decoder;
+	struct watch watch;
+	struct program program;
+	bool has_program;
+	uint64_t malformed;
+	uint64_t seen[HU_LOSS_CNT];   /* counters at the last interval's end */
+	uint64_t losses[HU_LOSS_CNT]; /* of the interval that live__settle() ended */
+};
+
+/* Everything attached; a program to run is still held back. Attach *live zeroed. */
+int live__open(struct live *l, const struct options *opt);
+/* Lets the program run; returns an exit status, 126 or 127 when it can't be run. */
+int live__release(struct live *l);
+/* Takes events in for at most timeout_ms. */
+int live__poll(struct live *l, int timeout_ms);
+/* Interrupted, or all that was watched has ended. */
+bool live__over(struct live *l);
+/* No more events; those on their way are taken in. */
+int live__stop(struct live *l);
+/* Takes in what is no event: sums, waits that were not sent, loss counters. Ends an interval. */
+int live__settle(struct live *l);
+/* A new interval begins. */
+void live__next(struct live *l);
+/* The exit status: the program's own, else EXIT_FINE. */
+int live__wait(struct live *l);
+void live__close(struct live *l);
+
+/* Ctrl-C and SIGTERM end the measurement; the second one ends holdup. */
+void live__catch_signals(void);
+bool live__interrupted(void);
+/* CLOCK_MONOTONIC, which the events have as well. */
+uint64_t live__now_ns(void);
+
+#endif
