@@ -95,7 +95,8 @@ struct hu_proc_record {
 	char comm[HU_COMM_LEN]; /* the group leader's */
 };
 
-#define HU_RAW_STACK_SZ 4096
+#define HU_RAW_CHUNK_SZ 4096 /* one page: read as a whole or up to the end of its mapping */
+#define HU_RAW_STACK_SZ (4 * HU_RAW_CHUNK_SZ)
 
 /*
  * The top of a stack whose process the kernel side has no mappings for yet: a process's first waits, or the
@@ -282,21 +283,21 @@ struct hu_config {
 };
 
 /* Sizes that both sides must agree on; tests/unit/test_abi.c compares them with the object's BTF. */
-#define HU_ABI_SIZES(X)        \
-	X(hu_record, 16)       \
-	X(hu_wait_record, 128) \
-	X(hu_proc_record, 56)  \
-	X(hu_stack_record, 4176)                                                                   \
-	X(hu_sum_key, 32)      \
-	X(hu_sum, 48)          \
-	X(hu_stack, 1024)      \
-	X(hu_row, 8)           \
-	X(hu_map_entry, 32)    \
-	X(hu_proc_maps, 8200)  \
-	X(hu_lock_key, 16)     \
-	X(hu_lock, 8)          \
-	X(hu_call_key, 24)     \
-	X(hu_calls, 56)        \
+#define HU_ABI_SIZES(X)           \
+	X(hu_record, 16)          \
+	X(hu_wait_record, 128)    \
+	X(hu_proc_record, 56)     \
+	X(hu_stack_record, 16464) \
+	X(hu_sum_key, 32)         \
+	X(hu_sum, 48)             \
+	X(hu_stack, 1024)         \
+	X(hu_row, 8)              \
+	X(hu_map_entry, 32)       \
+	X(hu_proc_maps, 8200)     \
+	X(hu_lock_key, 16)        \
+	X(hu_lock, 8)             \
+	X(hu_call_key, 24)        \
+	X(hu_calls, 56)           \
 	X(hu_config, 1080)
 
 #endif

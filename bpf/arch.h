@@ -22,10 +22,10 @@
 #define ARCH_NR_FUTEX_COMPAT64 422
 #define ARCH_NR_EXIT_COMPAT    1
 /* THREAD_SIZE of x86-64 without KASAN, arch/x86/include/asm/page_64_types.h */
-#define ARCH_THREAD_SIZE (4096 << 2)
-#define ARCH_REGS_SIZE	 168  /* sizeof(struct pt_regs), which x86-64's signal ABI fixes */
-#define ARCH_VFORK_RA_REG 5 /* rdi: glibc's sysdeps/unix/sysv/linux/x86_64/vfork.S */
-#define ARCH_USER32_CS	 0x23 /* __USER32_CS, arch/x86/include/asm/segment.h */
+#define ARCH_THREAD_SIZE  (4096 << 2)
+#define ARCH_REGS_SIZE	  168  /* sizeof(struct pt_regs), which x86-64's signal ABI fixes */
+#define ARCH_VFORK_RA_REG 5    /* rdi: glibc's sysdeps/unix/sysv/linux/x86_64/vfork.S */
+#define ARCH_USER32_CS	  0x23 /* __USER32_CS, arch/x86/include/asm/segment.h */
 
 #define arch__nr(r)	((long)REG(r, orig_ax))
 #define arch__compat(r) ((u16)REG(r, cs) == ARCH_USER32_CS)
@@ -56,7 +56,7 @@
 #define ARCH_NR_EXIT_COMPAT    1
 #define ARCH_THREAD_SIZE       (1 << 14) /* arch/arm64/include/asm/memory.h, without KASAN */
 #define ARCH_VFORK_RA_REG      0
-#define ARCH_REGS_SIZE	       336	 /* sizeof(struct pt_regs) in 5.10, with its stackframe */
+#define ARCH_REGS_SIZE	       336 /* sizeof(struct pt_regs) in 5.10, with its stackframe */
 
 #define arch__nr(r)	     ((long)REG(r, syscallno))
 #define arch__compat(r)	     ((REG(r, pstate) & 0x10) != 0) /* PSR_MODE32_BIT */

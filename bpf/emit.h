@@ -99,6 +99,25 @@ static __always_inline int emit__process(struct task_struct *t, enum hu_record_k
 	return 0;
 }
 
+/* As much of the stack from sp upwards as there is, at most HU_RAW_STACK_SZ bytes. */
+static __always_inline __u32 read_stack(__u8 *data, __u64 sp)
+{
+	__u32 len = 0, rest;
+
+	for (int i = 0; i < HU_RAW_STACK_SZ / HU_RAW_CHUNK_SZ; i++) {
+		if (!bpf_probe_read_user(data + len, HU_RAW_CHUNK_SZ, (void *)(sp + len))) {
+			len += HU_RAW_CHUNK_SZ;
+			continue;
+		}
+		/* The stack ends within this chunk, at a page's end. The mask is for the verifier. */
+		rest = -(sp + len) & (HU_RAW_CHUNK_SZ - 1);
+		if (rest && !bpf_probe_read_user(data + len, rest, (void *)(sp + len)))
+			len += rest;
+		break;
+	}
+	return len;
+}
+
 /*
  * Sends the top of current's stack, for the loader to unwind. Returns its id, 0 when the ring is half full
  * (waits are worth more) or the stack can't be read.
@@ -107,21 +126,17 @@ static __always_inline __u64 emit__raw_stack(const arch_regs *r, const struct ta
 {
 	struct hu_stack_record *rec;
 	__u64 now_ns = bpf_ktime_get_ns(), sp = arch__sp(r), stack_id;
-	__u32 len = HU_RAW_STACK_SZ;
+	__u32 len;
 
 	if (bpf_ringbuf_query(&hu_ring, BPF_RB_AVAIL_DATA) + sizeof(*rec) > hu_cfg.ring_sz / 2)
 		return 0;
 	rec = bpf_ringbuf_reserve(&hu_ring, sizeof(*rec), 0);
 	if (!rec)
 		return 0;
-	if (bpf_probe_read_user(rec->data, HU_RAW_STACK_SZ, (void *)sp)) {
-		/* Near the stack's upper end: up to the end of the page. */
-		len = HU_RAW_STACK_SZ - (sp & (HU_RAW_STACK_SZ - 1));
-		len = (len - 1) & (HU_RAW_STACK_SZ - 1); /* for the verifier; the last byte is no word's */
-		if (bpf_probe_read_user(rec->data, len, (void *)sp)) {
-			bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
-			return 0;
-		}
+	len = read_stack(rec->data, sp);
+	if (!len) {
+		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
+		return 0;
 	}
 	rec->hdr.kind = HU_REC_STACK;
 	rec->hdr.size = sizeof(*rec);
@@ -131,8 +146,7 @@ static __always_inline __u64 emit__raw_stack(const arch_regs *r, const struct ta
 	rec->tid = id->tid;
 	rec->proc_start = id->proc_start;
 	/* A thread has one stack at a time; odd multipliers keep distinct what is distinct. */
-	rec->stack_id =
-		((now_ns * 0x9e3779b97f4a7c15ULL) ^ (id->tid * 0xc2b2ae3d27d4eb4fULL)) | 1;
+	rec->stack_id = ((now_ns * 0x9e3779b97f4a7c15ULL) ^ (id->tid * 0xc2b2ae3d27d4eb4fULL)) | 1;
 	rec->ip = arch__ip(r);
 	rec->sp = sp;
 	rec->fp = arch__fp(r);

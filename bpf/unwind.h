@@ -23,7 +23,7 @@
 
 struct unwinder {
 	__u64 pc, sp, fp;
-	__u64 ra_reg; /* what vfork keeps its return address in */
+	__u64 ra_reg;  /* what vfork keeps its return address in */
 	__u64 lost_pc; /* the pc that lay in no mapping */
 	struct hu_stack *out;
 	const struct hu_proc_maps *maps;
@@ -176,8 +176,8 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 	__s64 cfa_off = (__s64)row->cfa_off * 8, fp_off = (__s64)row->fp_off * 8;
 	__u64 cfa, ra, fp;
 
-	if (!u->fp_known && (cfa_kind == HU_CFA_FP || cfa_kind == HU_CFA_DEREF_FP ||
-			     fp_kind == HU_FP_REL))
+	if (!u->fp_known &&
+	    (cfa_kind == HU_CFA_FP || cfa_kind == HU_CFA_DEREF_FP || fp_kind == HU_FP_REL))
 		return stop(u, HU_STACK_NOROW);
 	if (cfa_kind == HU_CFA_SP) {
 		cfa = u->sp + cfa_off;

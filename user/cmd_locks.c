@@ -103,8 +103,8 @@ static int report(struct run *run, uint64_t until_ns)
 		log__msg("the report can't be made: %s", strerror(-err));
 		return err;
 	}
-	err = run->opt->json ? view__locks_json(run->out, r, &run->style) :
-			       view__locks_text(run->out, r, &run->style);
+	err = run->opt->json ? view__locks_json(run->out, r, &run->style)
+			     : view__locks_text(run->out, r, &run->style);
 	locks_report__free(r);
 	return err;
 }

@@ -15,8 +15,11 @@
 #include "user/util/log.h"
 #include "user/util/text.h"
 
-/* A woken thread that sleeps again after at most so much CPU time tries again for the same lock. */
-#define JOIN_CPU_NS 20000
+/*
+ * A woken thread that sleeps again for the same lock after at most so much CPU time tries again: a retry takes
+ * 2 to 50 us here, and who has had the lock has usually woken a waiter, which ends the wait in any case.
+ */
+#define JOIN_CPU_NS 100000
 
 static volatile sig_atomic_t interrupted;
 
@@ -272,9 +275,9 @@ static int open_session(struct live *l)
 	if (err) {
 		log__msg("%s (%s)", why, strerror(-err));
 		return err == -EPERM || err == -EACCES || err == -EOPNOTSUPP || err == -EINVAL ||
-				       err == -ENOENT ?
-			       EXIT_UNSUPPORTED :
-			       EXIT_FAILED;
+				       err == -ENOENT
+			       ? EXIT_UNSUPPORTED
+			       : EXIT_FAILED;
 	}
 	if (!session__sees_futex_calls(l->session))
 		log__info("futex calls that do not sleep are not counted here: fexit is refused; "
@@ -291,7 +294,8 @@ static int open_rows(struct live *l)
 			  "unwinding needs bpf_loop() (Linux 5.17)");
 		return EXIT_FINE;
 	}
-	err = row_store__new(session__rows_fd(l->session), l->opt->unwind_mem / sizeof(struct hu_row),
+	err = row_store__new(session__rows_fd(l->session),
+			     l->opt->unwind_mem / sizeof(struct hu_row),
 			     session__maps_fd(l->session), &l->rows);
 	if (err) {
 		log__msg("the unwind rows can't be mapped: %s", strerror(-err));

@@ -13,11 +13,11 @@
 #include "user/util/text.h"
 #include "user/view/view.h"
 
-#define RING_SZ_DEFAULT (16ULL << 20)
+#define RING_SZ_DEFAULT	   (16ULL << 20)
 #define UNWIND_MEM_DEFAULT (16ULL << 20)
-#define UNWIND_MEM_MAX (2ULL << 30)
-#define RING_SZ_MAX	(1ULL << 30)
-#define PID_MAX_LIMIT	(4 << 20) /* include/linux/threads.h */
+#define UNWIND_MEM_MAX	   (2ULL << 30)
+#define RING_SZ_MAX	   (1ULL << 30)
+#define PID_MAX_LIMIT	   (4 << 20) /* include/linux/threads.h */
 
 enum {
 	OPT_COMM = 256,
@@ -141,7 +141,8 @@ static int parse_unwind_mem(const char *text, uint64_t *ret)
 	uint64_t page = sysconf(_SC_PAGESIZE);
 
 	if (parse__size(text, ret) || *ret < page || *ret > UNWIND_MEM_MAX)
-		return complain("--unwind-mem", text, "a size from the page size to 2G, such as 64M");
+		return complain("--unwind-mem", text,
+				"a size from the page size to 2G, such as 64M");
 	*ret &= ~(page - 1);
 	return 0;
 }
@@ -151,9 +152,10 @@ static int parse_assume(const char *text, struct options *o)
 	o->force_hash |= !strcmp(text, "hash-state");
 	o->force_raw |= !strcmp(text, "raw-tracepoints");
 	o->force_frame_pointers |= !strcmp(text, "frame-pointers");
-	return o->force_hash || o->force_raw || o->force_frame_pointers ?
-		       0 :
-		       complain("--assume", text, "hash-state, raw-tracepoints or frame-pointers");
+	return o->force_hash || o->force_raw || o->force_frame_pointers
+		       ? 0
+		       : complain("--assume", text,
+				  "hash-state, raw-tracepoints or frame-pointers");
 }
 
 static int parse_one(int c, const char *arg, struct options *o)

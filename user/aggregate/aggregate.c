@@ -175,8 +175,7 @@ int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct 
 
 static uint64_t stack__resolve(const struct aggregate *a, uint64_t id)
 {
-	const struct agg_alias *alias =
-		id ? table__find(&a->aliases, id, alias__equal, &id) : NULL;
+	const struct agg_alias *alias = id ? table__find(&a->aliases, id, alias__equal, &id) : NULL;
 
 	return alias ? alias->id : id;
 }

@@ -310,8 +310,7 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 void row_store__remove_process(struct row_store *s, pid_t tgid)
 {
 	uint32_t key = tgid;
-	struct row_process *rp =
-		table__find(&s->processes, hash__mix(0, key), process__is, &key);
+	struct row_process *rp = table__find(&s->processes, hash__mix(0, key), process__is, &key);
 
 	if (!rp)
 		return;

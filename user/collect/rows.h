@@ -23,8 +23,8 @@ struct row_stats {
 	uint64_t rows, rows_used; /* room, and how much of it is taken */
 	uint64_t modules;	  /* with rows now */
 	uint64_t modules_without; /* have no call frame information, or none that could be read */
-	uint64_t modules_full;	  /* found no room: their frames end stacks; more --unwind-mem helps */
-	uint64_t maps_dropped;	  /* executable mappings beyond HU_MAX_MAPS of a process */
+	uint64_t modules_full; /* found no room: their frames end stacks; more --unwind-mem helps */
+	uint64_t maps_dropped; /* executable mappings beyond HU_MAX_MAPS of a process */
 };
 
 /* rows_fd: hu_rows with room for `rows`; maps_fd: hu_maps. Both stay the caller's. */

@@ -343,6 +343,7 @@ static void name_row(struct builder *b, struct lock_row *row)
 		row->exe = sym_process__exe(row->process->names);
 		symbolizer__object(b->in->symbolizer, row->process->names, row->address, &object);
 		row->module = object.module;
+		row->module_offset = *object.name ? 0 : object.offset;
 		if (*object.module && sym_process__module(b->in->symbolizer, row->process->names,
 							  row->address, &bias))
 			row->module_offset = row->address - bias;
@@ -505,7 +506,8 @@ static void fill_coverage(struct builder *b)
 	c->events = t->events;
 	c->summarized = t->summarized;
 	c->summarized_ns = t->summarized_ns;
-	c->lost = loss[HU_LOSS_STATE] + loss[HU_LOSS_SUM_FULL] + loss[HU_LOSS_MISSED] + b->in->malformed;
+	c->lost = loss[HU_LOSS_STATE] + loss[HU_LOSS_SUM_FULL] + loss[HU_LOSS_MISSED] +
+		  b->in->malformed;
 	c->lost_ns = loss[HU_LOSS_SUM_FULL_NS];
 	c->records_lost = loss[HU_LOSS_RECORD] + loss[HU_LOSS_PROC_FULL];
 	c->stacks_lost = loss[HU_LOSS_STACK_FULL] + loss[HU_LOSS_STACK_FAIL];
