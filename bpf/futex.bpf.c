@@ -5,6 +5,7 @@
  * system call's tracepoint, which makes every system call of every process slower while it is
  * attached.
  */
+#define HU_RAW /* plain task pointers: 5.10 has fexit, but no bpf_get_current_task_btf() */
 #include "bpf/emit.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -37,7 +38,7 @@ static __always_inline void call__count(struct hu_calls *c, bool wait, bool requ
 
 static __always_inline int on_call_done(long ret)
 {
-	struct task_struct *t = bpf_get_current_task_btf();
+	struct task_struct *t = (void *)bpf_get_current_task();
 	struct hu_calls *calls, fresh = {};
 	struct hu_call_key key = {};
 	struct wait_call call = {};
