@@ -57,13 +57,19 @@ struct wait_state {
 	__u64 cpu_ns; /* the thread's CPU time at this sleep */
 };
 
-/* Does a sleep in `call` after `cpu_ns` of CPU time in all go on with the wait that ended last? */
+/*
+ * Does a sleep in `call` after `cpu_ns` of CPU time in all go on with the wait that ended last? Not after
+ * a call with a timeout that nobody's wake ended: it timed out, and the attempt with it.
+ */
 static inline int wait__continues(const struct wait_state *w, const struct wait_call *call,
 				  __u64 cpu_ns, __u64 join_cpu_ns)
 {
-	return w->phase == WAIT_ENDED && !w->closed && w->call.uaddr == call->uaddr &&
-	       w->call.op == call->op && w->call.ip == call->ip && w->call.sp == call->sp &&
-	       cpu_ns - w->cpu_ns <= join_cpu_ns;
+	if (w->phase != WAIT_ENDED || w->closed)
+		return 0;
+	if ((w->call.flags & HU_WAIT_TIMED) && !(w->waker.flags & HU_WAIT_WAKER_FUTEX))
+		return 0;
+	return w->call.uaddr == call->uaddr && w->call.op == call->op && w->call.ip == call->ip &&
+	       w->call.sp == call->sp && cpu_ns - w->cpu_ns <= join_cpu_ns;
 }
 
 static inline void wait__sleep(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)

@@ -383,10 +383,31 @@ static int tell(int err)
 	return err;
 }
 
+static bool have_stack(void *ctx, uint64_t id)
+{
+	return aggregate__stack(&((struct live *)ctx)->aggregate, id) != NULL;
+}
+
+/* Each new stack and each new site has taken an entry in the kernel since the last time. */
+static void make_room(struct live *l)
+{
+	const struct aggregate *a = &l->aggregate;
+
+	if (a->stacks.cnt - l->stacks_trimmed >= SESSION_STACKS_ROOM / 4) {
+		session__trim_stacks(l->session, have_stack, l);
+		l->stacks_trimmed = a->stacks.cnt;
+	}
+	if (a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
+		session__trim_locks(l->session);
+		l->sites_trimmed = a->sites_made;
+	}
+}
+
 int live__poll(struct live *l, int timeout_ms)
 {
 	int err = source__poll(session__source(l->session), timeout_ms);
 
+	make_room(l);
 	return err == -EINTR ? 0 : tell(err);
 }
 
@@ -430,7 +451,6 @@ int live__settle(struct live *l)
 void live__next(struct live *l)
 {
 	aggregate__reset(&l->aggregate);
-	session__housekeep(l->session);
 }
 
 int live__wait(struct live *l)

@@ -40,15 +40,16 @@ class Storm(unittest.TestCase):
                 oracle.check_sleeps(self, oracle.locks_of(truth), [document])
 
     def test_smallest_ring(self):
+        summarized = 0
         for way in WAYS:
             with self.subTest(way=way):
                 truth, document = oracle.observe(
                     "storm", "--for", 1, "--how", way, options=["--ring-size", PAGE]
                 )
-                self.assertGreater(document["coverage"]["summarized"], 0)
-                self.assertGreater(document["coverage"]["summarized_ns"], 0)
+                summarized += document["coverage"]["summarized"]
                 oracle.check_coverage(self, [document], ("summarized", "summarized_ns"))
                 oracle.check_sleeps(self, oracle.locks_of(truth), [document])
+        self.assertGreater(summarized, 0)
 
     def test_smallest_ring_by_intervals(self):
         """What is added to sums while they are read must be in this report or in the next."""
@@ -65,14 +66,10 @@ class Storm(unittest.TestCase):
 class Deaf(unittest.TestCase):
     """holdup does not get to run at all: how much finds no room is certain."""
 
-    def check(self, name, *args):
-        truth, document = observe_deaf(name, *args, options=["--ring-size", PAGE])
-        locks = oracle.locks_of(truth)
+    def check_sums(self, locks, document, allowed=()):
         oracle.check_sleeps(self, locks, [document])
         oracle.check_wait_time(self, locks, [document])
         coverage = document["coverage"]
-        # Not even a page of records; all others are sums.
-        self.assertLess(coverage["events"], PAGE // 128)
         self.assertEqual(
             coverage["events"] + coverage["summarized"],
             document["waits"] + document["idle_waits"],
@@ -80,32 +77,42 @@ class Deaf(unittest.TestCase):
         self.assertEqual(total(document["locks"], "summarized"), coverage["summarized"])
         self.assertGreater(coverage["summarized"], 50)
         waited = document["wait_ns"] + document["idle_wait_ns"]
-        self.assertGreater(coverage["summarized_ns"], 0.5 * waited)
+        self.assertGreater(coverage["summarized_ns"], 0.25 * waited)
         self.assertLess(coverage["summarized_ns"], waited)
-        oracle.check_coverage(self, [document], ("summarized", "summarized_ns"))
-        return locks, document
+        oracle.check_coverage(self, [document], ("summarized", "summarized_ns", *allowed))
 
-    def test_mutex(self):
-        (lock,), document = self.check("mutex", "--for", 2)
-        (row,) = lock.rows_of(document)
-        self.assertEqual((row["name"], row["kind"]), (lock.name, lock.kind))
-        self.assertLessEqual(row["max_ns"], lock.max_ns * 1.001 + 1000 * lock.slept)
-        self.assertGreater(row["max_ns"], 0)
+    def test_all_of_a_life(self):
+        """The process is gone when holdup looks: nobody can name its locks then."""
+        for name in ("mutex", "rwlock", "many"):
+            with self.subTest(name=name):
+                truth, document = observe_deaf(name, "--for", 2, options=["--ring-size", PAGE])
+                self.check_sums(oracle.locks_of(truth), document, ["processes_unreadable"])
+                # Not even a page of records; all others are sums.
+                self.assertLess(document["coverage"]["events"], PAGE // 128)
 
-    def test_many(self):
-        locks, document = self.check("many", "--for", 2)
-        for lock in locks:
-            for row in lock.rows_of(document):
-                self.assertEqual((row["name"], row["kind"]), (lock.name, lock.kind))
-
-    def test_rwlock(self):
-        locks, document = self.check("rwlock", "--for", 2)
-        for row in locks[0].rows_of(document):
-            self.assertEqual((row["name"], row["kind"]), (locks[0].name, locks[0].kind))
+    def test_for_a_while(self):
+        """The process is there: locks have names and kinds, from sums alone if need be."""
+        for name in ("mutex", "rwlock", "many"):
+            with self.subTest(name=name), Workload(name, "--wait-for-usr1") as work:
+                args = ["--json", "-n", 1000, "--ring-size", PAGE, "-p", work.pid]
+                with Running(["locks", *args]) as tool:
+                    tool.attached()
+                    tool.process.send_signal(signal.SIGSTOP)
+                    work.go()
+                    holdup.wait_until(lambda: switches(work.pid) > 2000, 30, "2000 switches")
+                    tool.process.send_signal(signal.SIGCONT)
+                    locks = oracle.locks_of(work.stop())
+                    out, err = tool.process.communicate(timeout=30)
+                self.assertEqual(tool.process.returncode, 0, err)
+                document = json.loads(out)
+                self.check_sums(locks, document)
+                for lock in locks:
+                    for row in lock.rows_of(document):
+                        self.assertEqual((row["name"], row["kind"]), (lock.name, lock.kind))
 
     def test_a_large_ring_keeps_all(self):
         truth, document = observe_deaf("mutex", "--for", 1)
-        oracle.check_coverage(self, [document])
+        oracle.check_coverage(self, [document], ["processes_unreadable"])
         oracle.check_sleeps(self, oracle.locks_of(truth), [document])
         self.assertEqual(document["coverage"]["events"], document["waits"])
 
@@ -122,6 +129,15 @@ class Deaf(unittest.TestCase):
         self.assertRegex(first, r"\d+\.\d % of the waits only as totals")
         self.assertNotIn("nothing lost", first)
         self.assertNotIn("LOST", first)
+
+
+def switches(pid):
+    """The voluntary context switches of all threads of a process."""
+    count = 0
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/status", encoding="ascii", errors="replace") as status:
+            count += next(int(line.split()[1]) for line in status if line.startswith("voluntary"))
+    return count
 
 
 class HashMutex(Oracle, unittest.TestCase):

@@ -17,6 +17,9 @@ CLOCKS_NS = 15_000
 # In an attempt with a preemption the thread may have waited for a CPU while it was not asleep: up to
 # a few slices of the others.
 PREEMPTED_NS = 10_000_000
+# A virtual CPU can be taken away from a thread that has just been woken, or is about to sleep, without
+# a switch: seen where a lock or a wait stands alone.
+STOLEN_NS = 2_000_000
 # How far waits may differ from the workload's attempts.  Where one attempt ends and the next begins
 # is guessed from CPU time at present, which is up to 5 % off on a busy machine.  The aim is 2 %: the
 # issue on attempts tightens this.
@@ -135,18 +138,25 @@ def check_sleeps(test, locks, documents):
         )
 
 
-def check_wait_time(test, locks, documents, percent=1):
+def check_wait_time(test, locks, documents):
     """Off-CPU time lies within the call that the workload measures: never more than that, and less
-    only by what is known.
+    only by what is known: for each lock that can be told apart, and closer for all together.
     """
-    for group in groups_of(locks):
-        rows = [row for lock in group for doc in documents for row in lock.rows_of(doc)]
-        what = " + ".join(map(str, group))
-        waited, truth = total(rows, "wait_ns"), sum(lock.wait_ns for lock in group)
-        spare = sum(CLOCKS_NS * lock.slept + PREEMPTED_NS * lock.preempted for lock in group)
-        # BPF's clock may be slewed a little against the workload's.
-        test.assertLessEqual(waited, truth * 1.001 + 1000, what)
-        test.assertGreaterEqual(waited, truth * (1 - percent / 100) - spare, what)
+    groups = groups_of(locks)
+    for group in groups:
+        check_time_of(test, group, documents, STOLEN_NS if len(groups) > 1 else 0)
+    check_time_of(test, locks, documents, 0)
+
+
+def check_time_of(test, locks, documents, spare_ns):
+    """The time of locks in sum."""
+    rows = [row for lock in locks for doc in documents for row in lock.rows_of(doc)]
+    what = " + ".join(map(str, locks))
+    waited, truth = total(rows, "wait_ns"), sum(lock.wait_ns for lock in locks)
+    spare_ns += sum(CLOCKS_NS * lock.slept + PREEMPTED_NS * lock.preempted for lock in locks)
+    # BPF's clock may be slewed a little against the workload's.
+    test.assertLessEqual(waited, truth * 1.001 + 1000, what)
+    test.assertGreaterEqual(waited, truth * 0.99 - spare_ns, what)
 
 
 def check_coverage(test, documents, reasons=()):
@@ -226,9 +236,8 @@ class Oracle:
             # Where each attempt slept once and each sleep is a wait the longest is the same one.
             alike = total(rows, "waits") == lock.slept == lock.sleeps
             if alike and not lock.preempted and len(self.group_of(lock)) == 1:
-                self.assertAlmostEqual(
-                    longest, lock.max_ns, delta=lock.max_ns * 0.01 + 100_000, msg=str(lock)
-                )
+                self.assertLessEqual(longest, lock.max_ns * 1.001 + 1000, str(lock))
+                self.assertGreaterEqual(longest, lock.max_ns * 0.99 - STOLEN_NS, str(lock))
 
     def test_kind_and_name(self):
         for lock in self.locks:

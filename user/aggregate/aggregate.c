@@ -222,6 +222,7 @@ static int site__get(struct aggregate *a, struct agg_process *p, const struct si
 			free(site);
 			return err;
 		}
+		a->sites_made++;
 	}
 	*ret = site;
 	return 0;

@@ -76,6 +76,7 @@ struct aggregate {
 	struct agg_hooks hooks;
 	uint64_t min_wait_ns;
 	bool last; /* the interval that ends is the last: what has not been sent counts now */
+	uint64_t sites_made; /* in all intervals */
 	struct table processes; /* of struct agg_process, all ever seen */
 	struct table aliases;	/* of struct agg_alias: stacks that were unwound here */
 	struct table stacks;	/* of struct agg_stack */

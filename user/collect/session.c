@@ -290,29 +290,52 @@ const char *session__hooks(const struct session *s)
 	return s->raw ? "raw_tp" : "tp_btf";
 }
 
-void session__housekeep(struct session *s)
+/* Calls goes(ctx, key, value) for each entry and deletes those for which it says so. */
+static void trim(int fd, void *key, void *next, size_t key_sz, void *value,
+		 bool (*goes)(void *ctx, const void *key, const void *value), void *ctx)
 {
-	const struct bpf_map *map = s->skel->maps.hu_locks;
-	struct hu_lock_key key, next, *prev = NULL;
-	struct hu_lock lock;
-	uint32_t cnt = 0;
-	int fd = bpf_map__fd(map);
+	int more = !bpf_map_get_next_key(fd, NULL, key);
 
-	while (!bpf_map_get_next_key(fd, prev, &next)) {
-		key = next;
-		prev = &key;
-		cnt++;
+	while (more) {
+		more = !bpf_map_get_next_key(fd, key, next);
+		if ((!value || !bpf_map_lookup_elem(fd, key, value)) && goes(ctx, key, value))
+			bpf_map_delete_elem(fd, key);
+		memcpy(key, next, key_sz);
 	}
-	if (cnt < bpf_map__max_entries(map) / 2)
-		return;
-	for (prev = NULL; !bpf_map_get_next_key(fd, prev, &next);) {
-		key = next;
-		prev = &key;
-		if (bpf_map_lookup_elem(fd, &key, &lock) || lock.waiters > 0)
-			continue;
-		bpf_map_delete_elem(fd, &key);
-		prev = NULL; /* its successor went with it */
-	}
+}
+
+static bool lock_goes(void *ctx, const void *key, const void *value)
+{
+	return ((const struct hu_lock *)value)->waiters <= 0;
+}
+
+void session__trim_locks(struct session *s)
+{
+	struct hu_lock_key key, next;
+	struct hu_lock lock;
+
+	trim(bpf_map__fd(s->skel->maps.hu_locks), &key, &next, sizeof(key), &lock, lock_goes, NULL);
+}
+
+struct stack_filter {
+	bool (*known)(void *ctx, uint64_t id);
+	void *ctx;
+};
+
+static bool stack_goes(void *ctx, const void *key, const void *value)
+{
+	const struct stack_filter *f = ctx;
+
+	return f->known(f->ctx, *(const uint64_t *)key);
+}
+
+void session__trim_stacks(struct session *s, bool (*known)(void *ctx, uint64_t id), void *ctx)
+{
+	struct stack_filter filter = { known, ctx };
+	uint64_t key, next;
+
+	trim(bpf_map__fd(s->skel->maps.hu_stacks), &key, &next, sizeof(key), NULL, stack_goes,
+	     &filter);
 }
 
 void session__free(struct session *s)

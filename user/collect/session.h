@@ -51,9 +51,14 @@ int session__rows_fd(const struct session *s);
 int session__maps_fd(const struct session *s);
 bool session__sees_futex_calls(const struct session *s);
 const char *session__hooks(const struct session *s); /* "tp_btf" or "raw_tp" */
-/* Waiters per lock were counted in a map: removes entries of locks that nobody waits for when it
- * fills. */
-void session__housekeep(struct session *s);
+/*
+ * Makes room in the kernel's tables, which fill in long runs: locks that nobody waits for now, and stacks of
+ * which known() says that the caller has them already. What is met again comes back by itself.
+ */
+#define SESSION_LOCKS_ROOM  32768 /* entries, as in bpf/maps.h */
+#define SESSION_STACKS_ROOM 8192
+void session__trim_locks(struct session *s);
+void session__trim_stacks(struct session *s, bool (*known)(void *ctx, uint64_t id), void *ctx);
 void session__free(struct session *s);
 
 #endif

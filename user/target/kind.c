@@ -79,6 +79,7 @@ static const struct {
 	{ "std::sys::*nce::call", LOCK_ONCE },
 	{ "std::sys::*nce::wait", LOCK_ONCE },
 	{ "std::sys::*arker::park*", LOCK_PARK },
+	{ "std::thread::*park*", LOCK_PARK },
 	{ "parking_lot::raw_mutex::RawMutex::lock_slow*", LOCK_MUTEX },
 	{ "parking_lot::raw_rwlock::RawRwLock::*_slow*", LOCK_RWLOCK },
 	{ "parking_lot::condvar::Condvar::wait*", LOCK_CONDVAR },
@@ -102,7 +103,8 @@ static enum lock_kind kind_of_function(const struct sym_frame *f)
 		if (!fnmatch(c_functions[i].pattern, name, 0))
 			return c_functions[i].kind;
 	for (size_t i = 0; i < sizeof(other_functions) / sizeof(other_functions[0]); i++)
-		if (!fnmatch(other_functions[i].pattern, f->function, 0))
+		/* Rust's v0 mangling writes methods as <path::Type>::method. */
+		if (!fnmatch(other_functions[i].pattern, f->function + (*f->function == '<'), 0))
 			return other_functions[i].kind;
 	return LOCK_INVALID;
 }
@@ -127,7 +129,8 @@ bool target__is_runtime(const struct sym_frame *f)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (starts_with(f->function, names[i]))
 			return true;
-	return kind_of_function(f) != LOCK_INVALID; /* static programs: the library has no module */
+	/* Static programs: the library has no module. */
+	return kind_of_function(f) != LOCK_INVALID || !strcmp(f->raw, "syscall");
 }
 
 /* ---- from the call and the memory alone */

@@ -284,6 +284,38 @@ int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t 
 	return 0;
 }
 
+/* Longer than any _start, shorter than what linkers leave between it and the next function. */
+#define ENTRY_SZ 32
+
+int cfi__mark_entry(struct cfi_table *t, uint64_t entry)
+{
+	const struct hu_row *found;
+	struct hu_row *more;
+	uint32_t pc = entry - t->base;
+	size_t at;
+
+	if (entry < t->base || entry - t->base > UINT32_MAX - ENTRY_SZ)
+		return 0;
+	found = cfi__find(t, pc);
+	if (found && (found->kind & 15) != HU_CFA_GAP)
+		return 0;
+	at = found ? found - t->row + 1 : 0;
+	more = realloc(t->row, (t->cnt + 2) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	t->row = more;
+	if (at && more[at - 1].pc == pc)
+		at--; /* its own gap row gives way */
+	else
+		memmove(&more[at + 1], &more[at], (t->cnt++ - at) * sizeof(*more));
+	more[at] = (struct hu_row){ .pc = pc, .kind = HU_CFA_END };
+	if (at + 1 < t->cnt && more[at + 1].pc <= pc + ENTRY_SZ)
+		return 0;
+	memmove(&more[at + 2], &more[at + 1], (t->cnt++ - at - 1) * sizeof(*more));
+	more[at + 1] = (struct hu_row){ .pc = pc + ENTRY_SZ, .kind = HU_CFA_GAP };
+	return 0;
+}
+
 void cfi__free(struct cfi_table *t)
 {
 	if (!t)

@@ -69,6 +69,11 @@ int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t 
  * -EFBIG: a section above 1 GiB. The file is read, never mapped: a truncated one can't raise SIGBUS.
  */
 int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret);
+/*
+ * The program's entry point has no caller, and in musl no CFI either (crt/x86_64/crt_arch.h): where no
+ * FDE covers it, it becomes HU_CFA_END, so that the main thread's stack is known to be complete.
+ */
+int cfi__mark_entry(struct cfi_table *t, uint64_t entry);
 void cfi__free(struct cfi_table *t);
 /* The row for pc (relative to base); NULL below the first. */
 const struct hu_row *cfi__find(const struct cfi_table *t, uint32_t pc);

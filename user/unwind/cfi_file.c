@@ -186,7 +186,9 @@ static int build_sections(const struct elf_file *f, size_t max_rows, struct cfi_
 int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
 {
 	struct elf_file f = { 0 };
+	struct cfi_table *t;
 	struct stat st;
+	GElf_Ehdr eh;
 	int err;
 
 	if (fstat(fd, &st))
@@ -202,7 +204,14 @@ int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
 	if (!err)
 		err = read_sections(&f);
 	if (!err)
-		err = build_sections(&f, max_rows, ret);
+		err = build_sections(&f, max_rows, &t);
+	if (!err) {
+		err = gelf_getehdr(f.elf, &eh) && eh.e_entry ? cfi__mark_entry(t, eh.e_entry) : 0;
+		if (err)
+			cfi__free(t);
+		else
+			*ret = t;
+	}
 	elf_end(f.elf);
 	return err;
 }

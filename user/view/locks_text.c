@@ -140,7 +140,7 @@ static void print_row(const struct page *p, const struct lock_row *row, int widt
 	fprintf(p->out, " %3.0f%%", all ? 100.0 * s->wait_ns / all : 0);
 	fprintf(p->out, " %8s", text__count(s->waits, n));
 	fprintf(p->out, " %8s", text__duration(s->waits ? s->wait_ns / s->waits : 0, a));
-	fprintf(p->out, " %8s", s->summarized == s->waits ? "-" : text__duration(s->p99_ns, a));
+	fprintf(p->out, " %8s", s->summarized + s->ongoing == s->waits ? "-" : text__duration(s->p99_ns, a));
 	fprintf(p->out, " %8s", text__duration(s->max_ns, a));
 	if (row->waiters_max)
 		snprintf(waiters, sizeof(waiters), "%u/%u", row->waiters_now, row->waiters_max);
