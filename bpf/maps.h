@@ -32,7 +32,21 @@ struct thread_state {
 #define HU_WINDOW_SZ 512
 #define HU_NO_WINDOW (~0ULL >> 1) /* no address is near it */
 
+/* Where a walk up a stack is (bpf/unwind.h). */
+struct unwind_state {
+	__u64 pc, sp, fp;
+	__u64 ra_reg;  /* what vfork keeps its return address in */
+	__u64 lost_pc; /* a pc that lay in no mapping, or 0 */
+	__u8 leaf;     /* pc is the next instruction itself, not a return address */
+	__u8 top;      /* the frame that made the system call */
+	__u8 fp_known;
+	__u8 pad;
+	__u16 flags; /* enum hu_stack_flag */
+	__u16 pad2;
+};
+
 struct stack_scratch {
+	struct unwind_state walk;
 	struct hu_stack stack;
 	__u32 lo, hi;	   /* of a search */
 	__u64 window_addr; /* of window[0] in the target */

@@ -21,18 +21,13 @@
 #define PAGE_SZ		 4096
 #define FRAME_MAX_SZ	 (1 << 20) /* a frame pointer further up than this is no frame pointer */
 
+/*
+ * What a walk is about. The state itself is in the scratch memory (struct unwind_state): on the stack the
+ * verifier would follow every combination of its flags around the loop.
+ */
 struct unwinder {
-	__u64 pc, sp, fp;
-	__u64 ra_reg;  /* what vfork keeps its return address in */
-	__u64 lost_pc; /* the pc that lay in no mapping */
-	struct hu_stack *out;
-	const struct hu_proc_maps *maps;
 	struct stack_scratch *scratch;
-	__u8 leaf; /* pc is the next instruction itself, not a return address */
-	__u8 top;  /* the frame that made the system call */
-	__u8 fp_known;
-	__u8 pad;
-	__u16 flags;
+	const struct hu_proc_maps *maps;
 };
 
 static __always_inline long read_word(struct unwinder *u, __u64 addr, __u64 *ret)
@@ -116,7 +111,7 @@ static __always_inline const struct hu_row *find_row(const struct unwinder *u,
 
 static __always_inline long stop(struct unwinder *u, __u16 why)
 {
-	u->flags |= why;
+	u->scratch->walk.flags |= why;
 	return 1;
 }
 
@@ -125,26 +120,26 @@ static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 {
 	__u64 frame[2];
 
-	u->flags |= HU_STACK_FRAMEPTR;
-	if (!u->fp_known || u->fp < u->sp || u->fp - u->sp > FRAME_MAX_SZ || (u->fp & 7))
+	u->scratch->walk.flags |= HU_STACK_FRAMEPTR;
+	if (!u->scratch->walk.fp_known || u->scratch->walk.fp < u->scratch->walk.sp || u->scratch->walk.fp - u->scratch->walk.sp > FRAME_MAX_SZ || (u->scratch->walk.fp & 7))
 		return stop(u, why);
-	if (bpf_probe_read_user(frame, sizeof(frame), (void *)u->fp))
+	if (bpf_probe_read_user(frame, sizeof(frame), (void *)u->scratch->walk.fp))
 		return stop(u, HU_STACK_BADREAD);
-	u->sp = u->fp + 16;
-	u->fp = frame[0];
-	u->pc = frame[1];
-	u->leaf = u->top = 0;
+	u->scratch->walk.sp = u->scratch->walk.fp + 16;
+	u->scratch->walk.fp = frame[0];
+	u->scratch->walk.pc = frame[1];
+	u->scratch->walk.leaf = u->scratch->walk.top = 0;
 	/* Data in the register leads anywhere; a call came from code. */
-	if (u->pc && !find_map(u, u->pc - 1))
+	if (u->scratch->walk.pc && !find_map(u, u->scratch->walk.pc - 1))
 		return stop(u, why);
 	return 0;
 }
 
 static __always_inline void returned(struct unwinder *u, __u64 cfa, __u64 ra)
 {
-	u->sp = cfa;
-	u->pc = ra;
-	u->leaf = u->top = 0;
+	u->scratch->walk.sp = cfa;
+	u->scratch->walk.pc = ra;
+	u->scratch->walk.leaf = u->scratch->walk.top = 0;
 }
 
 static __always_inline long step_signal(struct unwinder *u)
@@ -156,14 +151,14 @@ static __always_inline long step_signal(struct unwinder *u)
 	 */
 	__u64 regs[7]; /* bp, bx, dx, ax, cx, sp, ip */
 
-	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(u->sp + 120)))
+	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(u->scratch->walk.sp + 120)))
 		return stop(u, HU_STACK_BADREAD);
-	u->fp = regs[0];
-	u->sp = regs[5];
-	u->pc = regs[6];
-	u->fp_known = 1;
-	u->leaf = 1;
-	u->top = 0;
+	u->scratch->walk.fp = regs[0];
+	u->scratch->walk.sp = regs[5];
+	u->scratch->walk.pc = regs[6];
+	u->scratch->walk.fp_known = 1;
+	u->scratch->walk.leaf = 1;
+	u->scratch->walk.top = 0;
 	return 0;
 #else
 	return stop(u, HU_STACK_NOROW);
@@ -176,30 +171,30 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 	__s64 cfa_off = (__s64)row->cfa_off * 8, fp_off = (__s64)row->fp_off * 8;
 	__u64 cfa, ra, fp;
 
-	if (!u->fp_known &&
+	if (!u->scratch->walk.fp_known &&
 	    (cfa_kind == HU_CFA_FP || cfa_kind == HU_CFA_DEREF_FP || fp_kind == HU_FP_REL))
 		return stop(u, HU_STACK_NOROW);
 	if (cfa_kind == HU_CFA_SP) {
-		cfa = u->sp + cfa_off;
+		cfa = u->scratch->walk.sp + cfa_off;
 	} else if (cfa_kind == HU_CFA_FP) {
-		cfa = u->fp + cfa_off;
+		cfa = u->scratch->walk.fp + cfa_off;
 	} else if (cfa_kind == HU_CFA_PLT) {
-		cfa = u->sp + 8 + ((u->pc & 15) >= (__u64)row->cfa_off ? 8 : 0);
+		cfa = u->scratch->walk.sp + 8 + ((u->scratch->walk.pc & 15) >= (__u64)row->cfa_off ? 8 : 0);
 	} else {
-		cfa = (cfa_kind == HU_CFA_DEREF_FP ? u->fp : u->sp) + cfa_off;
+		cfa = (cfa_kind == HU_CFA_DEREF_FP ? u->scratch->walk.fp : u->scratch->walk.sp) + cfa_off;
 		if (read_word(u, cfa, &cfa))
 			return stop(u, HU_STACK_BADREAD);
 	}
 	/* Growing is what ends the walk of a stack that was made to loop. */
-	if (cfa <= u->sp || read_word(u, cfa - 8, &ra))
+	if (cfa <= u->scratch->walk.sp || read_word(u, cfa - 8, &ra))
 		return stop(u, HU_STACK_BADREAD);
 	if (fp_kind == HU_FP_CFA || fp_kind == HU_FP_REL) {
-		if (read_word(u, (fp_kind == HU_FP_CFA ? cfa : u->fp) + fp_off, &fp))
+		if (read_word(u, (fp_kind == HU_FP_CFA ? cfa : u->scratch->walk.fp) + fp_off, &fp))
 			return stop(u, HU_STACK_BADREAD);
-		u->fp = fp;
-		u->fp_known = 1;
+		u->scratch->walk.fp = fp;
+		u->scratch->walk.fp_known = 1;
 	} else if (fp_kind == HU_FP_UNDEF) {
-		u->fp_known = 0;
+		u->scratch->walk.fp_known = 0;
 	}
 	returned(u, cfa, ra);
 	return 0;
@@ -213,9 +208,9 @@ static __always_inline long step_row(struct unwinder *u, const struct hu_row *ro
 	case HU_CFA_SIGNAL:
 		return step_signal(u);
 	case HU_CFA_RA_REG: /* a vfork parent, whose return address the child may overwrite */
-		if (!u->top || row->fp_off != ARCH_VFORK_RA_REG)
+		if (!u->scratch->walk.top || row->fp_off != ARCH_VFORK_RA_REG)
 			return stop(u, HU_STACK_NOROW);
-		returned(u, u->sp, u->ra_reg);
+		returned(u, u->scratch->walk.sp, u->scratch->walk.ra_reg);
 		return 0;
 	case HU_CFA_SP:
 	case HU_CFA_FP:
@@ -233,19 +228,19 @@ static long unwind_step(__u32 i, void *ctx)
 	struct unwinder *u = ctx;
 	const struct hu_map_entry *map;
 	const struct hu_row *row;
-	__u32 n = u->out->frames;
+	__u32 n = u->scratch->stack.frames;
 	__u64 pc;
 	long ended;
 
 	if (n >= HU_MAX_FRAMES)
 		return stop(u, HU_STACK_TRUNCATED);
-	u->out->pcs[n] = u->pc;
-	u->out->frames = n + 1;
+	u->scratch->stack.pcs[n] = u->scratch->walk.pc;
+	u->scratch->stack.frames = n + 1;
 	/* A call may be its function's last instruction: the return address is the next one's. */
-	pc = u->pc - !u->leaf;
+	pc = u->scratch->walk.pc - !u->scratch->walk.leaf;
 	map = find_map(u, pc);
 	if (!map) {
-		u->lost_pc = pc;
+		u->scratch->walk.lost_pc = pc;
 		ended = step_frame_pointer(u, HU_STACK_NOMAP);
 	} else {
 		row = find_row(u, map, pc);
@@ -253,9 +248,9 @@ static long unwind_step(__u32 i, void *ctx)
 	}
 	if (ended)
 		return 1;
-	if (!u->pc) /* what the kernel and libc put above a thread's first function */
+	if (!u->scratch->walk.pc) /* what the kernel and libc put above a thread's first function */
 		return stop(u, HU_STACK_COMPLETE);
-	if (u->pc < PAGE_SZ || u->pc >> USER_BITS)
+	if (u->scratch->walk.pc < PAGE_SZ || u->scratch->walk.pc >> USER_BITS)
 		return stop(u, HU_STACK_NOMAP);
 	return 0;
 }
@@ -268,25 +263,23 @@ static __always_inline __u64 stack__by_rows(const arch_regs *r, struct stack_scr
 					    const struct hu_proc_maps *maps, __u32 tgid,
 					    __u64 *lost_pc)
 {
-	struct unwinder u = {
+	struct unwinder u = { .scratch = scratch, .maps = maps };
+
+	scratch->walk = (struct unwind_state){
 		.pc = arch__ip(r),
 		.sp = arch__sp(r),
 		.fp = arch__fp(r),
 		.ra_reg = arch__arg0(r),
-		.out = &scratch->stack,
-		.maps = maps,
-		.scratch = scratch,
 		.leaf = 1,
 		.top = 1,
 		.fp_known = 1,
 	};
-
 	scratch->window_addr = HU_NO_WINDOW;
 	scratch->stack.tgid = tgid;
 	scratch->stack.frames = 0;
 	bpf_loop(HU_MAX_FRAMES + 1, unwind_step, &u, 0);
-	scratch->stack.flags = u.flags;
-	*lost_pc = u.lost_pc;
+	scratch->stack.flags = scratch->walk.flags;
+	*lost_pc = scratch->walk.lost_pc;
 	return stack__store(&scratch->stack);
 }
 

@@ -30,7 +30,7 @@ def wait():
     lock.acquire()
 def replace():
     ready.wait()
-    while sum(state(tid) == "S" for tid in os.listdir("/proc/self/task")) < 3 + len(BUSY) - 1:
+    while sum(state(tid) == "S" for tid in os.listdir("/proc/self/task")) < SLEEPERS:
         os.sched_yield()
     os.execv(sys.argv[2], sys.argv[2:])
 def state(tid):
@@ -42,10 +42,10 @@ for i in range(3):
     threading.Thread(target=wait, daemon=True).start()
 if sys.argv[1] == "main":
     threading.Thread(target=ready.wait, daemon=True).start()
-    BUSY = ["main"]
+    SLEEPERS = 3
     replace()
 else:
-    BUSY = ["main", "other"]
+    SLEEPERS = 4  # the main thread joins
     thread = threading.Thread(target=replace)
     thread.start()
     ready.wait()

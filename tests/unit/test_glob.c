@@ -203,8 +203,8 @@ static void test_like_fnmatch(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_examples),      cmocka_unit_test(test_whole_comm),
-		cmocka_unit_test(test_stops_at_nul),  cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_examples),     cmocka_unit_test(test_whole_comm),
+		cmocka_unit_test(test_stops_at_nul), cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_like_fnmatch),
 	};
 

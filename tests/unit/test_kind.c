@@ -55,17 +55,17 @@ static void check_name(const char *name, const char *module, enum lock_kind kind
 static void test_kind_names(void **state)
 {
 	static const char *const names[LOCK_KINDS] = {
-		[LOCK_INVALID] = "invalid",   [LOCK_FUTEX] = "futex",
-		[LOCK_MUTEX] = "mutex",	      [LOCK_RWLOCK] = "rwlock",
-		[LOCK_CONDVAR] = "condvar",   [LOCK_SEMAPHORE] = "semaphore",
-		[LOCK_BARRIER] = "barrier",   [LOCK_JOIN] = "join",
-		[LOCK_ONCE] = "once",	      [LOCK_PARK] = "futex",
+		[LOCK_INVALID] = "invalid", [LOCK_FUTEX] = "futex",
+		[LOCK_MUTEX] = "mutex",	    [LOCK_RWLOCK] = "rwlock",
+		[LOCK_CONDVAR] = "condvar", [LOCK_SEMAPHORE] = "semaphore",
+		[LOCK_BARRIER] = "barrier", [LOCK_JOIN] = "join",
+		[LOCK_ONCE] = "once",	    [LOCK_PARK] = "futex",
 	};
 
 	for (int kind = 0; kind < LOCK_KINDS; kind++) {
 		assert_string_equal(lock_kind__name(kind), names[kind]);
-		assert_int_equal(lock_kind__idle(kind), kind == LOCK_CONDVAR || kind == LOCK_JOIN ||
-								kind == LOCK_PARK);
+		assert_int_equal(lock_kind__idle(kind),
+				 kind == LOCK_CONDVAR || kind == LOCK_JOIN || kind == LOCK_PARK);
 	}
 	assert_string_equal(lock_kind__name(LOCK_KINDS), "invalid");
 	assert_false(lock_kind__idle(LOCK_KINDS));
@@ -232,8 +232,8 @@ static void test_cxx(void **state)
 {
 	static const struct frame frames[] = {
 		{ "pthread_cond_wait", "libc.so.6" },
-		{ "std::condition_variable::wait(std::unique_lock<std::mutex>&)",
-		  "libstdc++.so.6.0.30" },
+		{ "std::condition_variable::wait(std::unique_lock<std::mutex>&)", "libstdc++.so.6."
+										  "0.30" },
 		{ "Pool::run()", "prog" },
 	};
 	struct hu_wait_record rec = futex(HU_OP_WAIT_BITSET, 0);
@@ -406,10 +406,8 @@ static void test_depth_is_bounded(void **state)
 static void test_own_futex_in_a_callback(void **state)
 {
 	static const struct frame frames[] = {
-		{ "syscall", "libc.so.6" },
-		{ "own_lock_slow", "prog" },
-		{ "initialise", "prog" },
-		{ "__pthread_once_slow", "libc.so.6" },
+		{ "syscall", "libc.so.6" }, { "own_lock_slow", "prog" },
+		{ "initialise", "prog" },   { "__pthread_once_slow", "libc.so.6" },
 		{ "main", "prog" },
 	};
 	struct hu_wait_record rec = futex(HU_OP_WAIT, 1);

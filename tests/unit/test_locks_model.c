@@ -98,9 +98,9 @@ struct fixture {
 static struct hu_stack stack_of(uint64_t id)
 {
 	static const char *const leaf[STACKS] = {
-		[MUTEX_LEDGER] = "pthread_mutex_lock",	   [MUTEX_CATALOG] = "pthread_mutex_lock",
+		[MUTEX_LEDGER] = "pthread_mutex_lock",	    [MUTEX_CATALOG] = "pthread_mutex_lock",
 		[RWLOCK_CATALOG] = "pthread_rwlock_rdlock", [COND_MAIN] = "pthread_cond_wait",
-		[GUESSED] = "pthread_mutex_lock",	   [CUT] = "pthread_mutex_lock",
+		[GUESSED] = "pthread_mutex_lock",	    [CUT] = "pthread_mutex_lock",
 	};
 	struct hu_stack s = { .tgid = getpid(), .flags = HU_STACK_COMPLETE };
 
@@ -177,7 +177,7 @@ static struct hu_wait_record wait_for(const void *word, enum stack_id stack, uin
 		.depth = 3,
 		.val = stack == COND_MAIN || stack == RWLOCK_CATALOG ? 1 : 2,
 		.op = stack == COND_MAIN || stack == RWLOCK_CATALOG ? HU_OP_WAIT_BITSET
-								     : HU_OP_WAIT,
+								    : HU_OP_WAIT,
 		.comm = "worker",
 	};
 
@@ -515,7 +515,9 @@ static void test_coverage(void **state)
 	add(f, &ledger_lock, MUTEX_LEDGER, 100);
 	add(f, &ledger_lock, MUTEX_LEDGER, 1000);
 	c = &build(f)->coverage;
-	assert_int_equal(c->lost, 1ULL << HU_LOSS_STATE | 1ULL << HU_LOSS_SUM_FULL | 1ULL << 40);
+	assert_int_equal(c->lost, 1ULL << HU_LOSS_STATE | 1ULL << HU_LOSS_SUM_FULL |
+					  1ULL << HU_LOSS_MISSED | 1ULL << 40);
+	assert_int_equal(c->inferred, 1ULL << HU_LOSS_INFERRED);
 	assert_int_equal(c->lost_ns, 1ULL << HU_LOSS_SUM_FULL_NS);
 	assert_int_equal(c->depth_unknown, 1ULL << HU_LOSS_LOCK_FULL);
 	assert_int_equal(c->malformed, 1ULL << 40);
@@ -560,8 +562,9 @@ static void test_summarized(void **state)
 		.tgid = getpid(),
 		.op = HU_OP_WAIT,
 	};
-	struct hu_sum sum = { .waits = 10, .sleeps = 11, .blocked_ns = 9000, .runq_ns = 100,
-			      .max_ns = 4000 };
+	struct hu_sum sum = {
+		.waits = 10, .sleeps = 11, .blocked_ns = 9000, .runq_ns = 100, .max_ns = 4000
+	};
 	const struct lock_row *row;
 
 	sum.stack_id = MUTEX_LEDGER;
@@ -581,14 +584,19 @@ static void test_summarized(void **state)
 static int give_calls(struct source *s, source_calls_fn fn, void *ctx)
 {
 	struct fixture *f = (struct fixture *)((char *)s - offsetof(struct fixture, source));
-	struct hu_calls calls = { .waits = 1, .again = 2, .timedout = 3, .interrupted = 4,
-				  .wakes = 5, .wakes_none = 6, .requeues = 7 };
+	struct hu_calls calls = { .waits = 1,
+				  .again = 2,
+				  .timedout = 3,
+				  .interrupted = 4,
+				  .wakes = 5,
+				  .wakes_none = 6,
+				  .requeues = 7 };
 	struct hu_call_key other = f->call_key;
 	int err = fn(ctx, &f->call_key, &calls);
 
 	if (!err)
 		err = fn(ctx, &f->call_key, &calls); /* a second CPU's */
-	other.uaddr += 4096; /* a word that nobody slept on */
+	other.uaddr += 4096;			     /* a word that nobody slept on */
 	if (!err)
 		err = fn(ctx, &other, &calls);
 	other = f->call_key;

@@ -32,10 +32,10 @@ static bool sleeps(struct wait_state *w, const struct wait_call *c, uint64_t now
 		   uint64_t cpu_ns)
 {
 	if (wait__continues(w, c, cpu_ns, JOIN_CPU_NS)) {
-		wait__sleep(w, now_ns);
+		wait__sleep(w, now_ns, cpu_ns);
 		return true;
 	}
-	wait__begin(w, c, now_ns);
+	wait__begin(w, c, now_ns, cpu_ns);
 	return false;
 }
 
@@ -54,7 +54,7 @@ static void test_one_sleep(void **state)
 {
 	struct wait_state w = { 0 };
 
-	wait__begin(&w, &call, 1000);
+	wait__begin(&w, &call, 1000, 700);
 	assert_int_equal(w.phase, WAIT_SLEEPING);
 	assert_int_equal(w.sleeps, 1);
 	wait__woken(&w, &waker, 1500);
@@ -165,7 +165,7 @@ static void test_only_an_ended_wait_continues(void **state)
 
 	w.call = call;
 	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS));
-	wait__begin(&w, &call, 1000);
+	wait__begin(&w, &call, 1000, 700);
 	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS));
 	wait__woken(&w, &waker, 1100);
 	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS));
@@ -179,8 +179,8 @@ static void test_begin_clears(void **state)
 
 	memset(&w, 0xff, sizeof(w));
 	other.uaddr = 0x1234;
-	wait__begin(&w, &other, 5000);
-	wait__begin(&fresh, &other, 5000);
+	wait__begin(&w, &other, 5000, 700);
+	wait__begin(&fresh, &other, 5000, 700);
 	assert_memory_equal(&w.call, &fresh.call, sizeof(w.call));
 	assert_int_equal(w.phase, WAIT_SLEEPING);
 	assert_int_equal(w.closed, 0);
@@ -193,6 +193,7 @@ static void test_begin_clears(void **state)
 	assert_int_equal(w.out_ns, 5000);
 	assert_int_equal(w.end_ns, 0);
 	assert_int_equal(w.wake_ns, 0);
+	assert_int_equal(w.cpu_ns, 700);
 	assert_int_equal(w.blocked_ns, 0);
 	assert_int_equal(w.runq_ns, 0);
 	assert_int_equal(w.waker.tgid, 0);
@@ -205,7 +206,7 @@ static void test_early_wake(void **state)
 {
 	struct wait_state w = { 0 };
 
-	wait__begin(&w, &call, 1000);
+	wait__begin(&w, &call, 1000, 700);
 	wait__woken(&w, &waker, 990);
 	assert_int_equal(w.phase, WAIT_WOKEN);
 	wait__resume(&w, 1040, 0);
@@ -219,7 +220,7 @@ static void test_wake_after_resume(void **state)
 {
 	struct wait_state w = { 0 };
 
-	wait__begin(&w, &call, 1000);
+	wait__begin(&w, &call, 1000, 700);
 	wait__woken(&w, &waker, 1050);
 	wait__resume(&w, 1040, 0);
 	assert_int_equal(w.blocked_ns, 40);
@@ -230,7 +231,7 @@ static void test_unseen_wake(void **state)
 {
 	struct wait_state w = { 0 };
 
-	wait__begin(&w, &call, 1000);
+	wait__begin(&w, &call, 1000, 700);
 	wait__resume(&w, 3000, 0);
 	assert_int_equal(w.phase, WAIT_ENDED);
 	assert_int_equal(w.blocked_ns, 2000);
@@ -238,12 +239,90 @@ static void test_unseen_wake(void **state)
 	assert_int_equal(w.waker.flags, 0);
 }
 
+/* bpf_ktime_get_ns() may step back a little between CPUs: see ktime_get_mono_fast_ns(),
+ * kernel/time/timekeeping.c. No time may become negative, that is, huge. */
+static void test_resume_before_sleep(void **state)
+{
+	for (int woken = 0; woken < 2; woken++) {
+		struct wait_state w = { 0 };
+
+		wait__begin(&w, &call, 1000, 700);
+		if (woken)
+			wait__woken(&w, &waker, 995);
+		wait__resume(&w, 990, 700);
+		assert_int_equal(w.phase, WAIT_ENDED);
+		assert_int_equal(w.blocked_ns, 0);
+		assert_int_equal(w.runq_ns, 0);
+		assert_true(w.end_ns >= w.start_ns); /* or it counts as malformed */
+	}
+}
+
+/* The switch-in was not seen; the thread has run for as long as it used CPU time since. */
+static void test_late_resume(void **state)
+{
+	struct wait_state w = { 0 };
+
+	wait__begin(&w, &call, 1000, 700);
+	wait__resume_late(&w, 5000, 700 + 1500);
+	assert_int_equal(w.phase, WAIT_ENDED);
+	assert_int_equal(w.end_ns, 3500);
+	assert_int_equal(w.blocked_ns, 2500);
+	assert_int_equal(w.runq_ns, 0);
+	/* What it used since counts against joining. */
+	assert_false(wait__continues(&w, &call, 700 + JOIN_CPU_NS + 1, JOIN_CPU_NS));
+	assert_true(wait__continues(&w, &call, 700 + 1500, JOIN_CPU_NS));
+}
+
+static void test_late_resume_after_waking(void **state)
+{
+	struct wait_state w = { 0 };
+
+	wait__begin(&w, &call, 1000, 700);
+	wait__woken(&w, &waker, 2000);
+	wait__resume_late(&w, 5000, 700 + 1500);
+	assert_int_equal(w.end_ns, 3500);
+	assert_int_equal(w.blocked_ns, 1000);
+	assert_int_equal(w.runq_ns, 1500);
+}
+
+/* It ran at the earliest when it was woken, and when it had gone to sleep. */
+static void test_late_resume_is_bounded(void **state)
+{
+	static const uint64_t cpu[] = { 0, 699, 700, 701, 4699, 4700, 4701, 100000, UINT64_MAX };
+
+	for (size_t i = 0; i < sizeof(cpu) / sizeof(cpu[0]); i++)
+		for (uint64_t wake = 900; wake < 6000; wake += 100) {
+			struct wait_state w = { 0 };
+
+			wait__begin(&w, &call, 1000, 700);
+			if (wake > 900)
+				wait__woken(&w, &waker, wake);
+			wait__resume_late(&w, 5000, cpu[i]);
+			assert_int_equal(w.phase, WAIT_ENDED);
+			assert_in_range(w.end_ns, 1000, 5000);
+			assert_int_equal(w.blocked_ns + w.runq_ns, w.end_ns - 1000);
+		}
+}
+
+static void test_asleep(void **state)
+{
+	struct wait_state w = { 0 };
+
+	assert_false(wait__asleep(&w));
+	wait__begin(&w, &call, 1000, 700);
+	assert_true(wait__asleep(&w));
+	wait__woken(&w, &waker, 1500);
+	assert_true(wait__asleep(&w));
+	wait__resume(&w, 1600, 700);
+	assert_false(wait__asleep(&w));
+}
+
 static void test_second_wake_is_ignored(void **state)
 {
 	struct wait_state w = { 0 }, ended = ended_wait();
 	struct wait_waker second = { .tgid = 5, .tid = 6, .flags = HU_WAIT_WAKER_KNOWN };
 
-	wait__begin(&w, &call, 1000);
+	wait__begin(&w, &call, 1000, 700);
 	wait__woken(&w, &waker, 1500);
 	wait__woken(&w, &second, 1550);
 	assert_int_equal(w.wake_ns, 1500);
@@ -287,7 +366,7 @@ static void test_so_far_early_wake(void **state)
 {
 	struct wait_state w = { 0 };
 
-	wait__begin(&w, &call, 1000);
+	wait__begin(&w, &call, 1000, 700);
 	wait__woken(&w, &waker, 900);
 	check_so_far(&w, 1030, 0, 30);
 }
@@ -300,7 +379,7 @@ static void test_so_far_agrees_with_resume(void **state)
 			struct wait_state w = { 0 };
 			__u64 blocked, runq;
 
-			wait__begin(&w, &call, 1000);
+			wait__begin(&w, &call, 1000, 700);
 			wait__woken(&w, &waker, wake);
 			wait__so_far(&w, now, &blocked, &runq);
 			wait__resume(&w, now, 0);
@@ -336,8 +415,7 @@ static void test_record(void **state)
 	assert_int_equal(rec.waker_tgid, 100);
 	assert_int_equal(rec.waker_tid, 101);
 	assert_int_equal(rec.op, HU_OP_WAIT);
-	assert_int_equal(rec.flags,
-			 HU_WAIT_OWNER_READ | HU_WAIT_WAKER_KNOWN | HU_WAIT_WAKER_FUTEX);
+	assert_int_equal(rec.flags, HU_WAIT_OWNER_READ | HU_WAIT_WAKER_KNOWN | HU_WAIT_WAKER_FUTEX);
 	/* Who it is, is the caller's. */
 	assert_memory_equal(&rec.hdr, &untouched.hdr, sizeof(rec.hdr));
 	assert_memory_equal(rec.comm, untouched.comm, sizeof(rec.comm));
@@ -407,6 +485,11 @@ int main(void)
 		cmocka_unit_test(test_early_wake),
 		cmocka_unit_test(test_wake_after_resume),
 		cmocka_unit_test(test_unseen_wake),
+		cmocka_unit_test(test_resume_before_sleep),
+		cmocka_unit_test(test_late_resume),
+		cmocka_unit_test(test_late_resume_after_waking),
+		cmocka_unit_test(test_late_resume_is_bounded),
+		cmocka_unit_test(test_asleep),
 		cmocka_unit_test(test_second_wake_is_ignored),
 		cmocka_unit_test(test_so_far),
 		cmocka_unit_test(test_so_far_early_wake),

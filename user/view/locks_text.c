@@ -109,12 +109,21 @@ static int name_width(const struct page *p, int cap)
 	return width < cap ? width : cap;
 }
 
-/* Pads by columns; printf's own width counts bytes. */
+/* Pads or cuts by columns; printf's own width counts bytes. */
 static void print_padded(const struct page *p, const char *text, int width)
 {
-	int pad = width - (int)text__columns(text);
+	int columns = text__columns(text), cut = 0;
 
-	fprintf(p->out, "%s%*s", text, pad > 0 ? pad : 0, "");
+	if (columns <= width) {
+		fprintf(p->out, "%s%*s", text, width - columns, "");
+		return;
+	}
+	for (columns = 0; columns < width; cut++)
+		columns += (text[cut + 1] & 0xc0) != 0x80;
+	/* cut is where the last column that fits begins: the mark takes its place. */
+	while (cut > 0 && (text[--cut] & 0xc0) == 0x80)
+		;
+	fprintf(p->out, "%.*s%s", cut, text, p->style->utf8 ? "…" : "~");
 }
 
 static void print_table_head(const struct page *p, int width)

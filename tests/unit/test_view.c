@@ -1,0 +1,886 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Reports made by hand, printed. The text is compared with tests/golden/; after a wanted change
+ *
+ *	HOLDUP_RENEW_GOLDEN=1 build/tests/unit/test_view
+ *
+ * in the top directory writes the files anew, to be looked at in the diff. JSON is parsed again and
+ * checked against the schema that holdup prints.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <regex.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "user/view/view.h"
+
+/* Escape sequences, a right-to-left override, a line feed, broken UTF-8. */
+#define HOSTILE_COMM "\033]0;x\a\xe2\x80\xae\xff"
+#define HOSTILE_NAME "lock\033[31m\nroot\xc2\x9b\xf0\x9f"
+
+/* ---- a report */
+
+static struct agg_process shop = { .tgid = 811, .start = 5, .comm = "shop" };
+static struct agg_process hostile = { .tgid = 4194304, .start = 6, .comm = HOSTILE_COMM };
+
+#define FRAME(func, mod, src, n, ...)                                                             \
+	{                                                                                         \
+		.function = func, .raw = func, .module = mod, .file = src, .line = n, __VA_ARGS__ \
+	}
+
+static struct sym_frame ledger_frames[] = {
+	FRAME("futex_wait", "libc.so.6", "./nptl/futex-internal.h", 146, .inlined = true),
+	FRAME("pthread_mutex_lock", "libc.so.6", "", 0, .offset = 0x112),
+	FRAME("std::mutex::lock()", "shop", "/usr/include/c++/12/bits/std_mutex.h", 100,
+	      .inlined = true),
+	FRAME("update_ledger", "shop", "/home/shop/src/ledger.c", 14, .offset = 0x21),
+	FRAME("handle_order", "shop", "/home/shop/src/order.c", 16, .offset = 0x9),
+	FRAME("worker", "shop", "/home/shop/src/shop.c", 18, .offset = 0x30),
+	FRAME("start_thread", "libc.so.6", "", 0, .offset = 0x2f3),
+	FRAME("clone3", "libc.so.6", "", 0, .offset = 0x2c),
+};
+static struct sym_frame deep_frames[] = {
+	FRAME("pthread_mutex_lock", "libc.so.6", "", 0),
+	FRAME("a", "shop", "", 0),
+	FRAME("b", "shop", "", 0),
+	FRAME("c", "shop", "", 0),
+	FRAME("", "libshop.so", "", 0, .offset = 0x1230),
+	FRAME("", "", "", 0, .offset = 0x7f0012345678),
+	FRAME("f", "shop", "", 0),
+	FRAME("g", "shop", "", 0),
+	FRAME("h", "shop", "", 0),
+};
+static struct sym_frame catalog_frames[] = {
+	FRAME("pthread_rwlock_rdlock", "libc.so.6", "", 0),
+	FRAME("read_catalog", "shop", "", 0),
+};
+static struct sym_frame hostile_frames[] = {
+	FRAME("pthread_mutex_lock", "libc.so.6", "", 0),
+	FRAME("f\033[2J\n", "m\001\x80", "s\r.c", 7),
+};
+
+static struct lock_site ledger_sites[] = {
+	{
+		.stats = { .waits = 4700,
+			   .sleeps = 15500,
+			   .wait_ns = 29400000000,
+			   .blocked_ns = 29000000000,
+			   .runq_ns = 400000000,
+			   .p50_ns = 6100000,
+			   .p95_ns = 9000000,
+			   .p99_ns = 9800000,
+			   .max_ns = 31000000 },
+		.frames = ledger_frames,
+		.frame_cnt = sizeof(ledger_frames) / sizeof(ledger_frames[0]),
+		.api = 1,
+		.stack_flags = HU_STACK_COMPLETE,
+	},
+	{
+		.stats = { .waits = 20,
+			   .sleeps = 20,
+			   .wait_ns = 200000000,
+			   .blocked_ns = 200000000 },
+		.frames = deep_frames,
+		.frame_cnt = sizeof(deep_frames) / sizeof(deep_frames[0]),
+		.api = 0,
+		.stack_flags = HU_STACK_BADREAD,
+	},
+	{ .stats = { .waits = 4, .sleeps = 4, .wait_ns = 9000000 }, .api = -1 },
+	{
+		.stats = { .waits = 1, .sleeps = 1, .wait_ns = 1000000 },
+		.frames = catalog_frames,
+		.frame_cnt = 2,
+		.api = 0,
+		.stack_flags = HU_STACK_FRAMEPTR,
+	},
+	{ .stats = { .waits = 1, .sleeps = 1, .wait_ns = 500 }, .api = -1 },
+};
+static struct lock_site catalog_sites[] = {
+	{
+		.stats = { .waits = 811,
+			   .sleeps = 811,
+			   .wait_ns = 8020000000,
+			   .blocked_ns = 8000000000,
+			   .runq_ns = 20000000 },
+		.frames = catalog_frames,
+		.frame_cnt = 2,
+		.api = 0,
+		.stack_flags = HU_STACK_COMPLETE,
+	},
+};
+static struct lock_site hostile_sites[] = {
+	{
+		.stats = { .waits = 2, .sleeps = 2, .wait_ns = 999 },
+		.frames = hostile_frames,
+		.frame_cnt = 2,
+		.api = 0,
+		.stack_flags = HU_STACK_COMPLETE,
+	},
+};
+static struct lock_row rows[] = {
+	{
+		.process = &shop,
+		.exe = "/usr/bin/shop",
+		.address = 0x562f00004480,
+		.name = "ledger_lock",
+		.module = "shop",
+		.module_offset = 0x4480,
+		.kind = LOCK_MUTEX,
+		.locks = 1,
+		.stats = { .waits = 4726,
+			   .sleeps = 15526,
+			   .wait_ns = 29610000000,
+			   .blocked_ns = 29200000000,
+			   .runq_ns = 410000000,
+			   .p50_ns = 6100000,
+			   .p95_ns = 9000000,
+			   .p99_ns = 9800000,
+			   .max_ns = 31000000,
+			   .ongoing = 3 },
+		.waiters_now = 3,
+		.waiters_max = 3,
+		.sites = ledger_sites,
+		.site_cnt = 5,
+		.has_calls = true,
+		.calls = { .waits = 16000,
+			   .again = 474,
+			   .timedout = 2,
+			   .interrupted = 1,
+			   .wakes = 15600,
+			   .wakes_none = 70,
+			   .requeues = 9 },
+	},
+	{
+		.process = &shop,
+		.exe = "/usr/bin/shop",
+		.address = 0x7f0000001000,
+		.name = "lock in read_catalog",
+		.module = "",
+		.kind = LOCK_RWLOCK,
+		.shared = true,
+		.locks = 1,
+		.stats = { .waits = 811,
+			   .sleeps = 811,
+			   .wait_ns = 8020000000,
+			   .blocked_ns = 8000000000,
+			   .runq_ns = 20000000,
+			   .p50_ns = 9890000,
+			   .p95_ns = 11000000,
+			   .p99_ns = 12100000,
+			   .max_ns = 12900000,
+			   .summarized = 811 },
+		.waiters_now = 1,
+		.sites = catalog_sites,
+		.site_cnt = 1,
+	},
+	{
+		.process = &hostile,
+		.exe = "/tmp/\033c",
+		.address = 0xffffffffff000,
+		.name = HOSTILE_NAME,
+		.module = "m\033\x9b",
+		.module_offset = 0x10,
+		.kind = LOCK_FUTEX,
+		.locks = 1,
+		.stats = { .waits = 2,
+			   .sleeps = 2,
+			   .wait_ns = 999,
+			   .blocked_ns = 999,
+			   .p50_ns = 499,
+			   .p95_ns = 500,
+			   .p99_ns = 500,
+			   .max_ns = 500 },
+		.waiters_max = 2,
+		.sites = hostile_sites,
+		.site_cnt = 1,
+	},
+	{
+		.process = &shop,
+		.exe = "",
+		.address = 0x562f00009000,
+		.name = "",
+		.module = "",
+		.kind = LOCK_SEMAPHORE,
+		.locks = 1,
+		.stats = { .waits = 1,
+			   .sleeps = 1,
+			   .wait_ns = 80,
+			   .blocked_ns = 80,
+			   .p50_ns = 80,
+			   .p95_ns = 80,
+			   .p99_ns = 80,
+			   .max_ns = 80 },
+		.waiters_max = 1,
+	},
+};
+
+static struct locks_report full_report(void)
+{
+	return (struct locks_report){
+		.interval_ns = 10000000000,
+		.processes = 2,
+		.locks = 6,
+		.waits = 5543,
+		.sleeps = 16343,
+		.wait_ns = 37630001079,
+		.idle_waits = 40,
+		.idle_wait_ns = 182000000000,
+		.ongoing = 3,
+		.row = rows,
+		.row_cnt = sizeof(rows) / sizeof(rows[0]),
+		.coverage = { .events = 4732,
+			      .summarized = 811,
+			      .summarized_ns = 8020000000,
+			      .stacks_incomplete = 24 },
+		.by = BY_LOCK,
+	};
+}
+
+static struct locks_report empty_report(void)
+{
+	return (struct locks_report){ .interval_ns = 1000000000, .by = BY_LOCK };
+}
+
+/* Everything went wrong that can. */
+static struct locks_report lossy_report(void)
+{
+	struct locks_report r = full_report();
+
+	r.row_cnt = 0;
+	r.coverage = (struct locks_coverage){
+		.events = 100,
+		.lost = 1234,
+		.lost_ns = 5600000,
+		.summarized = 500,
+		.summarized_ns = 1000,
+		.records_lost = 1,
+		.stacks_lost = 2,
+		.stacks_incomplete = 50,
+		.depth_unknown = 3,
+		.malformed = 4,
+		.below_min = 5,
+		.below_min_ns = 6000,
+		.processes_unreadable = 7,
+		.inferred = 8,
+	};
+	return r;
+}
+
+/* ---- printing */
+
+typedef int (*view_fn)(FILE *, const struct locks_report *, const struct view_style *);
+
+/* What a view prints; to be freed. */
+static char *printed(view_fn view, const struct locks_report *r, const struct view_style *style)
+{
+	char *text = NULL;
+	size_t sz = 0;
+	FILE *out = open_memstream(&text, &sz);
+
+	assert_non_null(out);
+	assert_int_equal(view(out, r, style), 0);
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(strlen(text), sz);
+	return text;
+}
+
+/* ---- goldens */
+
+/* tests/golden, from the top directory or from anywhere when the program lies below the tree. */
+static void golden_path(const char *name, char ret[PATH_MAX])
+{
+	char dir[PATH_MAX - 64] = "", *slash;
+	ssize_t len;
+
+	snprintf(ret, PATH_MAX, "tests/golden/%s", name);
+	if (!access("tests/golden", F_OK))
+		return;
+	len = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
+	dir[len > 0 ? len : 0] = '\0';
+	while ((slash = strrchr(dir, '/'))) {
+		*slash = '\0';
+		snprintf(ret, PATH_MAX, "%.4000s/tests/golden", dir);
+		if (!access(ret, F_OK)) {
+			snprintf(ret, PATH_MAX, "%.4000s/tests/golden/%.50s", dir, name);
+			return;
+		}
+	}
+	fail_msg("tests/golden is not found: run this in the top directory");
+}
+
+static char *read_file(const char *path)
+{
+	FILE *in = fopen(path, "re");
+	char *text;
+	size_t len;
+
+	if (!in)
+		fail_msg("%s: %s", path, strerror(errno));
+	text = calloc(1, 1 << 20);
+	assert_non_null(text);
+	len = fread(text, 1, (1 << 20) - 1, in);
+	assert_true(len < (1 << 20) - 1 && !ferror(in));
+	fclose(in);
+	return text;
+}
+
+static void check_golden(const char *name, const struct locks_report *r,
+			 const struct view_style *style)
+{
+	char *text = printed(view__locks_text, r, style), *expected, path[PATH_MAX];
+	FILE *out;
+
+	golden_path(name, path);
+	if (getenv("HOLDUP_RENEW_GOLDEN")) {
+		out = fopen(path, "we");
+		assert_non_null(out);
+		fputs(text, out);
+		assert_int_equal(fclose(out), 0);
+		print_message("%s is new: look at its diff\n", path);
+	}
+	expected = read_file(path);
+	assert_string_equal(text, expected);
+	free(expected);
+	free(text);
+}
+
+static const struct view_style plain = { 0 };
+static const struct view_style utf8 = { .utf8 = true };
+
+static void test_text(void **state)
+{
+	struct locks_report r = full_report();
+
+	check_golden("locks.txt", &r, &utf8);
+}
+
+static void test_text_ascii(void **state)
+{
+	struct locks_report r = full_report();
+
+	check_golden("locks-ascii.txt", &r, &plain);
+}
+
+static void test_text_verbose(void **state)
+{
+	struct view_style style = { .utf8 = true, .verbose = true };
+	struct locks_report r = full_report();
+
+	check_golden("locks-verbose.txt", &r, &style);
+}
+
+static void test_text_colour(void **state)
+{
+	struct view_style style = { .utf8 = true, .colour = true };
+	struct locks_report r = full_report();
+
+	r.row_cnt = 1;
+	check_golden("locks-colour.txt", &r, &style);
+}
+
+static void test_text_processes(void **state)
+{
+	struct locks_report r = full_report();
+	struct lock_row by_process[2] = { rows[0], rows[2] };
+
+	by_process[0].locks = 3;
+	by_process[0].kind = by_process[1].kind = LOCK_INVALID;
+	by_process[0].address = by_process[1].address = 0;
+	r.by = BY_PROCESS;
+	r.row = by_process;
+	r.row_cnt = 2;
+	check_golden("locks-by-process.txt", &r, &utf8);
+}
+
+static void test_text_idle(void **state)
+{
+	struct locks_report r = full_report();
+	struct lock_row idle = rows[1];
+
+	idle.kind = LOCK_CONDVAR;
+	idle.name = "work_cond";
+	idle.stats.wait_ns = r.idle_wait_ns;
+	r.idle = true;
+	r.row = &idle;
+	r.row_cnt = 1;
+	check_golden("locks-idle.txt", &r, &utf8);
+}
+
+static void test_text_empty(void **state)
+{
+	struct locks_report r = empty_report();
+
+	check_golden("locks-empty.txt", &r, &utf8);
+}
+
+static void test_text_losses(void **state)
+{
+	struct locks_report r = lossy_report();
+
+	check_golden("locks-losses.txt", &r, &utf8);
+}
+
+/* Nothing of a target's bytes reaches the terminal but printable characters. */
+static void test_text_is_clean(void **state)
+{
+	struct locks_report r = full_report();
+	struct view_style style = { .verbose = true };
+	char *text = printed(view__locks_text, &r, &style);
+
+	for (const unsigned char *p = (unsigned char *)text; *p; p++)
+		assert_true((*p >= 0x20 && *p < 0x7f) || *p == '\n');
+	assert_non_null(strstr(text, "lock\\x1b[31m\\x0aroot\\xc2\\x9b\\xf0\\x9f"));
+	assert_non_null(strstr(text, "\\x1b]0;x\\x07\\xe2\\x80\\xae\\xff (4194304)"));
+	assert_non_null(strstr(text, "f\\x1b[2J\\x0a s\\x0d.c:7"));
+	free(text);
+}
+
+/* Columns of the table begin at the same place in every line, whatever the names hold. */
+static void test_columns_line_up(void **state)
+{
+	struct locks_report r = full_report();
+	struct lock_row wide[2] = { rows[0], rows[1] };
+	char *text, *line, *rest;
+	size_t column = 0, lines = 0;
+
+	wide[0].name = "gr\xc3\xb6\xc3\x9f"
+		       "enordnung_lock"; /* fewer columns than bytes */
+	r.row = wide;
+	r.row_cnt = 2;
+	text = printed(view__locks_text, &r, &plain);
+	rest = strstr(text, "\n\n") + 2;
+	while ((line = strsep(&rest, "\n")) && *line) {
+		char *process = strstr(line, lines ? "shop (811)" : "PROCESS");
+		size_t at = 0;
+
+		if (!process)
+			break; /* "2 more" */
+		for (char *p = line; p < process; p++)
+			at += (*p & 0xc0) != 0x80;
+		if (lines++)
+			assert_int_equal(at, column);
+		column = at;
+	}
+	assert_int_equal(lines, 3);
+	free(text);
+}
+
+static void test_write_errors_are_told(void **state)
+{
+	struct locks_report r = full_report();
+	view_fn views[] = { view__locks_text, view__locks_json };
+
+	for (size_t i = 0; i < 2; i++) {
+		FILE *full = fopen("/dev/full", "we");
+		int err;
+
+		assert_non_null(full);
+		err = views[i](full, &r, &plain);
+		/* stdio keeps no errno of writes before the last one. */
+		assert_true(err == -ENOSPC || err == -EIO);
+		fclose(full);
+	}
+}
+
+/* ---- JSON: a validator for what schema.json uses of JSON Schema, draft 7 */
+
+static json_t *schema_root;
+
+static void load_schema(void)
+{
+	char *text = NULL;
+	json_error_t error;
+	size_t sz = 0;
+	FILE *out = open_memstream(&text, &sz);
+
+	assert_int_equal(view__json_schema(out), 0);
+	fclose(out);
+	schema_root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+	if (!schema_root)
+		fail_msg("the schema: line %d: %s", error.line, error.text);
+	free(text);
+}
+
+static bool valid(const json_t *schema, const json_t *value, char why[256]);
+
+static bool has_type(const char *type, const json_t *value)
+{
+	return (!strcmp(type, "object") && json_is_object(value)) ||
+	       (!strcmp(type, "array") && json_is_array(value)) ||
+	       (!strcmp(type, "string") && json_is_string(value)) ||
+	       (!strcmp(type, "integer") && json_is_integer(value)) ||
+	       (!strcmp(type, "boolean") && json_is_boolean(value)) ||
+	       (!strcmp(type, "null") && json_is_null(value));
+}
+
+static bool refuse(char why[256], const char *keyword, const json_t *value)
+{
+	char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	snprintf(why, 256, "%s: %.200s", keyword, text ? text : "");
+	free(text);
+	return false;
+}
+
+static bool matches_pattern(const char *pattern, const char *text)
+{
+	regex_t re;
+	bool ok;
+
+	assert_int_equal(regcomp(&re, pattern, REG_EXTENDED | REG_NOSUB), 0);
+	ok = !regexec(&re, text, 0, NULL, 0);
+	regfree(&re);
+	return ok;
+}
+
+static bool valid_object(const json_t *schema, const json_t *value, char why[256])
+{
+	const json_t *properties = json_object_get(schema, "properties");
+	const json_t *additional = json_object_get(schema, "additionalProperties"), *name, *member;
+	const char *key;
+	size_t i;
+
+	json_array_foreach(
+		json_object_get(schema, "required"), i,
+		name) if (!json_object_get(value,
+					   json_string_value(
+						   name))) return refuse(why,
+									 json_string_value(name),
+									 value);
+	json_object_foreach((json_t *)value, key, member)
+	{
+		const json_t *of = json_object_get(properties, key);
+
+		if (!of && json_is_false(additional))
+			return refuse(why, "additionalProperties", value);
+		if (!of && json_is_object(additional))
+			of = additional;
+		if (of && !valid(of, member, why))
+			return false;
+	}
+	return true;
+}
+
+static bool valid_combined(const json_t *schema, const json_t *value, char why[256])
+{
+	const json_t *one_of = json_object_get(schema, "oneOf"), *part, *all;
+	char ignored[256];
+	unsigned int hits = 0;
+	size_t i;
+
+	all = json_object_get(schema, "allOf");
+	json_array_foreach(all, i, part) if (!valid(part, value, why)) return false;
+	json_array_foreach(one_of, i, part)
+	{
+		bool hit = valid(part, value, ignored);
+
+		/* With one choice only its own words help. */
+		if (!hit && json_array_size(one_of) == 1)
+			memcpy(why, ignored, sizeof(ignored));
+		hits += hit;
+	}
+	if (one_of && hits != 1)
+		return json_array_size(one_of) == 1 ? false : refuse(why, "oneOf", value);
+	return true;
+}
+
+static bool valid_scalar(const json_t *schema, const json_t *value, char why[256])
+{
+	const json_t *type = json_object_get(schema, "type"), *choice;
+	const json_t *constant = json_object_get(schema, "const");
+	const json_t *minimum = json_object_get(schema, "minimum");
+	const json_t *pattern = json_object_get(schema, "pattern");
+	const json_t *choices = json_object_get(schema, "enum");
+	bool found = !choices;
+	size_t i;
+
+	if (type && !has_type(json_string_value(type), value))
+		return refuse(why, "type", value);
+	if (constant && !json_equal(constant, value))
+		return refuse(why, "const", value);
+	if (minimum && json_integer_value(value) < json_integer_value(minimum))
+		return refuse(why, "minimum", value);
+	if (pattern && !matches_pattern(json_string_value(pattern), json_string_value(value)))
+		return refuse(why, "pattern", value);
+	json_array_foreach(choices, i, choice) found |= json_equal(choice, value);
+	return found ? true : refuse(why, "enum", value);
+}
+
+static bool valid(const json_t *schema, const json_t *value, char why[256])
+{
+	static const char *const known[] = { "$schema",
+					     "$id",
+					     "$ref",
+					     "title",
+					     "description",
+					     "type",
+					     "required",
+					     "oneOf",
+					     "allOf",
+					     "definitions",
+					     "enum",
+					     "const",
+					     "minimum",
+					     "pattern",
+					     "properties",
+					     "items",
+					     "additionalProperties" };
+	const char *ref = json_string_value(json_object_get(schema, "$ref")), *key;
+	const json_t *items = json_object_get(schema, "items"), *item;
+	json_t *unused;
+	size_t i;
+
+	/* A keyword that this validator does not know would pass unchecked. */
+	json_object_foreach((json_t *)schema, key, unused)
+	{
+		for (i = 0; i < sizeof(known) / sizeof(known[0]) && strcmp(known[i], key); i++)
+			;
+		if (i == sizeof(known) / sizeof(known[0]))
+			fail_msg("the schema uses '%s'", key);
+	}
+	if (ref) {
+		assert_int_equal(strncmp(ref, "#/definitions/", 14), 0);
+		schema = json_object_get(json_object_get(schema_root, "definitions"), ref + 14);
+		if (!schema)
+			fail_msg("the schema has no %s", ref);
+		return valid(schema, value, why);
+	}
+	if (!valid_scalar(schema, value, why) || !valid_combined(schema, value, why))
+		return false;
+	json_array_foreach(json_is_array(value) ? value : NULL, i,
+			   item) if (items && !valid(items, item, why)) return false;
+	return json_is_object(value) ? valid_object(schema, value, why) : true;
+}
+
+/* The document that a report prints as, valid; to be released. */
+static json_t *document(const struct locks_report *r, const struct view_style *style)
+{
+	char *text = printed(view__locks_json, r, style), why[256] = "";
+	json_error_t error;
+	json_t *doc = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+
+	if (!doc)
+		fail_msg("line %d: %s", error.line, error.text);
+	load_schema();
+	if (!valid(schema_root, doc, why))
+		fail_msg("not as the schema says: %s", why);
+	json_decref(schema_root);
+	free(text);
+	return doc;
+}
+
+static const json_t *get(const json_t *doc, const char *name)
+{
+	const json_t *value = json_object_get(doc, name);
+
+	if (!value)
+		fail_msg("no '%s'", name);
+	return value;
+}
+
+static uint64_t number(const json_t *doc, const char *name)
+{
+	assert_true(json_is_integer(get(doc, name)));
+	return json_integer_value(get(doc, name));
+}
+
+static const char *text_of(const json_t *doc, const char *name)
+{
+	assert_true(json_is_string(get(doc, name)));
+	return json_string_value(get(doc, name));
+}
+
+static void test_json(void **state)
+{
+	struct locks_report r = full_report();
+	json_t *doc = document(&r, &plain);
+	const json_t *lock, *site, *frame;
+
+	assert_string_equal(text_of(doc, "schema"), "holdup.locks.v1");
+	assert_int_equal(number(doc, "interval_ns"), 10000000000);
+	assert_int_equal(number(doc, "idle_wait_ns"), 182000000000);
+	assert_int_equal(number(doc, "waits"), 5543);
+	assert_int_equal(number(doc, "contended_locks"), 6);
+	assert_int_equal(number(get(doc, "coverage"), "events"), 4732);
+	assert_int_equal(number(get(doc, "coverage"), "lost"), 0);
+	assert_int_equal(number(get(doc, "coverage"), "summarized"), 811);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_incomplete"), 24);
+	assert_int_equal(json_array_size(get(doc, "locks")), 4);
+	lock = json_array_get(get(doc, "locks"), 0);
+	assert_int_equal(number(lock, "pid"), 811);
+	assert_string_equal(text_of(lock, "comm"), "shop");
+	assert_string_equal(text_of(lock, "exe"), "/usr/bin/shop");
+	assert_string_equal(text_of(lock, "address"), "0x562f00004480");
+	assert_string_equal(text_of(lock, "name"), "ledger_lock");
+	assert_string_equal(text_of(lock, "kind"), "mutex");
+	assert_int_equal(number(lock, "waits"), 4726);
+	assert_int_equal(number(lock, "sleeps"), 15526);
+	assert_int_equal(number(lock, "wait_ns"), 29610000000);
+	assert_int_equal(number(lock, "p50_ns"), 6100000);
+	assert_int_equal(number(lock, "p95_ns"), 9000000);
+	assert_int_equal(number(lock, "p99_ns"), 9800000);
+	assert_int_equal(number(lock, "max_ns"), 31000000);
+	assert_int_equal(number(lock, "waiters_now"), 3);
+	assert_int_equal(number(lock, "waiters_max"), 3);
+	assert_int_equal(number(get(lock, "futex_calls"), "again"), 474);
+	assert_int_equal(json_array_size(get(lock, "sites")), 5);
+	site = json_array_get(get(lock, "sites"), 0);
+	assert_int_equal(number(site, "waits"), 4700);
+	assert_int_equal(number(site, "wait_ns"), 29400000000);
+	assert_int_equal(json_array_size(get(site, "stack")), 8);
+	frame = json_array_get(get(site, "stack"), 3);
+	assert_string_equal(text_of(frame, "function"), "update_ledger");
+	assert_string_equal(text_of(frame, "module"), "shop");
+	assert_string_equal(text_of(frame, "file"), "/home/shop/src/ledger.c");
+	assert_int_equal(number(frame, "line"), 14);
+	assert_true(json_is_false(get(frame, "inlined")));
+	assert_true(json_is_true(get(json_array_get(get(site, "stack"), 2), "inlined")));
+	/* Not known is null, not 0; not counted is not there. */
+	lock = json_array_get(get(doc, "locks"), 1);
+	assert_true(json_is_null(get(lock, "waiters_max")));
+	assert_null(json_object_get(lock, "futex_calls"));
+	assert_true(json_is_true(get(lock, "shared")));
+	json_decref(doc);
+}
+
+static void test_json_hostile(void **state)
+{
+	struct locks_report r = full_report();
+	json_t *doc = document(&r, &plain);
+	const json_t *lock = json_array_get(get(doc, "locks"), 2), *frame;
+
+	assert_string_equal(text_of(lock, "comm"), "\\x1b]0;x\\x07\\xe2\\x80\\xae\\xff");
+	assert_string_equal(text_of(lock, "name"), "lock\\x1b[31m\\x0aroot\\xc2\\x9b\\xf0\\x9f");
+	assert_string_equal(text_of(lock, "exe"), "/tmp/\\x1bc");
+	assert_string_equal(text_of(lock, "module"), "m\\x1b\\x9b");
+	frame = json_array_get(get(json_array_get(get(lock, "sites"), 0), "stack"), 1);
+	assert_string_equal(text_of(frame, "function"), "f\\x1b[2J\\x0a");
+	assert_string_equal(text_of(frame, "module"), "m\\x01\\x80");
+	assert_string_equal(text_of(frame, "file"), "s\\x0d.c");
+	json_decref(doc);
+}
+
+static void test_json_processes(void **state)
+{
+	struct locks_report r = full_report();
+	struct lock_row by_process = rows[0];
+	json_t *doc;
+
+	by_process.kind = LOCK_INVALID;
+	by_process.address = 0;
+	by_process.locks = 3;
+	r.by = BY_PROCESS;
+	r.row = &by_process;
+	r.row_cnt = 1;
+	doc = document(&r, &plain);
+	assert_null(json_object_get(doc, "locks"));
+	assert_int_equal(json_array_size(get(doc, "processes")), 1);
+	assert_int_equal(number(json_array_get(get(doc, "processes"), 0), "locks"), 3);
+	assert_int_equal(number(json_array_get(get(doc, "processes"), 0), "pid"), 811);
+	json_decref(doc);
+}
+
+static void test_json_empty(void **state)
+{
+	struct locks_report r = empty_report();
+	json_t *doc = document(&r, &plain);
+
+	assert_true(json_is_array(get(doc, "locks")));
+	assert_int_equal(json_array_size(get(doc, "locks")), 0);
+	json_decref(doc);
+}
+
+static void test_json_losses(void **state)
+{
+	struct locks_report r = lossy_report();
+	json_t *doc = document(&r, &plain);
+	const json_t *c = get(doc, "coverage");
+
+	assert_int_equal(number(c, "lost"), 1234);
+	assert_int_equal(number(c, "lost_ns"), 5600000);
+	assert_int_equal(number(c, "records_lost"), 1);
+	assert_int_equal(number(c, "stacks_lost"), 2);
+	assert_int_equal(number(c, "depth_unknown"), 3);
+	assert_int_equal(number(c, "malformed"), 4);
+	assert_int_equal(number(c, "below_min"), 5);
+	assert_int_equal(number(c, "below_min_ns"), 6000);
+	assert_int_equal(number(c, "processes_unreadable"), 7);
+	json_decref(doc);
+}
+
+/* With -i: one document a line. */
+static void test_json_compact(void **state)
+{
+	struct view_style style = { .compact = true };
+	struct locks_report r = full_report();
+	char *text = printed(view__locks_json, &r, &style);
+
+	assert_int_equal(strchr(text, '\n') - text, strlen(text) - 1);
+	json_decref(document(&r, &style));
+	free(text);
+}
+
+/* The validator must be able to refuse. */
+static void test_schema_refuses(void **state)
+{
+	struct locks_report r = full_report();
+	json_t *doc = document(&r, &plain);
+	char why[256];
+
+	load_schema();
+	assert_true(valid(schema_root, doc, why));
+	json_object_set_new(doc, "unheard_of", json_true());
+	assert_false(valid(schema_root, doc, why));
+	json_object_del(doc, "unheard_of");
+	json_object_set_new(doc, "waits", json_integer(-1));
+	assert_false(valid(schema_root, doc, why));
+	json_object_set_new(doc, "waits", json_string("1"));
+	assert_false(valid(schema_root, doc, why));
+	json_object_set_new(doc, "waits", json_integer(1));
+	assert_true(valid(schema_root, doc, why));
+	json_object_del((json_t *)json_array_get(get(doc, "locks"), 0), "name");
+	assert_false(valid(schema_root, doc, why));
+	json_object_del(doc, "coverage");
+	assert_false(valid(schema_root, doc, why));
+	json_decref(schema_root);
+	json_decref(doc);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_text),
+		cmocka_unit_test(test_text_ascii),
+		cmocka_unit_test(test_text_verbose),
+		cmocka_unit_test(test_text_colour),
+		cmocka_unit_test(test_text_processes),
+		cmocka_unit_test(test_text_idle),
+		cmocka_unit_test(test_text_empty),
+		cmocka_unit_test(test_text_losses),
+		cmocka_unit_test(test_text_is_clean),
+		cmocka_unit_test(test_columns_line_up),
+		cmocka_unit_test(test_write_errors_are_told),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_hostile),
+		cmocka_unit_test(test_json_processes),
+		cmocka_unit_test(test_json_empty),
+		cmocka_unit_test(test_json_losses),
+		cmocka_unit_test(test_json_compact),
+		cmocka_unit_test(test_schema_refuses),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
