@@ -28,6 +28,7 @@ enum hu_record_kind {
 	HU_REC_EXIT = 4,   /* struct hu_proc_record: its last thread is gone */
 	HU_REC_RESCAN = 5, /* struct hu_proc_record: a pc outside the mappings we gave */
 	HU_REC_STACK = 6,  /* struct hu_stack_record: to be unwound by the loader */
+	HU_REC_HOLDER = 7, /* struct hu_holder_record: where a thread that others wait for is */
 };
 
 struct hu_record {
@@ -65,6 +66,19 @@ enum hu_wait_flag {
 	HU_WAIT_TIMED = 1 << 6,	     /* the call had a timeout */
 };
 
+/*
+ * Who held the lock while a wait's sleeps lasted, by the owner word when each began: raw, so a TID only where
+ * the word is a mutex's owner, and then one of the target's PID namespace. Owners beyond the room add to the
+ * last entry, whose word is then 0.
+ */
+#define HU_OWNERS 3
+
+struct hu_owner {
+	__u32 word;
+	__u32 sleeps;
+	__u64 ns;
+};
+
 /* One wait: one attempt to get the lock, made of one or more sleeps. */
 struct hu_wait_record {
 	struct hu_record hdr;
@@ -85,6 +99,7 @@ struct hu_wait_record {
 	__u16 flags;		     /* enum hu_wait_flag */
 	__u32 word; /* the futex word itself when the first sleep began; 0 when unreadable */
 	char comm[HU_COMM_LEN]; /* the thread's; untrusted bytes */
+	struct hu_owner owner[HU_OWNERS];
 };
 
 struct hu_proc_record {
@@ -93,6 +108,23 @@ struct hu_proc_record {
 	__u64 proc_start;
 	__u64 pc;		/* RESCAN: the pc that lay in no mapping */
 	char comm[HU_COMM_LEN]; /* the group leader's */
+};
+
+enum hu_holder_why {
+	HU_HOLDER_SWITCH = 1, /* it left the CPU while others waited for it */
+	HU_HOLDER_WAKE = 2,   /* it woke a waiter: the call that releases the lock */
+};
+
+struct hu_holder_record {
+	struct hu_record hdr;
+	__u32 tgid, tid;
+	__u64 proc_start;
+	__u64 uaddr;	/* the futex word, as the waiter passed it */
+	__u64 stack_id; /* of the holder */
+	__u32 waiter_tgid;
+	__u16 why; /* enum hu_holder_why */
+	__u16 pad;
+	char comm[HU_COMM_LEN];
 };
 
 #define HU_RAW_CHUNK_SZ 4096 /* one page: read as a whole or up to the end of its mapping */
@@ -207,6 +239,16 @@ struct hu_lock_key {
 struct hu_lock {
 	__s32 waiters;
 	__u32 pad;
+	__u64 asked_ns; /* when its owner was last asked to show its stack */
+	__u64 shown_ns; /* when a waker's stack was last taken */
+};
+
+/* A thread that others wait for (map hu_holders, by tid): its stack is wanted at its next switch-out. */
+struct hu_holder {
+	__u64 uaddr;
+	__u32 tgid;   /* of the waiter */
+	__u16 op;     /* enum hu_futex_op of the waiter's call */
+	__u16 shared; /* the lock may be held by another process */
 };
 
 /* ---- What was lost, and where (map hu_loss, one array of counters a CPU). Append only. */
@@ -225,6 +267,7 @@ enum hu_loss {
 	HU_LOSS_SWITCHES,      /* not a loss: sleeps on futexes seen */
 	HU_LOSS_PROC_FULL,     /* processes that did not fit into the process table */
 	HU_LOSS_CALLS_FULL,    /* futex calls whose word did not fit into hu_calls */
+	HU_LOSS_HOLDER,	       /* holders whose stack could not be sent */
 	HU_LOSS_INFERRED,      /* not a loss: sleeps whose end was not seen but computed */
 	HU_LOSS_MISSED,	       /* events for which the kernel did not run a program (recursion) */
 	HU_LOSS_CNT,
@@ -271,21 +314,25 @@ struct hu_glob {
 struct hu_config {
 	__u32 filters; /* enum hu_filter */
 	__u32 tid;
-	__u32 self_tgid;    /* holdup itself is never reported */
-	__u32 task_storage; /* 1: tracing programs have it (5.11, commit 4cf1bc1f1045) */
-	__u32 task_regs;    /* 1: bpf_task_pt_regs() exists (5.15, commit dd6e10fbd9fb) */
-	__u32 switch_state; /* 1: sched_switch passes prev_state (5.18, commit fa2c3254d7cf) */
-	__u64 ring_sz;	    /* bytes */
-	__u64 join_cpu_ns;  /* a woken thread that sleeps again within so much CPU time retries */
-	__u32 stacks;	    /* 0: none are taken */
-	__u32 unwind;	    /* 1: by rows; 0: by frame pointers */
+	__u32 self_tgid;       /* holdup itself is never reported */
+	__u32 task_storage;    /* 1: tracing programs have it (5.11, commit 4cf1bc1f1045) */
+	__u32 task_regs;       /* 1: bpf_task_pt_regs() exists (5.15, commit dd6e10fbd9fb) */
+	__u32 switch_state;    /* 1: sched_switch passes prev_state (5.18, commit fa2c3254d7cf) */
+	__u64 ring_sz;	       /* bytes */
+	__u64 holder_every_ns; /* at most so often a lock's holder shows its stack */
+	__u64 join_cpu_ns; /* a woken thread that sleeps again within so much CPU time retries */
+	__u32 stacks;	   /* 0: none are taken */
+	__u32 unwind;	   /* 1: by rows; 0: by frame pointers */
 	struct hu_glob comm;
 };
 
 /* Sizes that both sides must agree on; tests/unit/test_abi.c compares them with the object's BTF. */
 #define HU_ABI_SIZES(X)           \
 	X(hu_record, 16)          \
-	X(hu_wait_record, 128)    \
+	X(hu_owner, 16)           \
+	X(hu_wait_record, 176)    \
+	X(hu_holder_record, 72)   \
+	X(hu_holder, 16)          \
 	X(hu_proc_record, 56)     \
 	X(hu_stack_record, 16464) \
 	X(hu_sum_key, 32)         \
@@ -295,9 +342,9 @@ struct hu_config {
 	X(hu_map_entry, 32)       \
 	X(hu_proc_maps, 8200)     \
 	X(hu_lock_key, 16)        \
-	X(hu_lock, 8)             \
+	X(hu_lock, 24)            \
 	X(hu_call_key, 24)        \
 	X(hu_calls, 56)           \
-	X(hu_config, 1080)
+	X(hu_config, 1088)
 
 #endif

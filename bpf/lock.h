@@ -5,8 +5,8 @@
 
 #include "bpf/maps.h"
 
-/* How many wait for this word now; the caller is one of them from here on. 0: not known. */
-static __always_inline __u32 lock__enter(__u32 tgid, __u64 uaddr)
+/* The caller waits for this word from here on; NULL: the table is full. */
+static __always_inline struct hu_lock *lock__enter(__u32 tgid, __u64 uaddr)
 {
 	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
 	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
@@ -17,12 +17,12 @@ static __always_inline __u32 lock__enter(__u32 tgid, __u64 uaddr)
 		lock = bpf_map_lookup_elem(&hu_locks, &key);
 		if (!lock) {
 			loss__add(HU_LOSS_LOCK_FULL, 1);
-			return 0;
+			return NULL;
 		}
 	}
 	/* Not fetch-and-add, which 5.10 lacks: what others add meanwhile has been true as well. */
 	__sync_fetch_and_add(&lock->waiters, 1);
-	return lock->waiters > 0 ? lock->waiters : 0;
+	return lock;
 }
 
 static __always_inline void lock__leave(__u32 tgid, __u64 uaddr)

@@ -2,4 +2,8 @@
 #define HU_DEFINE_MAPS
 #include "bpf/maps.h"
 
+/* The loader checks the same (tests/unit/test_abi.c). */
+#define CHECK_SIZE(name, sz) _Static_assert(sizeof(struct name) == (sz), #name);
+HU_ABI_SIZES(CHECK_SIZE)
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

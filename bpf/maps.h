@@ -48,6 +48,8 @@ struct unwind_state {
 struct stack_scratch {
 	struct unwind_state walk;
 	struct hu_stack stack;
+	__u32 busy; /* an interrupt may have come in between: see on_waking() */
+	__u32 pad;
 	__u32 lo, hi;	   /* of a search */
 	__u64 window_addr; /* of window[0] in the target */
 	__u8 window[HU_WINDOW_SZ];
@@ -104,6 +106,30 @@ HU_MAP struct {
 	__type(key, __u32);
 	__type(value, struct stack_scratch);
 } hu_switch_scratch SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stack_scratch);
+} hu_waking_scratch SEC(".maps");
+
+/* Threads whose stack is wanted, and one bit for each low half of a tid: most switches look no further. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct hu_holder);
+} hu_holders SEC(".maps");
+
+#define HU_HOLDER_WORDS 1024
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HU_HOLDER_WORDS);
+	__type(key, __u32);
+	__type(value, __u64);
+} hu_holder_bits SEC(".maps");
 
 HU_MAP struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -15,6 +15,6 @@ int hu_switch(__u64 *ctx)
 SEC("?tp_btf/sched_waking")
 int hu_waking(__u64 *ctx)
 {
-	on_waking((struct task_struct *)ctx[0]);
+	on_waking(ctx, (struct task_struct *)ctx[0]);
 	return 0;
 }

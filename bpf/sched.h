@@ -11,8 +11,7 @@
 #ifndef HOLDUP_BPF_SCHED_H
 #define HOLDUP_BPF_SCHED_H
 
-#include "bpf/emit.h"
-#include "bpf/lock.h"
+#include "bpf/holder.h"
 #include "bpf/stack.h"
 #ifdef HU_UNWIND
 #include "bpf/unwind.h"
@@ -40,15 +39,13 @@ static __always_inline void process__announce(struct task_struct *t, const struc
 	st->announced = 1;
 }
 
-static __always_inline __u64 take_stack(void *ctx, struct task_struct *t, const struct task_id *id,
-					const arch_regs *r, struct thread_state *st)
+/*
+ * The stack of current, which has these registers; 0: it can't be had. Where the loader has given no
+ * mappings yet, or others since, the top of the stack goes to the loader raw: for waits, whose state st is.
+ */
+static __always_inline __u64 take_stack(void *ctx, const struct task_id *id, const arch_regs *r,
+					struct thread_state *st, struct stack_scratch *scratch)
 {
-	struct stack_scratch *scratch;
-	__u32 zero = 0;
-
-	scratch = bpf_map_lookup_elem(&hu_switch_scratch, &zero);
-	if (!scratch)
-		return 0;
 #ifdef HU_UNWIND
 	struct hu_proc_maps *maps = bpf_map_lookup_elem(&hu_maps, &id->tgid);
 	__u64 lost_pc = 0, stack_id;
@@ -56,37 +53,49 @@ static __always_inline __u64 take_stack(void *ctx, struct task_struct *t, const 
 	if (maps) {
 		stack_id = stack__by_rows(r, scratch, maps, id->tgid, &lost_pc);
 		/* Once a thread and generation: what is still unknown after a look stays unknown. */
-		if (!lost_pc || st->rescan == maps->generation + 1)
+		if (!lost_pc || !st || st->rescan == maps->generation + 1)
 			return stack_id;
 		st->rescan = maps->generation + 1;
 	}
+	if (!st)
+		return 0;
 	stack_id = emit__raw_stack(r, id);
 	if (stack_id)
 		return stack_id;
 	if (lost_pc)
-		emit__process(t, HU_REC_RESCAN, id, lost_pc);
+		emit__process(bpf_get_current_task_btf(), HU_REC_RESCAN, id, lost_pc);
 #endif
 	return stack__by_frame_pointers(ctx, &scratch->stack, id->tgid);
 }
 
-static __always_inline void wait__first_sleep(void *ctx, struct task_struct *t,
-					      const struct task_id *id, const arch_regs *r,
-					      struct thread_state *st)
+/* Reads the lock's words as they are when a sleep begins: the futex word, and the owner's. */
+static __always_inline void read_words(struct wait_state *w, __u32 words[3])
 {
-	/* a glibc mutex: __lock, __count, __owner (sysdeps/nptl/bits/struct_mutex.h) */
-	__u32 words[3] = {};
-	struct wait_state *w = &st->wait;
+	words[0] = words[2] = 0;
+	if (!bpf_probe_read_user(words, 3 * sizeof(words[0]), (void *)w->call.uaddr))
+		w->call.flags |= HU_WAIT_OWNER_READ;
+	else
+		bpf_probe_read_user(words, sizeof(words[0]), (void *)w->call.uaddr);
+}
 
-	w->depth = lock__enter(id->tgid, w->call.uaddr);
-	if (!bpf_probe_read_user(words, sizeof(words), (void *)w->call.uaddr)) {
+/* What each sleep of a wait begins with. */
+static __always_inline void sleep__begins(struct wait_state *w, const struct task_id *id,
+					  __u64 now_ns, bool first)
+{
+	/* of a glibc mutex: __lock, __count, __owner (sysdeps/nptl/bits/struct_mutex.h) */
+	__u32 words[3];
+	struct hu_lock *lock = lock__enter(id->tgid, w->call.uaddr);
+
+	read_words(w, words);
+	w->owner_now = owner_of(&w->call, words[0], words[2]);
+	if (first) {
+		w->depth = lock && lock->waiters > 0 ? lock->waiters : 0;
 		w->word = words[0];
 		w->owner_word = words[2];
-		w->call.flags |= HU_WAIT_OWNER_READ;
-	} else if (!bpf_probe_read_user(words, sizeof(words[0]), (void *)w->call.uaddr)) {
-		w->word = words[0];
 	}
-	if (hu_cfg.stacks && !(w->call.flags & HU_WAIT_COMPAT))
-		w->stack_id = take_stack(ctx, t, id, r, st);
+	if (lock && hu_cfg.stacks)
+		holder__ask(lock, &w->call, id->tgid, w->owner_now, now_ns);
+	loss__add(HU_LOSS_SWITCHES, 1);
 }
 
 /* A waking that was traced between the thread's dequeueing and its switch-out: kernel/sched/core.c,
@@ -99,48 +108,106 @@ static __always_inline void wait__adopt_early(struct task_struct *t, struct thre
 	st->early_ns = 0;
 }
 
-static __always_inline void on_sleep(void *ctx, struct task_struct *t, __u64 now_ns)
+static __always_inline void take_wait_stack(void *ctx, const struct task_id *id, const arch_regs *r,
+					    struct thread_state *st)
 {
-	struct wait_call call = {};
-	union regs_copy copy;
-	const arch_regs *regs;
-	struct thread_state *st;
-	struct task_id id;
-	__u64 cpu_ns;
-	bool futex;
+	__u32 zero = 0;
+	struct stack_scratch *scratch = bpf_map_lookup_elem(&hu_switch_scratch, &zero);
 
-	if (T(t, flags) & PF_KTHREAD)
+	if (scratch && hu_cfg.stacks && !(st->wait.call.flags & HU_WAIT_COMPAT))
+		st->wait.stack_id = take_stack(ctx, id, r, st, scratch);
+}
+
+/* Current leaves the CPU with a lock that others want: where is it? */
+static __always_inline void show_holder(void *ctx, struct task_struct *t, const struct task_id *id,
+					const arch_regs *regs, const struct hu_holder *holder)
+{
+	__u32 zero = 0;
+	struct stack_scratch *scratch = bpf_map_lookup_elem(&hu_switch_scratch, &zero);
+	__u64 stack_id;
+
+	if (!scratch || arch__compat(regs))
 		return;
-	regs = task__regs(&copy);
-	futex = call__parse(regs, &call);
-	task__id(t, &id);
-	cpu_ns = task__cpu_ns(t);
-	st = thread__state(t, id.tid, false);
+	stack_id = take_stack(ctx, id, regs, NULL, scratch);
+	if (stack_id)
+		holder__send(t, id, holder, stack_id, HU_HOLDER_SWITCH);
+}
+
+/* Somebody has asked where current is. */
+static __always_inline void answer_ask(void *ctx, struct task_struct *t, const struct task_id *id,
+				       const arch_regs *regs)
+{
+	struct hu_holder *found = bpf_map_lookup_elem(&hu_holders, &id->tid), holder;
+	__u64 bit, *bits = holder__bits(id->tid, &bit);
+
+	if (bits)
+		*bits &= ~bit;
+	if (!found)
+		return;
+	holder = *found;
+	bpf_map_delete_elem(&hu_holders, &id->tid);
+	/* The word may have been stale or forged, and the lock may have been released since. */
+	if (!holder.shared && holder.tgid != id->tgid)
+		return;
+	if (holder__holds(holder.uaddr, holder.op, id->tid))
+		show_holder(ctx, t, id, regs, &holder);
+}
+
+/*
+ * Current waited for a lock and now sleeps for another reason. If it got the lock and still has it, this is
+ * what the next ones will wait for: asking it then would be too late, it is asleep already.
+ */
+static __always_inline void show_if_holding(void *ctx, struct task_struct *t,
+					    const struct task_id *id, const arch_regs *regs,
+					    const struct wait_state *w, __u64 now_ns)
+{
+	struct hu_lock_key key = { .uaddr = w->call.uaddr, .tgid = id->tgid };
+	struct hu_holder holder = { .uaddr = w->call.uaddr, .tgid = id->tgid };
+	struct hu_lock *lock;
+
+	if (!hu_cfg.stacks || !w->owner[0].sleeps)
+		return;
+	lock = bpf_map_lookup_elem(&hu_locks, &key);
+	if (!lock || now_ns - lock->asked_ns < hu_cfg.holder_every_ns ||
+	    !holder__holds(w->call.uaddr, w->call.op, id->tid))
+		return;
+	lock->asked_ns = now_ns;
+	show_holder(ctx, t, id, regs, &holder);
+}
+
+static __always_inline void on_sleep(void *ctx, struct task_struct *t, const struct task_id *id,
+				     const arch_regs *regs, __u64 now_ns)
+{
+	struct thread_state *st = thread__state(t, id->tid, false);
+	struct wait_call call = {};
+	bool futex = call__parse(regs, &call);
+	__u64 cpu_ns = task__cpu_ns(t);
+
 	if (st)
-		end_unseen_sleep(st, id.tgid, now_ns, cpu_ns);
+		end_unseen_sleep(st, id->tgid, now_ns, cpu_ns);
 	if (st && st->wait.phase == WAIT_ENDED) {
 		if (futex && wait__continues(&st->wait, &call, cpu_ns, hu_cfg.join_cpu_ns)) {
 			wait__sleep(&st->wait, now_ns, cpu_ns);
-			lock__enter(id.tgid, call.uaddr);
-			loss__add(HU_LOSS_SWITCHES, 1);
+			sleep__begins(&st->wait, id, now_ns, false);
 			wait__adopt_early(t, st);
 			return;
 		}
-		emit__wait(t, &id, &st->wait);
+		show_if_holding(ctx, t, id, regs, &st->wait, now_ns);
+		emit__wait(t, id, &st->wait);
 		st->wait.phase = WAIT_NONE;
 	}
-	if (!futex || !task__wanted(t, id.tgid, id.tid))
+	if (!futex || !task__wanted(t, id->tgid, id->tid))
 		return;
 	if (!st)
-		st = thread__state(t, id.tid, true);
+		st = thread__state(t, id->tid, true);
 	if (!st) {
 		loss__add(HU_LOSS_STATE, 1);
 		return;
 	}
-	process__announce(t, &id, st);
+	process__announce(t, id, st);
 	wait__begin(&st->wait, &call, now_ns, cpu_ns);
-	wait__first_sleep(ctx, t, &id, regs, st);
-	loss__add(HU_LOSS_SWITCHES, 1);
+	sleep__begins(&st->wait, id, now_ns, true);
+	take_wait_stack(ctx, id, regs, st);
 	wait__adopt_early(t, st);
 }
 
@@ -158,33 +225,69 @@ static __always_inline void on_run(struct task_struct *t, __u64 now_ns)
 	lock__leave(T(t, tgid), st->wait.call.uaddr);
 }
 
-static __always_inline void on_waking(struct task_struct *t)
+/* Current has woken a waiter of this lock: where did it release it? */
+static __always_inline void show_waker(void *ctx, const struct wait_state *w, __u32 waiter_tgid,
+				       const arch_regs *regs, __u64 now_ns)
+{
+	struct hu_lock_key key = { .uaddr = w->call.uaddr, .tgid = waiter_tgid };
+	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
+	struct hu_holder holder = { .uaddr = w->call.uaddr, .tgid = waiter_tgid };
+	struct task_struct *t = (void *)bpf_get_current_task();
+	struct stack_scratch *scratch;
+	struct task_id id;
+	__u64 stack_id;
+	__u32 zero = 0;
+
+	if (!lock || now_ns - lock->shown_ns < hu_cfg.holder_every_ns || arch__compat(regs))
+		return;
+	lock->shown_ns = now_ns;
+	id.tgid = BPF_CORE_READ(t, tgid);
+	id.tid = BPF_CORE_READ(t, pid);
+	id.proc_start = BPF_CORE_READ(t, group_leader, start_boottime);
+	scratch = bpf_map_lookup_elem(&hu_waking_scratch, &zero);
+	if (!scratch || scratch->busy)
+		return;
+	/* A thread that wakes itself does so with interrupts on, and one may wake another here. */
+	scratch->busy = 1;
+	stack_id = take_stack(ctx, &id, regs, NULL, scratch);
+	scratch->busy = 0;
+	if (stack_id)
+		holder__send(t, &id, &holder, stack_id, HU_HOLDER_WAKE);
+}
+
+/* The state of current, which is no kernel thread. */
+static __always_inline struct thread_state *own_state(__u32 tid)
+{
+#ifndef HU_RAW
+	if (hu_cfg.task_storage)
+		return thread__state(bpf_get_current_task_btf(), tid, false);
+#endif
+	return bpf_map_lookup_elem(&hu_threads_hash, &tid);
+}
+
+static __always_inline void on_waking(void *ctx, struct task_struct *t)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	__u64 self = bpf_get_current_pid_tgid();
-	struct thread_state *st = thread__state(t, T(t, pid), false);
+	struct thread_state *st = thread__state(t, T(t, pid), false), *own;
 	struct wait_waker waker = { .tgid = self >> 32, .tid = (__u32)self };
 	union regs_copy copy;
+	const arch_regs *regs;
 
 	if (!st)
 		return;
 	waker.flags = HU_WAIT_WAKER_KNOWN;
-	/* A kernel thread has no user registers; its pt_regs would be garbage. The idle task is
-	 * one. */
-	if (waker.tid && call__wakes(task__regs(&copy), st->wait.call.uaddr,
-				     st->wait.call.flags & HU_WAIT_SHARED)) {
-#ifdef HU_RAW
-		struct thread_state *own = thread__state(NULL, waker.tid, false);
-#else
-		struct thread_state *own =
-			hu_cfg.task_storage
-				? thread__state(bpf_get_current_task_btf(), waker.tid, false)
-				: thread__state(NULL, waker.tid, false);
-#endif
+	regs = task__regs(&copy);
+	/* The idle task has no registers; those of a kernel thread are zero, and no call of ours is. */
+	if (waker.tid &&
+	    call__wakes(regs, st->wait.call.uaddr, st->wait.call.flags & HU_WAIT_SHARED)) {
 		waker.flags |= HU_WAIT_WAKER_FUTEX;
+		own = own_state(waker.tid);
 		if (own && own->wait.phase == WAIT_ENDED && waker.tgid == (__u32)T(t, tgid) &&
 		    own->wait.call.uaddr == st->wait.call.uaddr)
 			own->wait.closed = 1;
+		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING)
+			show_waker(ctx, &st->wait, T(t, tgid), regs, now_ns);
 	}
 	if (st->wait.phase == WAIT_SLEEPING) {
 		wait__woken(&st->wait, &waker, now_ns);
@@ -194,18 +297,35 @@ static __always_inline void on_waking(struct task_struct *t)
 	}
 }
 
+static __always_inline void on_leave(__u64 *ctx, bool preempt, struct task_struct *prev,
+				     __u64 now_ns)
+{
+	union regs_copy copy;
+	const arch_regs *regs;
+	unsigned int state = 0;
+	struct task_id id;
+	bool asked;
+
+	/* Not prev->__state where the kernel says: a waker may have changed that already. */
+	if (!preempt)
+		state = hu_cfg.switch_state ? (unsigned int)ctx[3] : task__state(prev);
+	asked = holder__asked(T(prev, pid));
+	if ((!state && !asked) || (T(prev, flags) & PF_KTHREAD))
+		return;
+	regs = task__regs(&copy);
+	task__id(prev, &id);
+	if (asked)
+		answer_ask(ctx, prev, &id, regs);
+	if (state)
+		on_sleep(ctx, prev, &id, regs, now_ns);
+}
+
 static __always_inline int on_switch(__u64 *ctx, bool preempt, struct task_struct *prev,
 				     struct task_struct *next)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
-	unsigned int state;
 
-	if (!preempt) {
-		/* Not prev->__state where the kernel says: a waker may have changed that already. */
-		state = hu_cfg.switch_state ? (unsigned int)ctx[3] : task__state(prev);
-		if (state)
-			on_sleep(ctx, prev, now_ns);
-	}
+	on_leave(ctx, preempt, prev, now_ns);
 	on_run(next, now_ns);
 	return 0;
 }

@@ -15,6 +15,6 @@ int hu_switch_raw(__u64 *ctx)
 SEC("?raw_tp/sched_waking")
 int hu_waking_raw(__u64 *ctx)
 {
-	on_waking((struct task_struct *)ctx[0]);
+	on_waking(ctx, (struct task_struct *)ctx[0]);
 	return 0;
 }

@@ -46,6 +46,17 @@ static __always_inline unsigned int task__state(struct task_struct *t)
 	return BPF_CORE_READ(old, state);
 }
 
+#ifdef HU_UNWIND
+/* Where bpf_loop() is (5.17), bpf_task_pt_regs() is too: no room is spent on a copy. */
+union regs_copy {
+	char bytes[1];
+};
+
+static __always_inline const arch_regs *task__regs(union regs_copy *copy)
+{
+	return (const arch_regs *)bpf_task_pt_regs(bpf_get_current_task_btf());
+}
+#else
 union regs_copy {
 	arch_regs regs;
 	char bytes[ARCH_REGS_SIZE];
@@ -65,6 +76,7 @@ static __always_inline const arch_regs *task__regs(union regs_copy *copy)
 		__builtin_memset(copy, 0xff, sizeof(*copy));
 	return &copy->regs;
 }
+#endif
 
 /* Is this thread one that the user asked for? Only for current: cgroups are asked of it. */
 static __always_inline bool task__wanted(struct task_struct *t, __u32 tgid, __u32 tid)

@@ -121,7 +121,8 @@ static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 	__u64 frame[2];
 
 	u->scratch->walk.flags |= HU_STACK_FRAMEPTR;
-	if (!u->scratch->walk.fp_known || u->scratch->walk.fp < u->scratch->walk.sp || u->scratch->walk.fp - u->scratch->walk.sp > FRAME_MAX_SZ || (u->scratch->walk.fp & 7))
+	if (!u->scratch->walk.fp_known || u->scratch->walk.fp < u->scratch->walk.sp ||
+	    u->scratch->walk.fp - u->scratch->walk.sp > FRAME_MAX_SZ || (u->scratch->walk.fp & 7))
 		return stop(u, why);
 	if (bpf_probe_read_user(frame, sizeof(frame), (void *)u->scratch->walk.fp))
 		return stop(u, HU_STACK_BADREAD);
@@ -179,9 +180,11 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 	} else if (cfa_kind == HU_CFA_FP) {
 		cfa = u->scratch->walk.fp + cfa_off;
 	} else if (cfa_kind == HU_CFA_PLT) {
-		cfa = u->scratch->walk.sp + 8 + ((u->scratch->walk.pc & 15) >= (__u64)row->cfa_off ? 8 : 0);
+		cfa = u->scratch->walk.sp + 8 +
+		      ((u->scratch->walk.pc & 15) >= (__u64)row->cfa_off ? 8 : 0);
 	} else {
-		cfa = (cfa_kind == HU_CFA_DEREF_FP ? u->scratch->walk.fp : u->scratch->walk.sp) + cfa_off;
+		cfa = (cfa_kind == HU_CFA_DEREF_FP ? u->scratch->walk.fp : u->scratch->walk.sp) +
+		      cfa_off;
 		if (read_word(u, cfa, &cfa))
 			return stop(u, HU_STACK_BADREAD);
 	}

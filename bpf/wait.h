@@ -48,7 +48,10 @@ struct wait_state {
 	__u8 pad;
 	__u32 sleeps;
 	__u32 depth;
-	__u32 word, owner_word;
+	__u32 word, owner_word; /* when the first sleep began */
+	__u32 owner_now;	/* when this one began; 0: not known */
+	__u32 pad2;
+	struct hu_owner owner[HU_OWNERS];
 	__u64 stack_id;
 	__u64 start_ns, end_ns;
 	__u64 out_ns;  /* this sleep's switch-out */
@@ -80,8 +83,11 @@ static inline void wait__sleep(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
 	w->waker.tgid = 0;
 	w->waker.tid = 0;
 	w->waker.flags = 0;
+	w->owner_now = 0;
 	w->sleeps++;
-	w->phase = WAIT_SLEEPING; /* last: from here on a waker on another CPU may write */
+	/* Last, for the compiler as well: from here on a waker on another CPU may write. */
+	__asm__ volatile("" ::: "memory");
+	w->phase = WAIT_SLEEPING;
 }
 
 static inline void wait__begin(struct wait_state *w, const struct wait_call *call, __u64 now_ns,
@@ -93,6 +99,8 @@ static inline void wait__begin(struct wait_state *w, const struct wait_call *cal
 	w->depth = 0;
 	w->word = 0;
 	w->owner_word = 0;
+	for (int i = 0; i < HU_OWNERS; i++)
+		w->owner[i] = (struct hu_owner){ 0 };
 	w->stack_id = 0;
 	w->start_ns = now_ns;
 	w->end_ns = 0;
@@ -110,17 +118,40 @@ static inline void wait__woken(struct wait_state *w, const struct wait_waker *wa
 	w->waker = *waker;
 }
 
+/* Adds a sleep to what its owner is accountable for. */
+static inline void wait__charge(struct wait_state *w, __u64 ns)
+{
+	if (!w->owner_now)
+		return;
+	for (int i = 0; i < HU_OWNERS; i++) {
+		struct hu_owner *o = &w->owner[i];
+
+		if (o->sleeps && o->word != w->owner_now && i < HU_OWNERS - 1)
+			continue;
+		if (!o->sleeps)
+			o->word = w->owner_now;
+		else if (o->word != w->owner_now)
+			o->word = 0; /* several */
+		o->sleeps++;
+		o->ns += ns;
+		return;
+	}
+}
+
 /* The thread runs on. A waking that was not seen leaves the whole sleep as blocked time. */
 static inline void wait__resume(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
 {
 	__u64 wake_ns = w->wake_ns ? w->wake_ns : now_ns;
 
+	if (now_ns < w->out_ns)
+		wake_ns = now_ns = w->out_ns; /* the clocks of two CPUs: ktime_get_mono_fast_ns() */
 	if (wake_ns < w->out_ns)
 		wake_ns = w->out_ns; /* woken while still on its way out */
 	if (wake_ns > now_ns)
 		wake_ns = now_ns;
 	w->blocked_ns += wake_ns - w->out_ns;
 	w->runq_ns += now_ns - wake_ns;
+	wait__charge(w, now_ns - w->out_ns);
 	w->end_ns = now_ns;
 	w->cpu_ns = cpu_ns;
 	w->phase = WAIT_ENDED;
@@ -178,6 +209,8 @@ static inline void wait__record(const struct wait_state *w, struct hu_wait_recor
 	rec->val = w->call.val;
 	rec->owner_word = w->owner_word;
 	rec->word = w->word;
+	for (int i = 0; i < HU_OWNERS; i++)
+		rec->owner[i] = w->owner[i];
 	rec->waker_tgid = w->waker.tgid;
 	rec->waker_tid = w->waker.tid;
 	rec->op = w->call.op;

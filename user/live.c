@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/live.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,6 +23,8 @@
  * 2 to 50 us here, and who has had the lock has usually woken a waiter, which ends the wait in any case.
  */
 #define JOIN_CPU_NS 100000
+/* A stack taken so often tells what a holder does at a cost that does not grow with the waits. */
+#define HOLDER_EVERY_NS 2000000
 
 static volatile sig_atomic_t interrupted;
 
@@ -62,12 +67,24 @@ static void set_rows(struct live *l, const struct agg_process *p)
 		log__info("process %u is unwound by frame pointers: %s", p->tgid, strerror(-err));
 }
 
+/* Are this process's TIDs other numbers than ours? */
+static bool in_pid_namespace(pid_t tgid)
+{
+	char path[64];
+	struct stat own, theirs;
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", tgid);
+	return !stat("/proc/self/ns/pid", &own) && !stat(path, &theirs) &&
+	       own.st_ino != theirs.st_ino;
+}
+
 static void on_process(void *ctx, struct agg_process *p)
 {
 	struct live *l = ctx;
 
 	if (symbolizer__add_process(l->symbolizer, p->tgid, &p->names))
 		p->names = NULL;
+	p->in_pid_namespace = in_pid_namespace(p->tgid);
 	set_rows(l, p);
 }
 
@@ -131,6 +148,72 @@ static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
 		row_store__walk(l->rows, rec, &stack);
 	}
 	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack);
+}
+
+/*
+ * The thread that an owner word names. In the initial PID namespace the word is the TID; in another one the
+ * process's threads are looked through for it (NSpid in proc(5)).
+ */
+static int find_thread(struct agg_process *p, uint32_t word, uint32_t *ret_tid)
+{
+	char path[64], line[256];
+	struct dirent *entry;
+	FILE *status;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%u/task", p->tgid);
+	dir = opendir(path);
+	if (!dir)
+		return -ESRCH;
+	*ret_tid = 0;
+	while (!*ret_tid && (entry = readdir(dir))) {
+		unsigned int tid = strtoul(entry->d_name, NULL, 10), inner = 0;
+
+		snprintf(path, sizeof(path), "/proc/%u/task/%u/status", p->tgid, tid);
+		status = tid ? fopen(path, "re") : NULL;
+		while (status && fgets(line, sizeof(line), status))
+			if (!strncmp(line, "NSpid:", 6)) {
+				/* the innermost namespace comes last */
+				const char *last = strrchr(line, '\t');
+
+				inner = last ? strtoul(last + 1, NULL, 10) : 0;
+				break;
+			}
+		if (status)
+			fclose(status);
+		if (inner == word)
+			*ret_tid = tid;
+	}
+	closedir(dir);
+	return *ret_tid ? 0 : -ESRCH;
+}
+
+static int on_thread(void *ctx, struct agg_process *p, uint32_t word, struct agg_thread *ret)
+{
+	char path[64];
+	FILE *comm;
+	size_t n;
+
+	ret->tid = word;
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/comm", p->tgid, word);
+	comm = fopen(path, "re");
+	if (!comm && p->in_pid_namespace && !find_thread(p, word, &ret->tid)) {
+		snprintf(path, sizeof(path), "/proc/%u/task/%u/comm", p->tgid, ret->tid);
+		comm = fopen(path, "re");
+	}
+	if (!comm)
+		return -ESRCH;
+	n = fread(ret->comm, 1, sizeof(ret->comm) - 1, comm);
+	fclose(comm);
+	if (n && ret->comm[n - 1] == '\n')
+		n--;
+	ret->comm[n] = '\0';
+	return 0;
+}
+
+static int on_holder_record(void *ctx, const struct hu_holder_record *rec)
+{
+	return aggregate__holder(&((struct live *)ctx)->aggregate, rec);
 }
 
 static int on_wait_record(void *ctx, const struct hu_wait_record *rec)
@@ -200,6 +283,7 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.cgroup_fd = -1,
 		.ring_sz = o->ring_sz,
 		.join_cpu_ns = JOIN_CPU_NS,
+		.holder_every_ns = HOLDER_EVERY_NS,
 		.stacks = true,
 		.futex_calls = o->futex_calls,
 		.force_hash = o->force_hash,
@@ -306,7 +390,9 @@ static int open_rows(struct live *l)
 
 static void wire(struct live *l)
 {
-	struct agg_hooks hooks = { .process = on_process, .stack = on_stack, .ctx = l };
+	struct agg_hooks hooks = {
+		.process = on_process, .thread = on_thread, .stack = on_stack, .ctx = l
+	};
 	struct source *source = session__source(l->session);
 
 	aggregate__init(&l->aggregate, &hooks, l->opt->min_wait_ns);
@@ -314,6 +400,7 @@ static void wire(struct live *l)
 		.wait = on_wait_record,
 		.process = on_process_record,
 		.stack = on_stack_record,
+		.holder = on_holder_record,
 		.ctx = l,
 	};
 	source->on_record = decode__record;

@@ -34,8 +34,8 @@ struct live {
 	bool has_program;
 	uint64_t malformed;
 	uint64_t stacks_trimmed, sites_trimmed; /* how many there were at the last trim */
-	uint64_t seen[HU_LOSS_CNT];   /* counters at the last interval's end */
-	uint64_t losses[HU_LOSS_CNT]; /* of the interval that live__settle() ended */
+	uint64_t seen[HU_LOSS_CNT];		/* counters at the last interval's end */
+	uint64_t losses[HU_LOSS_CNT];		/* of the interval that live__settle() ended */
 };
 
 /* Everything attached; a program to run is still held back. Attach *live zeroed. */

@@ -91,7 +91,9 @@ class Deaf(unittest.TestCase):
                 self.assertLess(document["coverage"]["events"], PAGE // 128)
 
     def test_for_a_while(self):
-        """The process is there: locks have names and kinds, from sums alone if need be."""
+        """The process is there when holdup looks: its locks have names, from sums alone if need be,
+        and a kind where the memory tells it; a sum without a stack says "futex".
+        """
         for name in ("mutex", "rwlock", "many"):
             with self.subTest(name=name), Workload(name, "--wait-for-usr1") as work:
                 args = ["--json", "-n", 1000, "--ring-size", PAGE, "-p", work.pid]
@@ -108,7 +110,9 @@ class Deaf(unittest.TestCase):
                 self.check_sums(locks, document)
                 for lock in locks:
                     for row in lock.rows_of(document):
-                        self.assertEqual((row["name"], row["kind"]), (lock.name, lock.kind))
+                        self.assertEqual(row["name"].partition("+")[0], lock.name.partition("+")[0])
+                        known = {lock.kind} if lock.kind == "mutex" else {lock.kind, "futex"}
+                        self.assertIn(row["kind"], known, str(lock))
 
     def test_a_large_ring_keeps_all(self):
         truth, document = observe_deaf("mutex", "--for", 1)
@@ -154,18 +158,44 @@ class HashSemaphore(Oracle, unittest.TestCase):
     workload, args, options = "sem", ("--for", 1), ("--assume", "hash-state")
 
 
-class RawMutex(Oracle, unittest.TestCase):
-    """Where typed tracepoints are refused."""
+class Raw(Oracle):
+    """Where typed tracepoints are refused: stacks are walked by frame pointers.  All counts hold, and
+    the report says that of stacks it knows little.
+    """
 
-    workload, args, options = "mutex", ("--for", 1), ("--assume", "raw-tracepoints")
+    args, options = ("--for", 1), ("--assume", "raw-tracepoints")
+
+    def test_every_stack_is_whole(self):
+        coverage = self.document["coverage"]
+        self.assertEqual(coverage["stacks_incomplete"], coverage["events"])
+
+    def test_sites(self):
+        for row in self.document["locks"]:
+            for site in row["sites"]:
+                self.assertTrue(site["guessed"])
+                self.assertFalse(site["complete"])
+                # The leaf is certain, as it is in a register.
+                self.assertTrue(site["stack"])
+                self.assertTrue(site["stack"][-1]["module"].startswith("libc"), site["stack"])
+
+    def test_kind_and_name(self):
+        """A mutex tells its kind by its memory; of the others only the word is known."""
+        for lock in self.slept():
+            (row,) = lock.rows_of(self.document)
+            self.assertEqual(row["name"].partition("+")[0], lock.name)
+            self.assertEqual(row["kind"], lock.kind if lock.kind == "mutex" else "futex")
 
 
-class RawRwlock(Oracle, unittest.TestCase):
-    workload, args, options = "rwlock", ("--for", 1), ("--assume", "raw-tracepoints")
+class RawMutex(Raw, unittest.TestCase):
+    workload = "mutex"
 
 
-class RawSemaphore(Oracle, unittest.TestCase):
-    workload, args, options = "sem", ("--for", 1), ("--assume", "raw-tracepoints")
+class RawRwlock(Raw, unittest.TestCase):
+    workload = "rwlock"
+
+
+class RawSemaphore(Raw, unittest.TestCase):
+    workload = "sem"
 
 
 class Assume(unittest.TestCase):

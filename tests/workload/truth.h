@@ -29,11 +29,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #define TRUTH_MAX_SITES	  4096
 #define TRUTH_MAX_THREADS 256
+#define TRUTH_MAX_TAKERS  64
 #define TRUTH_FORGOTTEN_S 600ULL       /* nobody will tell a workload that ran so long */
 #define TRUTH_STACK_SZ	  (256 * 1024) /* small, as mlockall() makes all of it resident */
 
@@ -63,6 +65,11 @@ struct truth_site {
 	enum truth_idle idle;
 	int pid;
 	uint64_t attempts, slept, sleeps, preempted, wait_ns, max_ns;
+	/* Of calls that the workload knows more of; printed when they are not zero. */
+	uint64_t timeouts, interrupted, stops, stopped_ns;
+	const char *object; /* one lock at several addresses or in several processes, or NULL */
+	bool owner; /* a word of the lock names the thread that has it */
+	int taker[TRUTH_MAX_TAKERS]; /* who had it: TIDs in the workload's PID namespace */
 };
 
 struct truth_shared {
@@ -250,6 +257,43 @@ static inline int truth_lock_of(const char *array, const void *base, int i, size
 static inline void truth_includes(int id, const char *lock)
 {
 	truth_all->site[id].includes = lock;
+}
+
+/* The lock is @object, which has other addresses in other processes; a literal. */
+static inline void truth_object(int id, const char *object)
+{
+	truth_all->site[id].object = object;
+}
+
+/* The lock that the last TRUTH_WAIT(id, …) was for is this thread's now, and its word says so. */
+static inline void truth_took(int id)
+{
+	static __thread int self;
+	struct truth_site *site = &truth_all->site[id];
+	int i, none;
+
+	if (!self)
+		self = (int)syscall(SYS_gettid);
+	__atomic_store_n(&site->owner, true, __ATOMIC_RELAXED);
+	for (i = 0; i < TRUTH_MAX_TAKERS; i++) {
+		none = 0;
+		if (__atomic_load_n(&site->taker[i], __ATOMIC_RELAXED) == self)
+			return;
+		if (__atomic_compare_exchange_n(&site->taker[i], &none, self, false,
+						__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			return;
+	}
+}
+
+/* The last TRUTH_WAIT(id, …) ended without the lock, by @count timeouts or signals. */
+static inline void truth_timed_out(int id, uint64_t count)
+{
+	__atomic_fetch_add(&truth_all->site[id].timeouts, count, __ATOMIC_RELAXED);
+}
+
+static inline void truth_interrupted(int id, uint64_t count)
+{
+	__atomic_fetch_add(&truth_all->site[id].interrupted, count, __ATOMIC_RELAXED);
 }
 
 /* ---- Running */
@@ -449,6 +493,30 @@ static inline void truth_print_functions(const char *list)
 	}
 }
 
+static inline void truth_print_more(const struct truth_site *site)
+{
+	const char *before = "";
+	int i;
+
+	if (site->includes)
+		printf("\"includes\":\"%s\",", site->includes);
+	if (site->object)
+		printf("\"object\":\"%s\",", site->object);
+	if (site->timeouts)
+		printf("\"timeouts\":%llu,", (unsigned long long)site->timeouts);
+	if (site->interrupted)
+		printf("\"interrupted\":%llu,", (unsigned long long)site->interrupted);
+	if (site->stops)
+		printf("\"stops\":%llu,\"stopped_ns\":%llu,", (unsigned long long)site->stops,
+		       (unsigned long long)site->stopped_ns);
+	if (!site->owner)
+		return;
+	printf("\"owner\":true,\"takers\":[");
+	for (i = 0; i < TRUTH_MAX_TAKERS && site->taker[i]; i++, before = ",")
+		printf("%s%d", before, site->taker[i]);
+	printf("],");
+}
+
 static inline void truth_print_site(const struct truth_site *site)
 {
 	static const char *const idle[] = { "false", "true", "null" };
@@ -461,8 +529,7 @@ static inline void truth_print_site(const struct truth_site *site)
 	       (unsigned long long)site->sleeps, (unsigned long long)site->preempted);
 	printf("\"wait_ns\":%llu,\"max_ns\":%llu,\"idle\":%s,", (unsigned long long)site->wait_ns,
 	       (unsigned long long)site->max_ns, idle[site->idle]);
-	if (site->includes)
-		printf("\"includes\":\"%s\",", site->includes);
+	truth_print_more(site);
 	printf("\"functions\":[");
 	truth_print_functions(site->functions);
 	printf("]}");

@@ -19,12 +19,14 @@ static void site__free(void *value)
 	struct agg_site *site = value;
 
 	hist__free(&site->hist);
+	free(site->holder);
 	free(site);
 }
 
 void aggregate__reset(struct aggregate *a)
 {
 	table__clear(&a->sites, site__free);
+	table__clear(&a->holders, free);
 	memset(&a->totals, 0, sizeof(a->totals));
 }
 
@@ -32,6 +34,7 @@ void aggregate__free(struct aggregate *a)
 {
 	aggregate__reset(a);
 	table__clear(&a->processes, free);
+	table__clear(&a->threads, free);
 	table__clear(&a->stacks, free);
 	table__clear(&a->aliases, free);
 }
@@ -67,6 +70,8 @@ static int process__get(struct aggregate *a, const struct process_key *key, cons
 	int err;
 
 	if (p) {
+		if (!*p->comm)
+			memcpy(p->comm, comm, sizeof(p->comm));
 		*ret = p;
 		return 0;
 	}
@@ -96,11 +101,16 @@ int aggregate__process(void *aggregate, const struct hu_proc_record *rec)
 
 	if (rec->hdr.kind != HU_REC_SEEN && rec->hdr.kind != HU_REC_EXEC)
 		return 0; /* waits of an exited process may still come, from other CPUs */
+	if (rec->hdr.kind == HU_REC_EXEC) {
+		p = aggregate__find(a, rec->tgid, rec->proc_start);
+		if (p)
+			p->gone = true;
+		return 0;
+	}
 	err = process__get(a, &key, rec->comm, &p);
-	if (err || rec->hdr.kind == HU_REC_SEEN)
-		return err;
-	p->gone = true;
-	return 0;
+	if (!err)
+		memcpy(p->comm, rec->comm, sizeof(p->comm));
+	return err;
 }
 
 /* ---- stacks */
@@ -248,6 +258,148 @@ static int site__of_wait(struct aggregate *a, const struct hu_wait_record *rec,
 	return err ? err : site__get(a, p, &key, ret);
 }
 
+/* ---- holders */
+
+static bool thread__equal(const void *value, const void *key)
+{
+	const struct agg_thread *t = value, *k = key;
+
+	return t->process == k->process && t->word == k->word;
+}
+
+/* Only threads that were found to exist are kept: a word can be stale, or no owner at all. */
+static const struct agg_thread *thread__find(struct aggregate *a, struct agg_process *p,
+					     uint32_t word)
+{
+	struct agg_thread key = { .process = p, .word = word }, *t;
+	uint64_t hash = hash__mix((uintptr_t)p, word);
+
+	t = table__find(&a->threads, hash, thread__equal, &key);
+	if (t || !a->hooks.thread || a->hooks.thread(a->hooks.ctx, p, word, &key))
+		return t;
+	t = malloc(sizeof(*t));
+	if (!t)
+		return NULL;
+	*t = key;
+	if (table__add(&a->threads, hash, t)) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+static struct agg_holder *holder__get(struct agg_site *site, uint32_t tid, bool owner)
+{
+	struct agg_holder *more;
+
+	for (uint32_t i = 0; i < site->holder_cnt; i++)
+		if (site->holder[i].tid == tid && site->holder[i].owner == owner)
+			return &site->holder[i];
+	if (site->holder_cnt == AGG_HOLDERS_MAX)
+		return NULL;
+	more = realloc(site->holder, (site->holder_cnt + 1) * sizeof(*more));
+	if (!more)
+		return NULL;
+	site->holder = more;
+	more += site->holder_cnt++;
+	*more = (struct agg_holder){ .tid = tid, .owner = owner };
+	return more;
+}
+
+static uint64_t site__hold(struct agg_site *site, uint32_t tgid, uint32_t tid, bool owner,
+			   uint64_t sleeps, uint64_t ns, const char *comm)
+{
+	struct agg_holder *h = holder__get(site, tid, owner);
+
+	if (!h)
+		return 0;
+	h->tgid = tgid;
+	h->sleeps += sleeps;
+	h->ns += ns;
+	if (comm)
+		memcpy(h->comm, comm, sizeof(h->comm));
+	return ns;
+}
+
+/* Divides the wait's time over its holders: the owners, else who ended it, else nobody known. */
+static void site__charge(struct aggregate *a, struct agg_site *site,
+			 const struct hu_wait_record *rec)
+{
+	uint64_t left = rec->blocked_ns + rec->runq_ns;
+
+	for (int i = 0; i < HU_OWNERS; i++) {
+		const struct hu_owner *o = &rec->owner[i];
+		const struct agg_thread *t;
+
+		if (!o->word || !o->sleeps || o->ns > left)
+			continue;
+		t = thread__find(a, site->process, o->word);
+		if (t)
+			left -= site__hold(site, site->process->tgid, t->tid, true, o->sleeps,
+					   o->ns, t->comm);
+	}
+	if (left && (rec->flags & HU_WAIT_WAKER_FUTEX))
+		left -= site__hold(site, rec->waker_tgid, rec->waker_tid, false, 1, left, NULL);
+	site->holder_unknown_ns += left;
+}
+
+static bool holder_stack__equal(const void *value, const void *key)
+{
+	const struct agg_holder_stack *h = value, *k = key;
+
+	return h->process == k->process && h->uaddr == k->uaddr && h->tid == k->tid &&
+	       h->why == k->why && h->stack_id == k->stack_id;
+}
+
+/* The process that waits, for a lock that another one holds: known by its ID only. */
+static struct agg_process *process__of_tgid(const struct aggregate *a, uint32_t tgid)
+{
+	struct agg_process *p;
+
+	for (size_t i = 0; (p = table__next(&a->processes, &i));)
+		if (p->tgid == tgid && !p->gone)
+			return p;
+	return NULL;
+}
+
+int aggregate__holder(void *aggregate, const struct hu_holder_record *rec)
+{
+	struct aggregate *a = aggregate;
+	struct process_key pkey = { rec->tgid, rec->proc_start };
+	struct agg_holder_stack key = { .uaddr = rec->uaddr, .tid = rec->tid, .why = rec->why }, *h;
+	uint64_t hash;
+	int err;
+
+	err = process__get(a, &pkey, rec->comm, &key.holder);
+	if (err)
+		return err;
+	key.process = rec->waiter_tgid == rec->tgid ? key.holder
+						    : process__of_tgid(a, rec->waiter_tgid);
+	key.stack_id = stack__resolve(a, rec->stack_id);
+	memcpy(key.comm, rec->comm, sizeof(key.comm));
+	err = stack__learn(a, key.holder, key.stack_id);
+	if (err || !key.process)
+		return err;
+	hash = hash__mix(hash__mix(hash__mix((uintptr_t)key.process, key.uaddr), key.tid),
+			 key.stack_id + key.why);
+	h = table__find(&a->holders, hash, holder_stack__equal, &key);
+	if (!h) {
+		h = malloc(sizeof(*h));
+		if (!h)
+			return -ENOMEM;
+		*h = key;
+		err = table__add(&a->holders, hash, h);
+		if (err) {
+			free(h);
+			return err;
+		}
+	}
+	h->cnt++;
+	return 0;
+}
+
+/* ---- waits */
+
 int aggregate__wait(void *aggregate, const struct hu_wait_record *rec)
 {
 	struct aggregate *a = aggregate;
@@ -268,6 +420,7 @@ int aggregate__wait(void *aggregate, const struct hu_wait_record *rec)
 	site->sleeps += rec->sleeps;
 	site->blocked_ns += rec->blocked_ns;
 	site->runq_ns += rec->runq_ns;
+	site__charge(a, site, rec);
 	if (rec->depth > site->depth_max)
 		site->depth_max = rec->depth;
 	if (rec->flags & HU_WAIT_ONGOING) {

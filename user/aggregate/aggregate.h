@@ -26,6 +26,7 @@ struct agg_process {
 	uint32_t tgid;
 	uint64_t start;		   /* hu_wait_record.proc_start */
 	bool gone;		   /* exited, or its address space was replaced by exec */
+	bool in_pid_namespace;	   /* set by the hook: its TIDs are other numbers than ours */
 	char comm[HU_COMM_LEN];	   /* of the group leader when first seen; of a thread if that was
 				      never told */
 	struct sym_process *names; /* set by the hook; NULL: none */
@@ -39,6 +40,36 @@ struct agg_stack {
 	uint64_t pcs[];
 };
 
+/* A thread of a process, as an owner word names it. */
+struct agg_thread {
+	const struct agg_process *process;
+	uint32_t word; /* its TID in the process's own PID namespace */
+	uint32_t tid;  /* in ours */
+	char comm[HU_COMM_LEN];
+};
+
+/* Who held what a site waited for. */
+struct agg_holder {
+	uint32_t tgid, tid;
+	bool owner; /* named by the lock's own word; else it ended the wait by its wake */
+	uint64_t sleeps, ns;
+	char comm[HU_COMM_LEN]; /* "" when not known */
+};
+
+/* Where a holder was when it left the CPU or woke a waiter: a sample of stacks. */
+struct agg_holder_stack {
+	const struct agg_process *process; /* of the waiters */
+	struct agg_process *holder;
+	uint64_t uaddr;
+	uint32_t tid;
+	uint16_t why; /* enum hu_holder_why */
+	uint64_t stack_id;
+	uint64_t cnt;
+	char comm[HU_COMM_LEN];
+};
+
+#define AGG_HOLDERS_MAX 64 /* a site; what others hold counts as not known */
+
 struct agg_site {
 	struct agg_process *process;
 	uint64_t uaddr;
@@ -51,7 +82,10 @@ struct agg_site {
 	uint64_t blocked_ns, runq_ns, max_ns;
 	uint64_t ongoing; /* of the waits: not over when the last interval ended, counted so far */
 	uint32_t waiters_now;
-	uint32_t depth_max;	      /* most that waited for this word at once */
+	uint32_t depth_max;	   /* most that waited for this word at once */
+	struct agg_holder *holder; /* holder_cnt of them */
+	uint32_t holder_cnt;
+	uint64_t holder_unknown_ns;
 	struct hist hist;	      /* of all but the ongoing */
 	struct hu_wait_record sample; /* the longest wait; all zero when summarized */
 };
@@ -67,6 +101,11 @@ struct agg_totals {
 struct agg_hooks {
 	/* A new address space; the hook may set p->names. */
 	void (*process)(void *ctx, struct agg_process *p);
+	/*
+	 * The thread of p that calls itself `word`: fills ret->tid and ret->comm; -ESRCH: there is none. NULL hook:
+	 * none is ever known.
+	 */
+	int (*thread)(void *ctx, struct agg_process *p, uint32_t word, struct agg_thread *ret);
 	/* A stack seen for the first time in p: 0 and *ret filled, or negative: it can't be had. */
 	int (*stack)(void *ctx, struct agg_process *p, uint64_t id, struct hu_stack *ret);
 	void *ctx;
@@ -76,8 +115,10 @@ struct aggregate {
 	struct agg_hooks hooks;
 	uint64_t min_wait_ns;
 	bool last; /* the interval that ends is the last: what has not been sent counts now */
-	uint64_t sites_made; /* in all intervals */
+	uint64_t sites_made;	/* in all intervals */
 	struct table processes; /* of struct agg_process, all ever seen */
+	struct table threads;	/* of struct agg_thread: owners that were verified */
+	struct table holders;	/* of struct agg_holder_stack, of this interval */
 	struct table aliases;	/* of struct agg_alias: stacks that were unwound here */
 	struct table stacks;	/* of struct agg_stack */
 	struct table sites;	/* of struct agg_site */
@@ -90,6 +131,7 @@ void aggregate__free(struct aggregate *a);
 void aggregate__reset(struct aggregate *a);
 
 int aggregate__wait(void *aggregate, const struct hu_wait_record *rec);
+int aggregate__holder(void *aggregate, const struct hu_holder_record *rec);
 int aggregate__process(void *aggregate, const struct hu_proc_record *rec);
 /*
  * A wait that was not sent (source__pending()). One that goes on is a waiter now; it counts with

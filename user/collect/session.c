@@ -45,6 +45,13 @@ static struct bpf_program *switch_program(const struct session *s)
 	return s->unwind ? s->skel->progs.hu_switch : s->skel->progs.hu_switch_fp;
 }
 
+static struct bpf_program *waking_program(const struct session *s)
+{
+	if (s->raw)
+		return s->skel->progs.hu_waking_raw;
+	return s->unwind ? s->skel->progs.hu_waking : s->skel->progs.hu_waking_fp;
+}
+
 static void want(struct bpf_program *prog)
 {
 	bpf_program__set_autoload(prog, true);
@@ -55,7 +62,7 @@ static void choose_programs(struct session *s, const struct features *f)
 	struct holdup_bpf *skel = s->skel;
 
 	want(switch_program(s));
-	want(s->raw ? skel->progs.hu_waking_raw : skel->progs.hu_waking);
+	want(waking_program(s));
 	want(skel->progs.hu_fork);
 	want(skel->progs.hu_exec);
 	want(skel->progs.hu_exit);
@@ -86,6 +93,7 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	c->switch_state = f->switch_state;
 	c->ring_sz = cfg->ring_sz;
 	c->join_cpu_ns = cfg->join_cpu_ns;
+	c->holder_every_ns = cfg->holder_every_ns;
 	c->stacks = cfg->stacks;
 	c->unwind = s->unwind;
 	if (cfg->comm)

@@ -23,6 +23,7 @@ struct session_config {
 	int cgroup_fd;	  /* a directory of cgroup v2; -1: none */
 	uint64_t ring_sz; /* bytes: a power of two and a multiple of the page size */
 	uint64_t join_cpu_ns;
+	uint64_t holder_every_ns; /* at most so often one lock's holder shows its stack */
 	bool stacks;
 	bool futex_calls; /* by the tracepoint where fexit is refused */
 	/* For tests: behave as an older kernel would make us. */

@@ -32,6 +32,19 @@ static int decode_process(struct decode_handler *h, const void *data)
 	return h->process(h->ctx, &rec);
 }
 
+static int decode_holder(struct decode_handler *h, const void *data)
+{
+	struct hu_holder_record rec;
+
+	memcpy(&rec, data, sizeof(rec));
+	if (!rec.tgid || !rec.tid || !h->holder) {
+		h->bad++;
+		return 0;
+	}
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	return h->holder(h->ctx, &rec);
+}
+
 /* Large, so not copied: data is aligned as the ring aligns its records. */
 static int decode_stack(struct decode_handler *h, const void *data)
 {
@@ -63,6 +76,10 @@ int decode__record(void *handler, const void *data, size_t sz)
 	case HU_REC_WAIT:
 		if (head.size == sizeof(struct hu_wait_record))
 			return decode_wait(h, data);
+		break;
+	case HU_REC_HOLDER:
+		if (head.size == sizeof(struct hu_holder_record))
+			return decode_holder(h, data);
 		break;
 	case HU_REC_STACK:
 		if (head.size == sizeof(struct hu_stack_record))

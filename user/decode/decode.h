@@ -14,6 +14,7 @@
 struct decode_handler {
 	int (*wait)(void *ctx, const struct hu_wait_record *rec);
 	int (*process)(void *ctx, const struct hu_proc_record *rec);
+	int (*holder)(void *ctx, const struct hu_holder_record *rec);
 	int (*stack)(void *ctx, const struct hu_stack_record *rec);
 	void *ctx;
 	uint64_t bad;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/model/holders.h"
+
 #define FRAMES_MAX	 256 /* of one stack, inlined ones included */
 #define SITES_WITH_LINES 16  /* libdw is slow: the longest sites of a row get source lines */
 
@@ -40,21 +42,11 @@ struct word {
 
 /* ---- stacks to frames */
 
-/* Frames of a stack, leaf first, into buf[FRAMES_MAX]; returns how many. */
 static size_t frames_of(const struct builder *b, const struct agg_site *site, bool lines,
 			struct sym_frame *buf, uint16_t *flags)
 {
-	const struct agg_stack *stack =
-		site->stack_id ? aggregate__stack(b->in->aggregate, site->stack_id) : NULL;
-	size_t cnt = 0;
-
-	*flags = stack ? stack->flags : 0;
-	if (!stack || !site->process->names)
-		return 0;
-	for (size_t i = 0; i < stack->frames && cnt < FRAMES_MAX; i++)
-		cnt += symbolizer__frames(b->in->symbolizer, site->process->names, stack->pcs[i],
-					  i == 0, lines, buf + cnt, FRAMES_MAX - cnt);
-	return cnt;
+	return stack__frames(b->in->aggregate, b->in->symbolizer, site->process, site->stack_id,
+			     lines, buf, FRAMES_MAX, flags);
 }
 
 /* ---- what each site is for */
@@ -242,17 +234,11 @@ static int place_sites(struct builder *b)
 	return 0;
 }
 
-static int on_calls(void *ctx, const struct hu_call_key *key, const struct hu_calls *calls)
+static void calls__add(struct lock_row *row, const struct hu_calls *calls)
 {
-	struct builder *b = ctx;
-	const struct agg_process *p = aggregate__find(b->in->aggregate, key->tgid, key->proc_start);
-	struct word *w = p ? word__find(b, p, key->uaddr) : NULL;
-	struct hu_calls *sum;
+	struct hu_calls *sum = &row->calls;
 
-	if (!w)
-		return 0; /* never slept on: no contention to explain */
-	sum = &w->row->row.calls;
-	w->row->row.has_calls = true;
+	row->has_calls = true;
 	sum->waits += calls->waits;
 	sum->again += calls->again;
 	sum->timedout += calls->timedout;
@@ -260,6 +246,16 @@ static int on_calls(void *ctx, const struct hu_call_key *key, const struct hu_ca
 	sum->wakes += calls->wakes;
 	sum->wakes_none += calls->wakes_none;
 	sum->requeues += calls->requeues;
+}
+
+static int on_calls(void *ctx, const struct hu_call_key *key, const struct hu_calls *calls)
+{
+	struct builder *b = ctx;
+	const struct agg_process *p = aggregate__find(b->in->aggregate, key->tgid, key->proc_start);
+	struct word *w = p ? word__find(b, p, key->uaddr) : NULL;
+
+	if (w) /* else never slept on: no contention to explain */
+		calls__add(&w->row->row, calls);
 	return 0;
 }
 
@@ -289,6 +285,8 @@ static int fold_processes(struct builder *b)
 		}
 		hist__merge(&sum->hist, &d->hist);
 		sum->row.waiters_now += d->row.waiters_now;
+		if (d->row.has_calls)
+			calls__add(&sum->row, &d->row.calls);
 		if (d->row.waiters_max > sum->row.waiters_max)
 			sum->row.waiters_max = d->row.waiters_max;
 		hist__free(&d->hist);
@@ -390,6 +388,21 @@ static int name_site(struct builder *b, const struct draft_site *draft, bool lin
 	return 0;
 }
 
+static int find_holders(struct builder *b, struct draft_row *d)
+{
+	const struct agg_site **site = calloc(d->site_cnt + 1, sizeof(struct agg_site *));
+	int err;
+
+	if (!site)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->site_cnt; i++)
+		site[i] = d->site[i]->agg;
+	err = lock_row__find_holders(&d->row, site, d->site_cnt, b->in->aggregate,
+				     b->in->symbolizer);
+	free(site);
+	return err;
+}
+
 static int finish_row(struct builder *b, struct draft_row *d)
 {
 	struct lock_row *row = &d->row;
@@ -410,7 +423,7 @@ static int finish_row(struct builder *b, struct draft_row *d)
 			return err;
 	}
 	name_row(b, row);
-	return 0;
+	return find_holders(b, d);
 }
 
 /* ---- order, totals, coverage */
@@ -598,6 +611,7 @@ void locks_report__free(struct locks_report *r)
 		for (size_t s = 0; s < r->row[i].site_cnt; s++)
 			free(r->row[i].sites[s].frames);
 		free(r->row[i].sites);
+		lock_row__free_holders(&r->row[i]);
 	}
 	free(r->row);
 	free(r);

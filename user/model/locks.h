@@ -54,6 +54,19 @@ struct lock_site {
 	uint16_t stack_flags; /* enum hu_stack_flag; 0 when there is no stack */
 };
 
+/* Who held the lock while others waited for it. */
+struct lock_holder {
+	uint32_t tgid, tid;
+	const char *comm; /* "" when not known */
+	bool owner;	  /* named by the lock's own word; else it ended waits by its wake */
+	uint64_t sleeps, wait_ns;
+	/* Where it was seen most often; leaf first. */
+	struct sym_frame *frames;
+	size_t frame_cnt;
+	uint16_t stack_flags;
+	uint16_t why; /* enum hu_holder_why of that stack; 0: none was seen */
+};
+
 struct lock_row {
 	const struct agg_process *process; /* NULL for nothing */
 	const char *exe;
@@ -68,6 +81,9 @@ struct lock_row {
 	uint32_t waiters_now, waiters_max; /* max: 0 when not known */
 	struct lock_site *sites;	   /* most wait time first */
 	size_t site_cnt;
+	struct lock_holder *holders; /* most wait time first */
+	size_t holder_cnt;
+	uint64_t holder_unknown_ns;
 	bool has_calls;
 	struct hu_calls calls;
 };

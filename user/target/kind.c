@@ -93,6 +93,16 @@ static const char *skip_underscores(const char *name)
 	return name + strspn(name, "_");
 }
 
+static bool is_c_function(const struct sym_frame *f)
+{
+	const char *name = skip_underscores(f->raw);
+
+	for (size_t i = 0; i < sizeof(c_functions) / sizeof(c_functions[0]); i++)
+		if (!fnmatch(c_functions[i].pattern, name, 0))
+			return true;
+	return false;
+}
+
 static enum lock_kind kind_of_function(const struct sym_frame *f)
 {
 	const char *name = skip_underscores(f->raw);
@@ -199,6 +209,9 @@ static bool is_glibc(const struct sym_frame *frames, int api)
 {
 	if (starts_with(frames[api].module, "ld-musl") || !strcmp(frames[api].module, "libc.so"))
 		return false;
+	/* Rust's, parking_lot's and Go's own locks are no pthread objects. */
+	if (!is_c_function(&frames[api]))
+		return false;
 	for (int i = 0; i <= api; i++)
 		if (starts_with(frames[i].raw, "__timedwait") || !strcmp(frames[i].raw, "__wait"))
 			return false;
@@ -219,8 +232,9 @@ void target__classify(const struct sym_frame *frames, size_t cnt, const struct h
 				kind = here;
 			cond_wait |= here == LOCK_CONDVAR;
 			ret->api = i;
-		} else if (kind != LOCK_INVALID && !target__is_runtime(&frames[i])) {
-			break;
+		} else if (!target__is_runtime(&frames[i]) &&
+			   (kind != LOCK_INVALID || strcmp(frames[i].module, frames[0].module))) {
+			break; /* the program: what called it back is not what it waits for */
 		}
 	}
 	/*

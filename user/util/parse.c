@@ -36,7 +36,7 @@ int parse__duration(const char *text, uint64_t *ret_ns)
 
 	if (!isdigit((unsigned char)*text) && *text != '.')
 		return -EINVAL;
-	if (text[strspn(text, "0123456789.")] == 'x' || strpbrk(text, "eEpP"))
+	if (strpbrk(text, "xXeEpP"))
 		return -EINVAL; /* strtod() would take hexadecimal and exponents */
 	value = strtod(text, &end);
 	if (end == text || !isfinite(value))

@@ -31,8 +31,8 @@ static size_t printable(const unsigned char *p, size_t len)
 	if (cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000) || (n == 3 && cp < 0x800) ||
 	    (n == 4 && cp < 0x10000))
 		return 0;
-	if (cp < 0xa0 || (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
-	    (cp >= 0x2066 && cp <= 0x2069) || cp == 0xfeff)
+	if (cp < 0xa0 || cp == 0x061c || (cp >= 0x200b && cp <= 0x200f) ||
+	    (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069) || cp == 0xfeff)
 		return 0;
 	return n;
 }
@@ -87,8 +87,8 @@ const char *text__duration(uint64_t ns, char buf[TEXT_DURATION_SZ])
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		double value = ns / units[i].ns;
 
-		/* 999.95 ms and more prints as a second; minutes only from two on. */
-		if (value < (i < 2 ? 2 : 0.99995))
+		/* 999.5 ms and more would read 1000 ms; minutes only from two on. */
+		if (value < (i < 2 ? 2 : 0.9995))
 			continue;
 		snprintf(buf, TEXT_DURATION_SZ, "%.*f %s",
 			 value < 9.995	 ? 2

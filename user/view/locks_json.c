@@ -89,6 +89,27 @@ static json_t *site_json(struct writer *w, const struct lock_site *s)
 	return o;
 }
 
+static json_t *holder_json(struct writer *w, const struct lock_holder *h)
+{
+	static const char *const seen[] = {
+		[HU_HOLDER_SWITCH] = "leaving the CPU", [HU_HOLDER_WAKE] = "waking a waiter"
+	};
+	json_t *o = json_object(), *stack = json_array();
+
+	put_u64(w, o, "pid", h->tgid);
+	put_u64(w, o, "tid", h->tid);
+	put_text(w, o, "comm", h->comm);
+	put(w, o, "known_by", json_string(h->owner ? "owner" : "waker"));
+	put_u64(w, o, "sleeps", h->sleeps);
+	put_u64(w, o, "wait_ns", h->wait_ns);
+	if (h->why == HU_HOLDER_SWITCH || h->why == HU_HOLDER_WAKE)
+		put(w, o, "seen", json_string(seen[h->why]));
+	for (size_t i = 0; i < h->frame_cnt; i++)
+		append(w, stack, frame_json(w, &h->frames[i]));
+	put(w, o, "stack", stack);
+	return o;
+}
+
 static json_t *calls_json(struct writer *w, const struct hu_calls *c)
 {
 	json_t *o = json_object();
@@ -105,7 +126,7 @@ static json_t *calls_json(struct writer *w, const struct hu_calls *c)
 
 static json_t *row_json(struct writer *w, const struct lock_row *r, enum locks_by by)
 {
-	json_t *o = json_object(), *sites = json_array();
+	json_t *o = json_object(), *sites = json_array(), *holders = json_array();
 
 	put_u64(w, o, "pid", r->process->tgid);
 	put_text(w, o, "comm", r->process->comm);
@@ -126,6 +147,10 @@ static json_t *row_json(struct writer *w, const struct lock_row *r, enum locks_b
 	for (size_t i = 0; i < r->site_cnt; i++)
 		append(w, sites, site_json(w, &r->sites[i]));
 	put(w, o, "sites", sites);
+	for (size_t i = 0; i < r->holder_cnt; i++)
+		append(w, holders, holder_json(w, &r->holders[i]));
+	put(w, o, "holders", holders);
+	put_u64(w, o, "holder_unknown_ns", r->holder_unknown_ns);
 	if (r->has_calls)
 		put(w, o, "futex_calls", calls_json(w, &r->calls));
 	return o;
@@ -182,7 +207,7 @@ int view__locks_json(FILE *out, const struct locks_report *r, const struct view_
 	int err = w.failed || !doc ? -ENOMEM : 0;
 
 	if (!err && json_dumpf(doc, out, style->compact ? JSON_COMPACT : JSON_INDENT(2)))
-		err = view__flush(out);
+		err = view__flush(out) ? -EIO : -ENOMEM;
 	json_decref(doc);
 	if (err)
 		return err;

@@ -51,6 +51,13 @@ static void print_gaps(const struct page *p)
 	if (c->stacks_incomplete)
 		fprintf(p->out, " %s %.1f %% of the stacks incomplete", p->dot,
 			c->events ? 100.0 * c->stacks_incomplete / c->events : 100);
+	if (c->processes_unreadable)
+		fprintf(p->out, " %s %s process%s without names", p->dot,
+			text__count(c->processes_unreadable, n),
+			c->processes_unreadable == 1 ? "" : "es");
+	if (c->inferred)
+		fprintf(p->out, " %s end of %s sleep%s computed", p->dot,
+			text__count(c->inferred, n), plural(c->inferred));
 	if (c->below_min)
 		fprintf(p->out, " %s %s shorter wait%s left out (%s)", p->dot,
 			text__count(c->below_min, n), plural(c->below_min),
@@ -149,7 +156,8 @@ static void print_row(const struct page *p, const struct lock_row *row, int widt
 	fprintf(p->out, " %3.0f%%", all ? 100.0 * s->wait_ns / all : 0);
 	fprintf(p->out, " %8s", text__count(s->waits, n));
 	fprintf(p->out, " %8s", text__duration(s->waits ? s->wait_ns / s->waits : 0, a));
-	fprintf(p->out, " %8s", s->summarized + s->ongoing == s->waits ? "-" : text__duration(s->p99_ns, a));
+	fprintf(p->out, " %8s",
+		s->summarized + s->ongoing == s->waits ? "-" : text__duration(s->p99_ns, a));
 	fprintf(p->out, " %8s", text__duration(s->max_ns, a));
 	if (row->waiters_max)
 		snprintf(waiters, sizeof(waiters), "%u/%u", row->waiters_now, row->waiters_max);
@@ -243,6 +251,57 @@ static void print_site(const struct page *p, const struct lock_site *site, bool 
 		print_full_stack(p, site);
 }
 
+/* What the holder does, from the leaf on; where it releases, from the program's own part on. */
+static void print_holder_stack(const struct page *p, const struct lock_holder *h)
+{
+	size_t first = 0, shown = 0;
+
+	fprintf(p->out, "   %-12s ", h->why == HU_HOLDER_SWITCH ? "meanwhile in" : "releasing in");
+	if (h->stack_flags & HU_STACK_FRAMEPTR)
+		fputs("(frames missing) ", p->out);
+	if (h->why == HU_HOLDER_WAKE)
+		while (first + 1 < h->frame_cnt && target__is_runtime(&h->frames[first]))
+			first++;
+	/* Of the library's frames the outermost is the one the program called. */
+	while (first + 1 < h->frame_cnt && target__is_runtime(&h->frames[first]) &&
+	       target__is_runtime(&h->frames[first + 1]))
+		first++;
+	for (size_t i = first; i < h->frame_cnt && shown < FRAMES_SHOWN; i++, shown++) {
+		if (i > first && target__is_runtime(&h->frames[i]) && i + 2 >= h->frame_cnt)
+			break;
+		fputs(shown ? p->from : "", p->out);
+		print_frame(p, &h->frames[i]);
+	}
+	fputc('\n', p->out);
+}
+
+static void print_holders(const struct page *p, const struct lock_row *row)
+{
+	const struct lock_holder *h = row->holders;
+	char name[NAME_SZ];
+	size_t shown = p->style->verbose ? row->holder_cnt : 1;
+
+	if (lock_kind__idle(row->kind) || !row->stats.wait_ns)
+		return;
+	if (!row->holder_cnt) {
+		fprintf(p->out, "   %-12s unknown\n", "held by");
+		return;
+	}
+	for (size_t i = 0; i < row->holder_cnt && i < shown; i++, h++) {
+		fprintf(p->out, "   %-12s %s%s(%u) %.0f %%%s", i ? "" : "held by",
+			escaped(h->comm, name), *h->comm ? " " : "thread ", h->tid,
+			100.0 * h->wait_ns / row->stats.wait_ns, h->owner ? "" : ", by its wake");
+		if (i + 1 == shown && row->holder_cnt > shown)
+			fprintf(p->out, " %s %zu more threads", p->dot, row->holder_cnt - shown);
+		if (i + 1 == shown && row->holder_unknown_ns * 200 > row->stats.wait_ns)
+			fprintf(p->out, " %s unknown %.0f %%", p->dot,
+				100.0 * row->holder_unknown_ns / row->stats.wait_ns);
+		fputc('\n', p->out);
+		if (h->frame_cnt)
+			print_holder_stack(p, h);
+	}
+}
+
 static void print_calls(const struct page *p, const struct hu_calls *c)
 {
 	char a[TEXT_COUNT_SZ], b[TEXT_COUNT_SZ], d[TEXT_COUNT_SZ];
@@ -278,6 +337,7 @@ static void print_details(const struct page *p, const struct lock_row *row, size
 		print_site(p, &row->sites[i], i == 0);
 	if (row->site_cnt > shown)
 		fprintf(p->out, "   %-12s %zu more sites (-v)\n", "", row->site_cnt - shown);
+	print_holders(p, row);
 	if (row->has_calls)
 		print_calls(p, &row->calls);
 }

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the benchmark lets a machine do while something watches it. Loads of time start when a line
+ * comes on standard input, so that a watcher can attach to a process that is there, and print one
+ * line "OPERATIONS NANOSECONDS SLEEPS". Each ends by itself.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CALLS_A_LOOK 10000	 /* system calls between two looks at the clock */
+#define TURNS_A_LOOK 100	 /* rounds of a pair between two looks */
+#define TICK_NS	     1000000	 /* a paced load does its work in bursts, one a tick */
+#define STACK_SZ     (64 * 1024) /* 5,000 of them have to fit */
+#define FORGOTTEN_S  120	 /* nobody will end a crowd that lives so long */
+
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static void ok(int err, const char *what)
+{
+	if (!err)
+		return;
+	fprintf(stderr, "load: %s: %s\n", what, strerror(err < 0 ? errno : err));
+	_exit(1);
+}
+
+/* Waits for the line that starts it; without one there is nothing to do. */
+static void wait_for_start(void)
+{
+	char line[16];
+
+	printf("ready\n");
+	fflush(stdout);
+	if (!fgets(line, sizeof(line), stdin))
+		exit(1);
+}
+
+static void report(uint64_t ops, uint64_t ns)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	printf("%llu %llu %ld\n", (unsigned long long)ops, (unsigned long long)ns, usage.ru_nvcsw);
+}
+
+/* ---- getppid: system calls that have nothing to do with waiting */
+
+static void run_getppid(uint64_t for_ns)
+{
+	uint64_t start_ns = now_ns(), calls = 0;
+
+	do {
+		for (int i = 0; i < CALLS_A_LOOK; i++)
+			syscall(SYS_getppid);
+		calls += CALLS_A_LOOK;
+	} while (now_ns() - start_ns < for_ns);
+	report(calls, now_ns() - start_ns);
+}
+
+/* ---- waits: two threads that hand each other a semaphore's count, so that each turn waits once */
+
+static struct pair {
+	sem_t ball[2];
+} pair;
+static uint64_t end_ns, turns_a_tick;
+static int depth;
+static bool over;
+
+/* Waits this many calls deep: what a watcher that takes stacks has to walk. */
+__attribute__((noinline)) static int wait_deep(int calls, sem_t *ball)
+{
+	int depth_left = calls;
+
+	if (calls)
+		depth_left = wait_deep(calls - 1, ball);
+	else
+		while (sem_wait(ball))
+			ok(errno == EINTR ? 0 : -1, "sem_wait");
+	__asm__ volatile("" ::: "memory"); /* the call above is no jump */
+	return depth_left + 1;
+}
+
+static void *answer(void *arg)
+{
+	for (;;) {
+		wait_deep(depth, &pair.ball[1]);
+		ok(sem_post(&pair.ball[0]), "sem_post");
+		if (__atomic_load_n(&over, __ATOMIC_ACQUIRE))
+			return arg;
+	}
+}
+
+/* A paced load sleeps (not on a futex) until the next tick. */
+static void pace(uint64_t turns, uint64_t *tick_ns)
+{
+	struct timespec at;
+
+	if (!turns_a_tick || turns % turns_a_tick)
+		return;
+	*tick_ns += TICK_NS;
+	at.tv_sec = (time_t)(*tick_ns / 1000000000);
+	at.tv_nsec = (long)(*tick_ns % 1000000000);
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
+static void *serve(void *arg)
+{
+	uint64_t *turns = arg, tick_ns = now_ns();
+	bool last = false;
+
+	while (!last) {
+		pace(*turns, &tick_ns);
+		if (turns_a_tick || *turns % TURNS_A_LOOK == 0)
+			last = now_ns() >= end_ns;
+		if (last)
+			__atomic_store_n(&over, true, __ATOMIC_RELEASE);
+		ok(sem_post(&pair.ball[1]), "sem_post");
+		wait_deep(depth, &pair.ball[0]);
+		++*turns;
+	}
+	return NULL;
+}
+
+/*
+ * Batch scheduling: a woken thread does not take the CPU from its waker, which so gets to its own
+ * wait before it is answered. Without it about half of the turns on one CPU would not sleep.
+ */
+static void run_waits(uint64_t for_ns)
+{
+	const struct sched_param none = { 0 };
+	uint64_t start_ns = now_ns(), turns = 0;
+	pthread_t server, answerer;
+
+	ok(sched_setscheduler(0, SCHED_BATCH, &none), "sched_setscheduler");
+	end_ns = start_ns + for_ns;
+	for (int i = 0; i < 2; i++)
+		ok(sem_init(&pair.ball[i], 0, 0), "sem_init");
+	ok(pthread_create(&answerer, NULL, answer, NULL), "pthread_create");
+	ok(pthread_create(&server, NULL, serve, &turns), "pthread_create");
+	ok(pthread_join(server, NULL), "pthread_join");
+	ok(pthread_join(answerer, NULL), "pthread_join");
+	report(2 * turns, now_ns() - start_ns);
+}
+
+/* ---- crowd: many processes of many threads that wait, each anew every second */
+
+static void *bystander(void *arg)
+{
+	struct timespec until;
+	sem_t never;
+
+	ok(sem_init(&never, 0, 0), "sem_init");
+	clock_gettime(CLOCK_REALTIME, &until);
+	for (;;) {
+		until.tv_sec++;
+		while (!sem_timedwait(&never, &until) || errno != ETIMEDOUT)
+			;
+	}
+	return arg;
+}
+
+static void be_member(int threads, pid_t parent)
+{
+	pthread_t thread;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
+	for (int i = 1; i < threads; i++)
+		ok(pthread_create(&thread, NULL, bystander, NULL), "pthread_create");
+	alarm(FORGOTTEN_S);
+	bystander(NULL);
+}
+
+static void run_crowd(int processes, int threads)
+{
+	pid_t self = getpid();
+
+	for (int i = 0; i < processes; i++) {
+		pid_t pid = fork();
+
+		ok(pid < 0 ? -1 : 0, "fork");
+		if (!pid)
+			be_member(threads, self);
+	}
+	alarm(FORGOTTEN_S);
+	wait_for_start(); /* which says that it is over */
+}
+
+/* ---- */
+
+static long number(const char *text, long most)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (end == text || *end || n < 0 || n > most) {
+		fprintf(stderr, "load: '%s' is no number up to %ld\n", text, most);
+		exit(2);
+	}
+	return n;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+	pthread_attr_t attr;
+
+	ok(pthread_attr_init(&attr), "pthread_attr_init");
+	ok(pthread_attr_setstacksize(&attr, STACK_SZ), "pthread_attr_setstacksize");
+	ok(pthread_setattr_default_np(&attr), "pthread_setattr_default_np");
+	if (!strcmp(what, "getppid") && argc == 3) {
+		uint64_t for_ns = (uint64_t)number(argv[2], 60000) * 1000000;
+
+		wait_for_start();
+		run_getppid(for_ns);
+	} else if (!strcmp(what, "waits") && argc == 5) {
+		uint64_t for_ns = (uint64_t)number(argv[2], 60000) * 1000000;
+
+		depth = (int)number(argv[3], 100);
+		turns_a_tick = (uint64_t)number(argv[4], 1000000) / 2 / (1000000000 / TICK_NS);
+		wait_for_start();
+		run_waits(for_ns);
+	} else if (!strcmp(what, "crowd") && argc == 4) {
+		run_crowd((int)number(argv[2], 1000), (int)number(argv[3], 1000));
+	} else {
+		fprintf(stderr, "usage: load getppid MS | waits MS DEPTH WAITS_A_SECOND (0: all it can)"
+				" | crowd PROCESSES THREADS\n");
+		return 2;
+	}
+	return 0;
+}

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What each watcher makes each load slower by.
+
+A sample of a watcher stands between two of the bare load, and counts as its ratio to their mean:
+what changes slowly on the machine drops out. Medians of the ratios, with their quartiles, are what
+is told.
+"""
+
+import random
+import statistics
+import time
+
+import children
+import loads
+from children import Failed
+
+ALONE_S = 30  # for others' BPF programs to go away
+TRIES = 3
+
+
+class Series:
+    """All samples of one load: times of the bare load, and pairs (time, ratio) of each watcher."""
+
+    def __init__(self, load):
+        self.load, self.bare, self.watched, self.failed = load, [], {}, {}
+        self.disturbed = 0
+
+    def times(self, name):
+        return [ns for ns, _ in self.watched.get(name, [])]
+
+    def ratios(self, name):
+        return [ratio for _, ratio in self.watched.get(name, [])]
+
+    def ratio(self, name):
+        return statistics.median(self.ratios(name)) if self.ratios(name) else None
+
+    def added_ns(self, name):
+        """What it adds to an operation: in terms of ratios, which drifts do not distort."""
+        ratio = self.ratio(name)
+        return None if ratio is None else (ratio - 1) * statistics.median(self.bare)
+
+
+def sample(series, watcher):
+    """One run of the load; again when somebody else's programs came along meanwhile."""
+    load = series.load
+    for attempt in range(TRIES):
+        alone = wait_for_strangers()
+        load.prepare()
+        try:
+            if watcher:
+                watcher.attach(load.choice(), loads.other_cpus() if load.pinned else None)
+            ns = load.run()
+            alone = alone and not children.strangers()
+        finally:
+            try:
+                if watcher:
+                    watcher.detach()
+            finally:
+                load.done()
+        if alone:
+            return ns
+    series.disturbed += 1
+    return ns
+
+
+def wait_for_strangers():
+    deadline = time.monotonic() + ALONE_S
+    while children.strangers():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.3)
+    return True
+
+
+def measure(load, watchers, rounds, say):
+    """The series of a load. A watcher that fails is out of it from then on, and told."""
+    series = Series(load)
+    try:
+        before = sample(series, None)  # warms up as well
+        for number in range(rounds):
+            say(f"{load.operation}: round {number + 1} of {rounds}")
+            for watcher in random.sample(watchers, len(watchers)):
+                if watcher.name in series.failed:
+                    continue
+                try:
+                    ns = sample(series, watcher)
+                except Failed as error:
+                    series.failed[watcher.name] = str(error)
+                    continue
+                after = sample(series, None)
+                pair = (ns, ns / ((before + after) / 2))
+                series.watched.setdefault(watcher.name, []).append(pair)
+                series.bare.append(after)
+                before = after
+    finally:
+        load.close()
+    return series
