@@ -42,35 +42,74 @@ struct member {
 	}
 
 static const struct member members[] = {
-	M(hu_sum_key, proc_start),  M(hu_sum_key, uaddr),
-	M(hu_sum_key, tgid),	    M(hu_sum_key, cpu),
-	M(hu_sum_key, op),	    M(hu_sum_key, flags),
-	M(hu_sum_key, pad),	    M(hu_sum, waits),
-	M(hu_sum, sleeps),	    M(hu_sum, blocked_ns),
-	M(hu_sum, runq_ns),	    M(hu_sum, max_ns),
-	M(hu_sum, stack_id),	    M(hu_stack, tgid),
-	M(hu_stack, flags),	    M(hu_stack, frames),
-	M(hu_stack, pcs),	    M(hu_row, pc),
-	M(hu_row, cfa_off),	    M(hu_row, kind),
-	M(hu_row, fp_off),	    M(hu_map_entry, start),
-	M(hu_map_entry, end),	    M(hu_map_entry, bias),
-	M(hu_map_entry, row0),	    M(hu_map_entry, rows),
-	M(hu_proc_maps, cnt),	    M(hu_proc_maps, generation),
-	M(hu_proc_maps, map),	    M(hu_lock_key, uaddr),
-	M(hu_lock_key, tgid),	    M(hu_lock_key, pad),
-	M(hu_lock, waiters),	    M(hu_lock, pad),
-	M(hu_call_key, proc_start), M(hu_call_key, uaddr),
-	M(hu_call_key, tgid),	    M(hu_call_key, pad),
-	M(hu_calls, waits),	    M(hu_calls, again),
-	M(hu_calls, timedout),	    M(hu_calls, interrupted),
-	M(hu_calls, wakes),	    M(hu_calls, wakes_none),
-	M(hu_calls, requeues),	    M(hu_glob, accept),
-	M(hu_glob, stay),	    M(hu_glob, match),
-	M(hu_config, filters),	    M(hu_config, tid),
-	M(hu_config, self_tgid),    M(hu_config, task_storage),
-	M(hu_config, task_regs),    M(hu_config, switch_state),
-	M(hu_config, ring_sz),	    M(hu_config, join_cpu_ns),
-	M(hu_config, stacks),	    M(hu_config, unwind),
+	M(hu_sum_key, proc_start),
+	M(hu_sum_key, uaddr),
+	M(hu_sum_key, tgid),
+	M(hu_sum_key, cpu),
+	M(hu_sum_key, op),
+	M(hu_sum_key, flags),
+	M(hu_sum_key, pad),
+	M(hu_sum, waits),
+	M(hu_sum, sleeps),
+	M(hu_sum, blocked_ns),
+	M(hu_sum, runq_ns),
+	M(hu_sum, max_ns),
+	M(hu_sum, stack_id),
+	M(hu_stack, tgid),
+	M(hu_stack, flags),
+	M(hu_stack, frames),
+	M(hu_stack, pcs),
+	M(hu_row, pc),
+	M(hu_row, cfa_off),
+	M(hu_row, kind),
+	M(hu_row, fp_off),
+	M(hu_map_entry, start),
+	M(hu_map_entry, end),
+	M(hu_map_entry, bias),
+	M(hu_map_entry, row0),
+	M(hu_map_entry, rows),
+	M(hu_proc_maps, cnt),
+	M(hu_proc_maps, generation),
+	M(hu_proc_maps, map),
+	M(hu_lock_key, uaddr),
+	M(hu_lock_key, tgid),
+	M(hu_lock_key, pad),
+	M(hu_lock, waiters),
+	M(hu_lock, pad),
+	M(hu_lock, asked_ns),
+	M(hu_lock, shown_ns),
+	M(hu_holder, uaddr),
+	M(hu_holder, tgid),
+	M(hu_holder, op),
+	M(hu_holder, shared),
+	M(hu_owner, word),
+	M(hu_owner, sleeps),
+	M(hu_owner, ns),
+	M(hu_call_key, proc_start),
+	M(hu_call_key, uaddr),
+	M(hu_call_key, tgid),
+	M(hu_call_key, pad),
+	M(hu_calls, waits),
+	M(hu_calls, again),
+	M(hu_calls, timedout),
+	M(hu_calls, interrupted),
+	M(hu_calls, wakes),
+	M(hu_calls, wakes_none),
+	M(hu_calls, requeues),
+	M(hu_glob, accept),
+	M(hu_glob, stay),
+	M(hu_glob, match),
+	M(hu_config, filters),
+	M(hu_config, tid),
+	M(hu_config, self_tgid),
+	M(hu_config, task_storage),
+	M(hu_config, task_regs),
+	M(hu_config, switch_state),
+	M(hu_config, ring_sz),
+	M(hu_config, join_cpu_ns),
+	M(hu_config, holder_every_ns),
+	M(hu_config, stacks),
+	M(hu_config, unwind),
 	M(hu_config, comm),
 };
 
@@ -79,7 +118,7 @@ static const struct member members[] = {
  * in the ring's memory, so no BTF describes them. Their layout is held by test_records().
  */
 static const char *const not_in_btf[] = { "hu_record", "hu_wait_record", "hu_proc_record",
-					  "hu_stack_record" };
+					  "hu_stack_record", "hu_holder_record" };
 
 static bool expected_in_btf(const char *name)
 {
@@ -231,6 +270,7 @@ static void test_records(void **state)
 		M(hu_wait_record, waker_tgid), M(hu_wait_record, waker_tid),
 		M(hu_wait_record, op),	       M(hu_wait_record, flags),
 		M(hu_wait_record, word),       M(hu_wait_record, comm),
+		M(hu_wait_record, owner),
 	};
 	static const struct member process[] = {
 		M(hu_proc_record, hdr),	       M(hu_proc_record, tgid), M(hu_proc_record, tid),
@@ -245,6 +285,15 @@ static void test_records(void **state)
 		M(hu_stack_record, pad),      M(hu_stack_record, data),
 	};
 
+	static const struct member holder[] = {
+		M(hu_holder_record, hdr),	  M(hu_holder_record, tgid),
+		M(hu_holder_record, tid),	  M(hu_holder_record, proc_start),
+		M(hu_holder_record, uaddr),	  M(hu_holder_record, stack_id),
+		M(hu_holder_record, waiter_tgid), M(hu_holder_record, why),
+		M(hu_holder_record, pad),	  M(hu_holder_record, comm),
+	};
+
+	CHECK_FILLED(hu_holder_record, holder);
 	CHECK_FILLED(hu_record, head);
 	CHECK_FILLED(hu_wait_record, wait);
 	CHECK_FILLED(hu_proc_record, process);

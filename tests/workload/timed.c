@@ -276,6 +276,7 @@ int main(int argc, char **argv)
 	truth_opt.how = "timeout";
 	truth_opt.threads = 6;
 	truth_opt.hold_ns = 2 * GIVE_UP_NS;
+	truth_opt.pause_ns = 3000000;
 	truth_start(argc, argv, "timed");
 	if (!strcmp(truth_opt.how, "timeout"))
 		start_timeouts();

@@ -4,7 +4,6 @@
 import glob
 import json
 import os
-import resource
 import signal
 import statistics
 import subprocess
@@ -18,12 +17,6 @@ from children import Failed
 RATE = 10000  # waits a second
 CROWD = (100, 50)  # processes, threads each: 5,000 threads
 CROWD_S = 6  # every thread waits anew each second
-
-
-def start_holdup(build, *options):
-    watcher = watchers.Watcher("holdup", watchers.holdup(build) + list(options), 5)
-    watcher.attach([], None)
-    return watcher
 
 
 def attach_times(build, rounds):
@@ -48,12 +41,13 @@ def attach_times(build, rounds):
 
 
 def loader_cpu(build, seconds, rate):
-    """Shares of one CPU that holdup uses per 10,000 waits a second: while it watches, and with its
-    start (symbols, unwind tables) and report; and the waits a second."""
+    """The share of one CPU that holdup uses while it watches, per 10,000 waits a second, and how
+    many there were."""
     load = loads.Waits(build, seconds, rate=rate)
     load.prepare()
-    watcher = start_holdup(build, "-p", str(load.process.pid))
+    watcher = watchers.Watcher("holdup", watchers.holdup(build), 5, chooses=True)
     try:
+        watcher.attach(load.choice(), loads.other_cpus())
         before = children.cpu_ns(watcher.process.pid)
         _, ns, sleeps = load.numbers()
         used = children.cpu_ns(watcher.process.pid) - before
@@ -74,32 +68,42 @@ def status_bytes(pid, *names):
     return [found.get(name, 0) for name in names]
 
 
+def peak_bytes(process):
+    """Stops holdup and follows its peak memory to the end: the report, with its names, adds to it."""
+    peak = 0
+    process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + children.STOP_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            peak = max(peak, status_bytes(process.pid, "VmHWM")[0])
+        except OSError:
+            break
+        time.sleep(0.002)
+    process.wait(children.STOP_S)
+    return peak
+
+
 def memory(build):
-    """Memory of holdup with a crowd waiting: peak and its parts (anonymous, files, shared with the
-    kernel), and what its BPF maps take in the kernel."""
+    """Memory of holdup with a crowd waiting: its peak, what of it was anonymous, files and shared
+    with the kernel before the report, and what its BPF maps take in the kernel."""
     argv = [f"{build}/bench/load", "crowd", *CROWD]
     crowd = children.start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    watcher = None
+    process = None
     try:
         if crowd.stdout.readline() != "ready\n":
             raise Failed("the crowd does not start")
-        watcher = start_holdup(build)
-        pid = watcher.process.pid
+        process = children.start(watchers.holdup(build))
         time.sleep(CROWD_S)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-        parts = status_bytes(pid, "VmHWM", "RssAnon", "RssFile", "RssShmem")
-        maps = map_bytes(pid)
-        watcher.detach()  # names everything in its report: its peak
-        watcher = None
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        if process.poll() is not None:
+            raise Failed("holdup ended too early")
+        parts = status_bytes(process.pid, "RssAnon", "RssFile", "RssShmem")
+        maps = map_bytes(process.pid)
+        peak = peak_bytes(process)
     finally:
-        if watcher:
-            watcher.detach()
+        if process:
+            children.end(process)
         children.end(crowd, signal.SIGKILL)
-    # The largest child ever; larger ones before it hide it, then the peak until the report stands.
-    if peak > before:
-        parts[0] = peak * 1024
-    return parts, maps
+    return peak, parts, maps
 
 
 def map_bytes(pid):
