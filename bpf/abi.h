@@ -53,6 +53,7 @@ enum hu_futex_op {
 };
 
 #define HU_FUTEX_PRIVATE  128 /* FUTEX_PRIVATE_FLAG */
+#define HU_FUTEX_WAITERS  0x80000000u /* FUTEX_WAITERS: in words that hold their owner's TID */
 #define HU_FUTEX_REALTIME 256 /* FUTEX_CLOCK_REALTIME */
 
 enum hu_wait_flag {

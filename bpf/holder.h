@@ -84,9 +84,11 @@ static __always_inline void holder__send(struct task_struct *t, const struct tas
 					 const struct hu_holder *holder, __u64 stack_id,
 					 enum hu_holder_why why)
 {
-	struct hu_holder_record *rec;
+	struct hu_holder_record *rec = NULL;
 
-	rec = bpf_ringbuf_reserve(&hu_ring, sizeof(*rec), 0);
+	/* Like waits, these leave the last of the ring to what can't be had otherwise. */
+	if (wait__fits(bpf_ringbuf_query(&hu_ring, BPF_RB_AVAIL_DATA), hu_cfg.ring_sz))
+		rec = bpf_ringbuf_reserve(&hu_ring, sizeof(*rec), 0);
 	if (!rec) {
 		loss__add(HU_LOSS_HOLDER, 1);
 		return;

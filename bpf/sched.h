@@ -310,7 +310,8 @@ static __always_inline void on_leave(__u64 *ctx, bool preempt, struct task_struc
 	if (!preempt)
 		state = hu_cfg.switch_state ? (unsigned int)ctx[3] : task__state(prev);
 	asked = holder__asked(T(prev, pid));
-	if ((!state && !asked) || (T(prev, flags) & PF_KTHREAD))
+	/* A thread that was killed in a futex call still has its registers; its sleeps are the kernel's. */
+	if ((!state && !asked) || (T(prev, flags) & (PF_KTHREAD | PF_EXITING)))
 		return;
 	regs = task__regs(&copy);
 	task__id(prev, &id);

@@ -71,8 +71,13 @@ static inline int wait__continues(const struct wait_state *w, const struct wait_
 		return 0;
 	if ((w->call.flags & HU_WAIT_TIMED) && !(w->waker.flags & HU_WAIT_WAKER_FUTEX))
 		return 0;
-	return w->call.uaddr == call->uaddr && w->call.op == call->op && w->call.ip == call->ip &&
-	       w->call.sp == call->sp && cpu_ns - w->cpu_ns <= join_cpu_ns;
+	/*
+	 * Another value is another state that was seen: the next round of a barrier, the next joined TID; but
+	 * locks whose word holds the owner's TID are retried with the next owner's.
+	 */
+	if (w->call.val != call->val && !(w->call.val & call->val & HU_FUTEX_WAITERS))
+		return 0;
+	return w->call.uaddr == call->uaddr && w->call.op == call->op && w->call.ip == call->ip && w->call.sp == call->sp && cpu_ns - w->cpu_ns <= join_cpu_ns;
 }
 
 static inline void wait__sleep(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,6 +82,32 @@ static int open_output(struct run *run)
 	return 0;
 }
 
+/* A report is made in memory and written in one go, so that what fails has its own errno. */
+static int render(struct run *run, const struct locks_report *r)
+{
+	char *text = NULL;
+	size_t sz = 0;
+	FILE *memory = open_memstream(&text, &sz);
+	int err;
+
+	if (!memory)
+		return -ENOMEM;
+	err = run->opt->json ? view__locks_json(memory, r, &run->style) :
+			       view__locks_text(memory, r, &run->style);
+	if (fclose(memory) && !err)
+		err = -ENOMEM;
+	if (!err) {
+		errno = 0;
+		if (fwrite(text, 1, sz, run->out) != sz || fflush(run->out))
+			err = errno ? -errno : -EIO;
+		if (err)
+			log__msg("%s can't be written: %s",
+				 run->opt->output ? run->opt->output : "the report", strerror(-err));
+	}
+	free(text);
+	return err;
+}
+
 static int report(struct run *run, uint64_t until_ns)
 {
 	struct live *l = &run->live;
@@ -92,7 +119,7 @@ static int report(struct run *run, uint64_t until_ns)
 		.futex_calls = session__sees_futex_calls(l->session),
 	};
 	struct locks_report *r;
-	int err = live__settle(l);
+	int err = live__settle(l, until_ns);
 
 	if (err)
 		return err;
@@ -103,8 +130,7 @@ static int report(struct run *run, uint64_t until_ns)
 		log__msg("the report can't be made: %s", strerror(-err));
 		return err;
 	}
-	err = run->opt->json ? view__locks_json(run->out, r, &run->style)
-			     : view__locks_text(run->out, r, &run->style);
+	err = render(run, r);
 	locks_report__free(r);
 	return err;
 }
@@ -172,10 +198,9 @@ static int collect(struct run *run)
 
 static int finish(struct run *run)
 {
-	uint64_t until = live__now_ns();
 	int err = live__stop(&run->live);
 
-	return err ? err : report(run, until);
+	return err ? err : report(run, run->live.stopped_ns);
 }
 
 static int run_locks(struct run *run)

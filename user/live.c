@@ -507,11 +507,12 @@ bool live__over(struct live *l)
 int live__stop(struct live *l)
 {
 	session__detach(l->session);
+	l->stopped_ns = live__now_ns();
 	l->aggregate.last = true;
 	return live__poll(l, 0);
 }
 
-int live__settle(struct live *l)
+int live__settle(struct live *l, uint64_t until_ns)
 {
 	struct source *source = session__source(l->session);
 	struct decode_handler pending = { .wait = on_pending_record,
@@ -520,6 +521,7 @@ int live__settle(struct live *l)
 	uint64_t now[HU_LOSS_CNT];
 	int err;
 
+	l->aggregate.until_ns = until_ns;
 	err = source__sums(source, aggregate__sum, &l->aggregate);
 	if (!err)
 		err = source__pending(source, decode__record, &pending);

@@ -33,6 +33,7 @@ struct live {
 	struct program program;
 	bool has_program;
 	uint64_t malformed;
+	uint64_t stopped_ns; /* when live__stop() had detached everything */
 	uint64_t stacks_trimmed, sites_trimmed; /* how many there were at the last trim */
 	uint64_t seen[HU_LOSS_CNT];		/* counters at the last interval's end */
 	uint64_t losses[HU_LOSS_CNT];		/* of the interval that live__settle() ended */
@@ -48,8 +49,11 @@ int live__poll(struct live *l, int timeout_ms);
 bool live__over(struct live *l);
 /* No more events; those on their way are taken in. */
 int live__stop(struct live *l);
-/* Takes in what is no event: sums, waits that were not sent, loss counters. Ends an interval. */
-int live__settle(struct live *l);
+/*
+ * Takes in what is no event: sums, waits that were not sent, loss counters. Ends an interval at until_ns:
+ * what goes on longer counts up to then.
+ */
+int live__settle(struct live *l, uint64_t until_ns);
 /* A new interval begins. */
 void live__next(struct live *l);
 /* The exit status: the program's own, else EXIT_FINE. */

@@ -24,20 +24,23 @@ static const struct command {
 	{ "doctor", cmd_doctor, "what this kernel and machine can do, and what is missing" },
 };
 
+#define STDOUT_SZ (1 << 18)
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
-static int print_help(void)
+static int print_help(FILE *out)
 {
-	puts("holdup: what is holding your threads up?\n\n"
-	     "usage: holdup COMMAND [OPTION…]\n");
+	fputs("holdup: what is holding your threads up?\n\n"
+	      "usage: holdup COMMAND [OPTION…]\n\n",
+	      out);
 	for (size_t i = 0; i < COMMANDS; i++)
-		printf("  %-8s %s\n", commands[i].name, commands[i].summary);
-	puts("\n  holdup COMMAND --help   the options of a command\n"
-	     "  holdup --json-schema    what --json prints\n"
-	     "  holdup --version\n\n"
-	     "Exit status: 0 fine, 1 failed, 2 wrong usage, 3 not permitted or not\n"
-	     "supported here (the message says what to do).");
-	return view__flush(stdout) ? EXIT_FAILED : EXIT_FINE;
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n  holdup COMMAND --help   the options of a command\n"
+	      "  holdup --json-schema    what --json prints\n"
+	      "  holdup --version\n\n"
+	      "Exit status: 0 fine, 1 failed, 2 wrong usage, 3 not permitted or not\n"
+	      "supported here (the message says what to do).\n",
+	      out);
+	return view__flush(out) ? EXIT_FAILED : EXIT_FINE;
 }
 
 /* A closed standard descriptor would be given to the next file that is opened. */
@@ -52,19 +55,25 @@ static void reserve_standard_fds(void)
 
 int main(int argc, char **argv)
 {
-	const char *name = argc > 1 ? argv[1] : "--help";
+	const char *name = argc > 1 ? argv[1] : "";
 	char shown[64];
 
 	reserve_standard_fds();
 	setlocale(LC_CTYPE, "");
+	/* Nothing is written before view__flush(), which sees why it fails. */
+	setvbuf(stdout, NULL, _IOFBF, STDOUT_SZ);
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, told as such */
 	log__hook_libbpf();
 	unsetenv("DEBUGINFOD_URLS"); /* libdw would ask the network */
+	if (!*name) {
+		print_help(stderr);
+		return EXIT_USAGE;
+	}
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (!strcmp(name, commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
 	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help"))
-		return print_help();
+		return print_help(stdout);
 	if (!strcmp(name, "--version")) {
 		puts("holdup " HOLDUP_VERSION);
 		return view__flush(stdout) ? EXIT_FAILED : EXIT_FINE;

@@ -149,13 +149,15 @@ static int parse_unwind_mem(const char *text, uint64_t *ret)
 
 static int parse_assume(const char *text, struct options *o)
 {
-	o->force_hash |= !strcmp(text, "hash-state");
-	o->force_raw |= !strcmp(text, "raw-tracepoints");
-	o->force_frame_pointers |= !strcmp(text, "frame-pointers");
-	return o->force_hash || o->force_raw || o->force_frame_pointers
-		       ? 0
-		       : complain("--assume", text,
-				  "hash-state, raw-tracepoints or frame-pointers");
+	if (!strcmp(text, "hash-state"))
+		o->force_hash = true;
+	else if (!strcmp(text, "raw-tracepoints"))
+		o->force_raw = true;
+	else if (!strcmp(text, "frame-pointers"))
+		o->force_frame_pointers = true;
+	else
+		return complain("--assume", text, "hash-state, raw-tracepoints or frame-pointers");
+	return 0;
 }
 
 static int parse_one(int c, const char *arg, struct options *o)

@@ -305,6 +305,7 @@ class Schema(Case):
             "max_ns",
             "waiters_now",
             "sites",
+            "holders",
         ):
             self.assertIn(name, lock)
 

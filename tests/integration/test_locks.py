@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`holdup locks` beside workloads that know the truth: counts, times, kinds, names, stacks; and what
-the options of its report do to these.
+"""`holdup locks` beside workloads that know the truth: counts, times, kinds, names, stacks; and
+what the options of its report do to these.
 """
 
 import json

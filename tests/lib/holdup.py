@@ -82,7 +82,7 @@ class Running:
         return self
 
     def attached(self):
-        """Wait until it listens to the kernel: it polls the ring buffer only when all is attached."""
+        """Wait until it listens to the kernel: it polls the ring only when all is attached."""
 
         def polls():
             assert self.process.poll() is None, f"{self.args} ended by itself"
@@ -227,7 +227,7 @@ def truth_of(document, name):
 
 
 def programs_of(pid):
-    """The ids of the BPF programs that a process has descriptors or links of; none when it is gone."""
+    """The ids of the BPF programs that a process has descriptors or links of."""
     found, directory = set(), f"/proc/{pid}/fdinfo"
     try:
         for name in os.listdir(directory):

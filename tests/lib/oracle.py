@@ -14,15 +14,15 @@ import holdup
 
 # What the workload's own clock reads add to each attempt that slept.
 CLOCKS_NS = 15_000
-# In an attempt with a preemption the thread may have waited for a CPU while it was not asleep: up to
-# a few slices of the others.
+# In an attempt with a preemption the thread may have waited for a CPU while it was not asleep: up
+# to a few slices of the others.
 PREEMPTED_NS = 10_000_000
-# A virtual CPU can be taken away from a thread that has just been woken, or is about to sleep, without
-# a switch: seen where a lock or a wait stands alone.
+# A virtual CPU can be taken away from a thread that has just been woken, or is about to sleep,
+# without a switch: seen where a lock or a wait stands alone.
 STOLEN_NS = 2_000_000
 # How far waits may differ from the workload's attempts.  Where one attempt ends and the next begins
-# is guessed from CPU time at present, which is up to 5 % off on a busy machine.  The aim is 2 %: the
-# issue on attempts tightens this.
+# is guessed from CPU time at present, which errs on a busy machine.  The aim is 2 %: the issue on
+# attempts tightens this.
 ATTEMPTS_PERCENT = 10
 SPARE_ATTEMPTS = 2  # for counts so small that a per cent is less than one
 

@@ -76,7 +76,11 @@ static void run_getppid(uint64_t for_ns)
 	report(calls, now_ns() - start_ns);
 }
 
-/* ---- waits: two threads that hand each other a semaphore's count, so that each turn waits once */
+/*
+ * ---- waits: two threads that hand each other a semaphore's count, so that each turn waits once. A
+ * thread's waits come from stacks of two depths in turn: nobody can take one for a retry of the one
+ * before.
+ */
 
 static struct pair {
 	sem_t ball[2];
@@ -88,21 +92,21 @@ static bool over;
 /* Waits this many calls deep: what a watcher that takes stacks has to walk. */
 __attribute__((noinline)) static int wait_deep(int calls, sem_t *ball)
 {
-	int depth_left = calls;
+	int below = 0;
 
 	if (calls)
-		depth_left = wait_deep(calls - 1, ball);
+		below = wait_deep(calls - 1, ball);
 	else
 		while (sem_wait(ball))
 			ok(errno == EINTR ? 0 : -1, "sem_wait");
 	__asm__ volatile("" ::: "memory"); /* the call above is no jump */
-	return depth_left + 1;
+	return below + 1;
 }
 
 static void *answer(void *arg)
 {
-	for (;;) {
-		wait_deep(depth, &pair.ball[1]);
+	for (uint64_t turns = 0;; turns++) {
+		wait_deep(depth + (int)(turns % 2), &pair.ball[1]);
 		ok(sem_post(&pair.ball[0]), "sem_post");
 		if (__atomic_load_n(&over, __ATOMIC_ACQUIRE))
 			return arg;
@@ -134,7 +138,7 @@ static void *serve(void *arg)
 		if (last)
 			__atomic_store_n(&over, true, __ATOMIC_RELEASE);
 		ok(sem_post(&pair.ball[1]), "sem_post");
-		wait_deep(depth, &pair.ball[0]);
+		wait_deep(depth + (int)(*turns % 2), &pair.ball[0]);
 		++*turns;
 	}
 	return NULL;

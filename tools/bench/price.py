@@ -14,7 +14,6 @@ import children
 import loads
 from children import Failed
 
-ALONE_S = 30  # for others' BPF programs to go away
 TRIES = 3
 
 
@@ -40,11 +39,27 @@ class Series:
         return None if ratio is None else (ratio - 1) * statistics.median(self.bare)
 
 
-def sample(series, watcher):
+class Patience:
+    """How long the benchmark waits in all for other people's BPF programs to go away."""
+
+    def __init__(self, left_s):
+        self.left_s = left_s
+
+    def alone(self):
+        """Are the hooks ours? Waits for that as long as there is patience left."""
+        while children.strangers():
+            if self.left_s <= 0:
+                return False
+            time.sleep(0.1)
+            self.left_s -= 0.1
+        return True
+
+
+def sample(series, watcher, patience):
     """One run of the load; again when somebody else's programs came along meanwhile."""
     load = series.load
-    for attempt in range(TRIES):
-        alone = wait_for_strangers()
+    for _ in range(TRIES if patience.left_s > 0 else 1):
+        alone = patience.alone()
         load.prepare()
         try:
             if watcher:
@@ -63,31 +78,22 @@ def sample(series, watcher):
     return ns
 
 
-def wait_for_strangers():
-    deadline = time.monotonic() + ALONE_S
-    while children.strangers():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.3)
-    return True
-
-
-def measure(load, watchers, rounds, say):
+def measure(load, watchers, rounds, patience, say):
     """The series of a load. A watcher that fails is out of it from then on, and told."""
     series = Series(load)
     try:
-        before = sample(series, None)  # warms up as well
+        before = sample(series, None, patience)  # warms up as well
         for number in range(rounds):
             say(f"{load.operation}: round {number + 1} of {rounds}")
             for watcher in random.sample(watchers, len(watchers)):
                 if watcher.name in series.failed:
                     continue
                 try:
-                    ns = sample(series, watcher)
+                    ns = sample(series, watcher, patience)
                 except Failed as error:
                     series.failed[watcher.name] = str(error)
                     continue
-                after = sample(series, None)
+                after = sample(series, None, patience)
                 pair = (ns, ns / ((before + after) / 2))
                 series.watched.setdefault(watcher.name, []).append(pair)
                 series.bare.append(after)

@@ -439,21 +439,35 @@ int aggregate__wait(void *aggregate, const struct hu_wait_record *rec)
 	return 0;
 }
 
+/* A wait that goes on was read a little after the interval's end. */
+static void cut(struct hu_wait_record *rec, uint64_t until_ns)
+{
+	uint64_t over = until_ns && rec->end_ns > until_ns ? rec->end_ns - until_ns : 0;
+	uint64_t runq = over < rec->runq_ns ? over : rec->runq_ns;
+
+	rec->runq_ns -= runq;
+	over -= runq;
+	rec->blocked_ns -= over < rec->blocked_ns ? over : rec->blocked_ns;
+}
+
 int aggregate__pending(void *aggregate, const struct hu_wait_record *rec)
 {
 	struct aggregate *a = aggregate;
+	struct hu_wait_record ongoing;
 	struct agg_site *site;
 	int err;
 
-	if (rec->flags & HU_WAIT_ONGOING) {
-		err = site__of_wait(a, rec, &site);
-		if (err)
-			return err;
-		site->waiters_now++;
-		if (!site->waits)
-			site->sample = *rec;
-	}
-	return a->last ? aggregate__wait(a, rec) : 0;
+	if (!(rec->flags & HU_WAIT_ONGOING))
+		return a->last ? aggregate__wait(a, rec) : 0;
+	ongoing = *rec;
+	cut(&ongoing, a->until_ns);
+	err = site__of_wait(a, &ongoing, &site);
+	if (err)
+		return err;
+	site->waiters_now++;
+	if (!site->waits)
+		site->sample = ongoing;
+	return a->last ? aggregate__wait(a, &ongoing) : 0;
 }
 
 int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct hu_sum *sum)

@@ -115,6 +115,7 @@ struct aggregate {
 	struct agg_hooks hooks;
 	uint64_t min_wait_ns;
 	bool last; /* the interval that ends is the last: what has not been sent counts now */
+	uint64_t until_ns; /* the end of the interval; 0: no limit for waits that go on */
 	uint64_t sites_made;	/* in all intervals */
 	struct table processes; /* of struct agg_process, all ever seen */
 	struct table threads;	/* of struct agg_thread: owners that were verified */

@@ -224,7 +224,7 @@ int session__attach(struct session *s, const char **why)
 	/* Lives first: a process must not be seen waiting before its end would be noticed. */
 	struct bpf_program *const progs[] = {
 		skel->progs.hu_fork, skel->progs.hu_exec,
-		skel->progs.hu_exit, s->raw ? skel->progs.hu_waking_raw : skel->progs.hu_waking,
+		skel->progs.hu_exit, waking_program(s),
 		switch_program(s),
 	};
 	int err;
