@@ -52,9 +52,9 @@ enum hu_futex_op {
 	HU_OP_WAIT2 = 129, /* futex_wait(2), since 6.7 */
 };
 
-#define HU_FUTEX_PRIVATE  128 /* FUTEX_PRIVATE_FLAG */
+#define HU_FUTEX_PRIVATE  128	      /* FUTEX_PRIVATE_FLAG */
 #define HU_FUTEX_WAITERS  0x80000000u /* FUTEX_WAITERS: in words that hold their owner's TID */
-#define HU_FUTEX_REALTIME 256 /* FUTEX_CLOCK_REALTIME */
+#define HU_FUTEX_REALTIME 256	      /* FUTEX_CLOCK_REALTIME */
 
 enum hu_wait_flag {
 	HU_WAIT_SHARED = 1 << 0,      /* the futex was not private: others may share it */

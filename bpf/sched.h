@@ -176,11 +176,12 @@ static __always_inline void show_if_holding(void *ctx, struct task_struct *t,
 }
 
 static __always_inline void on_sleep(void *ctx, struct task_struct *t, const struct task_id *id,
-				     const arch_regs *regs, __u64 now_ns)
+				     const arch_regs *regs, unsigned int state, __u64 now_ns)
 {
 	struct thread_state *st = thread__state(t, id->tid, false);
 	struct wait_call call = {};
-	bool futex = call__parse(regs, &call);
+	/* Futex waits can be interrupted; a page fault within the call, or a stop, is another sleep. */
+	bool futex = (state & TASK_INTERRUPTIBLE) && call__parse(regs, &call);
 	__u64 cpu_ns = task__cpu_ns(t);
 
 	if (st)
@@ -318,7 +319,7 @@ static __always_inline void on_leave(__u64 *ctx, bool preempt, struct task_struc
 	if (asked)
 		answer_ask(ctx, prev, &id, regs);
 	if (state)
-		on_sleep(ctx, prev, &id, regs, now_ns);
+		on_sleep(ctx, prev, &id, regs, state, now_ns);
 }
 
 static __always_inline int on_switch(__u64 *ctx, bool preempt, struct task_struct *prev,

@@ -77,7 +77,8 @@ static inline int wait__continues(const struct wait_state *w, const struct wait_
 	 */
 	if (w->call.val != call->val && !(w->call.val & call->val & HU_FUTEX_WAITERS))
 		return 0;
-	return w->call.uaddr == call->uaddr && w->call.op == call->op && w->call.ip == call->ip && w->call.sp == call->sp && cpu_ns - w->cpu_ns <= join_cpu_ns;
+	return w->call.uaddr == call->uaddr && w->call.op == call->op && w->call.ip == call->ip &&
+	       w->call.sp == call->sp && cpu_ns - w->cpu_ns <= join_cpu_ns;
 }
 
 static inline void wait__sleep(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)

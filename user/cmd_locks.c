@@ -92,8 +92,8 @@ static int render(struct run *run, const struct locks_report *r)
 
 	if (!memory)
 		return -ENOMEM;
-	err = run->opt->json ? view__locks_json(memory, r, &run->style) :
-			       view__locks_text(memory, r, &run->style);
+	err = run->opt->json ? view__locks_json(memory, r, &run->style)
+			     : view__locks_text(memory, r, &run->style);
 	if (fclose(memory) && !err)
 		err = -ENOMEM;
 	if (!err) {
@@ -102,7 +102,8 @@ static int render(struct run *run, const struct locks_report *r)
 			err = errno ? -errno : -EIO;
 		if (err)
 			log__msg("%s can't be written: %s",
-				 run->opt->output ? run->opt->output : "the report", strerror(-err));
+				 run->opt->output ? run->opt->output : "the report",
+				 strerror(-err));
 	}
 	free(text);
 	return err;

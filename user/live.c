@@ -30,7 +30,7 @@ static volatile sig_atomic_t interrupted;
 
 static void on_signal(int signo)
 {
-	interrupted = 1;
+	interrupted = signo;
 }
 
 void live__catch_signals(void)
@@ -84,6 +84,7 @@ static void on_process(void *ctx, struct agg_process *p)
 
 	if (symbolizer__add_process(l->symbolizer, p->tgid, &p->names))
 		p->names = NULL;
+	p->names_ns = live__now_ns();
 	p->in_pid_namespace = in_pid_namespace(p->tgid);
 	set_rows(l, p);
 }
@@ -126,6 +127,10 @@ static int on_process_record(void *ctx, const struct hu_proc_record *rec)
 			rescan(l, p);
 		return 0;
 	case HU_REC_EXEC:
+		/* Looked at too late: those are the next program's names. */
+		if (p && p->names_ns > rec->hdr.ts_ns)
+			p->names = NULL;
+		/* fall through */
 	case HU_REC_EXIT:
 		if (l->rows)
 			row_store__remove_process(l->rows, rec->tgid);
@@ -544,6 +549,9 @@ void live__next(struct live *l)
 
 int live__wait(struct live *l)
 {
+	/* Ctrl-C reached the program as well; a SIGTERM was meant for both. */
+	if (l->has_program && interrupted == SIGTERM && !program__ended(&l->program))
+		kill(l->program.pid, SIGTERM);
 	return l->has_program ? program__wait(&l->program) : EXIT_FINE;
 }
 

@@ -25,7 +25,7 @@ static const struct command {
 };
 
 #define STDOUT_SZ (1 << 18)
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+#define COMMANDS  (sizeof(commands) / sizeof(commands[0]))
 
 static int print_help(FILE *out)
 {
@@ -55,13 +55,14 @@ static void reserve_standard_fds(void)
 
 int main(int argc, char **argv)
 {
+	static char stdout_buf[STDOUT_SZ]; /* glibc ignores the size when it allocates the buffer */
 	const char *name = argc > 1 ? argv[1] : "";
 	char shown[64];
 
 	reserve_standard_fds();
 	setlocale(LC_CTYPE, "");
 	/* Nothing is written before view__flush(), which sees why it fails. */
-	setvbuf(stdout, NULL, _IOFBF, STDOUT_SZ);
+	setvbuf(stdout, stdout_buf, _IOFBF, sizeof(stdout_buf));
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, told as such */
 	log__hook_libbpf();
 	unsetenv("DEBUGINFOD_URLS"); /* libdw would ask the network */

@@ -140,9 +140,13 @@ static void test_another_call(void **state)
 	c = call;
 	c.op = HU_OP_WAIT_BITSET;
 	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
-	/* The value may differ from attempt to attempt: a rwlock's does. */
+	/* Another value is another state: a barrier's next round. */
 	c = call;
 	c.val++;
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	/* But not where the word holds the owner's TID: a robust mutex has got another owner. */
+	w.call.val = HU_FUTEX_WAITERS | 1234;
+	c.val = HU_FUTEX_WAITERS | 1235;
 	assert_true(wait__continues(&w, &c, 700, JOIN_CPU_NS));
 }
 

@@ -77,7 +77,7 @@ TRUTH_FRAME static void *counter(void *arg)
 static void fill_arena(void)
 {
 	static char *blocks[SMALL_BLOCKS];
-	volatile uintptr_t *found;
+	uintptr_t *found, member;
 	void *fence;
 	int i;
 
@@ -85,12 +85,13 @@ static void fill_arena(void)
 	mallopt(M_TOP_PAD, 64 << 20);
 	mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	mallopt(M_MMAP_THRESHOLD, 1 << 24);
-	found = (volatile uintptr_t *)malloc(4000);
+	found = (uintptr_t *)malloc(4000);
 	fence = malloc(4000);
 	if (!found || !fence)
 		truth_die("malloc", ENOMEM);
-	free((void *)found);
-	main_arena_lock = (char *)found[0] - UNSORTED_OFFSET;
+	free(found);
+	__asm__ volatile("mov %1, %0" : "=r"(member) : "m"(*found)); /* what free() left there */
+	main_arena_lock = (char *)member - UNSORTED_OFFSET;
 	for (i = 0; i < SMALL_BLOCKS; i++) {
 		blocks[i] = (char *)malloc(SMALL);
 		if (!blocks[i])

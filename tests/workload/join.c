@@ -21,7 +21,7 @@ static void *child_main(void *arg)
 /* glibc keeps stacks for reuse, and the word lies there: a few addresses come again and again. */
 static int join_site(const struct child *child)
 {
-	return truth_lock("lock in collect_child", child->tid_word, 4, "join", TRUTH_NEITHER,
+	return truth_lock("join in collect_child", child->tid_word, 4, "join", TRUTH_NEITHER,
 			  "collect_child parent");
 }
 

@@ -157,38 +157,44 @@ static void make_locks(void)
 	truth_ok(pthread_rwlockattr_destroy(&rwlock));
 }
 
+static pid_t start_child(int child)
+{
+	static unsigned long place;
+	pid_t pid;
+
+	place++;
+	pid = fork();
+	if (pid < 0)
+		truth_die("fork", errno);
+	if (!pid)
+		run_child(child, place);
+	return pid;
+}
+
 /* Starts each child, and another one in the place of each that died; until the time is over. */
 static int supervise(void)
 {
 	uint64_t end_ns = truth_now_ns() + (uint64_t)(truth_opt.seconds * 1e9);
 	pid_t children[TRUTH_MAX_THREADS] = { 0 };
-	unsigned long place = 0;
-	int i, status, left = truth_opt.threads;
-	bool over = false;
+	int i, status, alive;
 
-	while (left) {
-		for (i = 0; i < truth_opt.threads; i++) {
-			if (!children[i] && !over) {
-				place++;
-				children[i] = fork();
-				if (children[i] < 0)
-					truth_die("fork", errno);
-				if (!children[i])
-					run_child(i, place);
-			}
+	do {
+		bool over = truth_signalled(2000000, 0) ||
+			    (truth_opt.seconds > 0 && truth_now_ns() >= end_ns);
+
+		if (over)
+			__atomic_store_n(&block->over, true, __ATOMIC_RELEASE);
+		for (i = 0, alive = 0; i < truth_opt.threads; i++) {
+			if (!children[i] && !block->over)
+				children[i] = start_child(i);
 			if (children[i] && waitpid(children[i], &status, WNOHANG) > 0) {
 				if (status)
 					return status;
 				children[i] = 0;
-				left -= over;
-			} else if (!children[i]) {
-				left -= over;
 			}
+			alive += children[i] != 0;
 		}
-		if (truth_signalled(2000000, 0) ||
-		    (truth_opt.seconds > 0 && truth_now_ns() >= end_ns))
-			over = true, __atomic_store_n(&block->over, true, __ATOMIC_RELEASE);
-	}
+	} while (alive || !block->over);
 	return 0;
 }
 

@@ -66,6 +66,21 @@ def end(process, by=signal.SIGINT, within_s=STOP_S):
     return process.returncode
 
 
+def end_with_usage(process, by=signal.SIGINT):
+    """Stops a program in order; returns what it used in all its life (struct rusage)."""
+    process.send_signal(by)
+    deadline = time.monotonic() + STOP_S
+    pid = 0
+    while not pid:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if time.monotonic() > deadline:
+            process.kill()
+        time.sleep(0.005)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    end(process)
+    return usage
+
+
 def output(argv, within_s=60, **options):
     """What a program prints; Failed if it fails or takes longer."""
     process = start(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)

@@ -16,6 +16,7 @@ from children import Failed
 
 RATE = 10000  # waits a second
 CROWD = (100, 50)  # processes, threads each: 5,000 threads
+ATTACHED_S = 2  # long after it has attached
 CROWD_S = 6  # every thread waits anew each second
 
 
@@ -41,21 +42,26 @@ def attach_times(build, rounds):
 
 
 def loader_cpu(build, seconds, rate):
-    """The share of one CPU that holdup uses while it watches, per 10,000 waits a second, and how
-    many there were."""
+    """Shares of one CPU that holdup uses, scaled to 10,000 waits a second: while it watches, and
+    from attached to its end, when it empties the ring, finds names and writes its report; and how
+    many waits a second there were."""
     load = loads.Waits(build, seconds, rate=rate)
     load.prepare()
-    watcher = watchers.Watcher("holdup", watchers.holdup(build), 5, chooses=True)
+    process = None
     try:
-        watcher.attach(load.choice(), loads.other_cpus())
-        before = children.cpu_ns(watcher.process.pid)
+        process = children.start(watchers.holdup(build) + load.choice(), loads.other_cpus())
+        time.sleep(ATTACHED_S)
+        before = children.cpu_ns(process.pid)
         _, ns, sleeps = load.numbers()
-        used = children.cpu_ns(watcher.process.pid) - before
+        watching = children.cpu_ns(process.pid) - before
+        usage = children.end_with_usage(process)
     finally:
-        watcher.detach()
+        if process:
+            children.end(process)
         load.done()
+    used = (usage.ru_utime + usage.ru_stime) * 1e9 - before
     waits_a_second = sleeps / ns * 1e9
-    return used / ns * RATE / waits_a_second, waits_a_second
+    return watching / ns * RATE / waits_a_second, used / ns * RATE / waits_a_second, waits_a_second
 
 
 def status_bytes(pid, *names):
@@ -66,21 +72,6 @@ def status_bytes(pid, *names):
             if name in names:
                 found[name] = int(value.split()[0]) * 1024
     return [found.get(name, 0) for name in names]
-
-
-def peak_bytes(process):
-    """Stops holdup and follows its peak memory to the end: the report, with its names, adds to it."""
-    peak = 0
-    process.send_signal(signal.SIGINT)
-    deadline = time.monotonic() + children.STOP_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            peak = max(peak, status_bytes(process.pid, "VmHWM")[0])
-        except OSError:
-            break
-        time.sleep(0.002)
-    process.wait(children.STOP_S)
-    return peak
 
 
 def memory(build):
@@ -98,7 +89,7 @@ def memory(build):
             raise Failed("holdup ended too early")
         parts = status_bytes(process.pid, "RssAnon", "RssFile", "RssShmem")
         maps = map_bytes(process.pid)
-        peak = peak_bytes(process)
+        peak = children.end_with_usage(process).ru_maxrss * 1024  # the report, with names, adds to it
     finally:
         if process:
             children.end(process)

@@ -30,6 +30,7 @@ struct agg_process {
 	char comm[HU_COMM_LEN];	   /* of the group leader when first seen; of a thread if that was
 				      never told */
 	struct sym_process *names; /* set by the hook; NULL: none */
+	uint64_t names_ns;	   /* CLOCK_MONOTONIC when the hook had read them */
 };
 
 /* Only distinct stacks are kept; hu_stack with its used frames only. */
@@ -115,7 +116,7 @@ struct aggregate {
 	struct agg_hooks hooks;
 	uint64_t min_wait_ns;
 	bool last; /* the interval that ends is the last: what has not been sent counts now */
-	uint64_t until_ns; /* the end of the interval; 0: no limit for waits that go on */
+	uint64_t until_ns;	/* the end of the interval; 0: no limit for waits that go on */
 	uint64_t sites_made;	/* in all intervals */
 	struct table processes; /* of struct agg_process, all ever seen */
 	struct table threads;	/* of struct agg_thread: owners that were verified */

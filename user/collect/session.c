@@ -223,9 +223,8 @@ int session__attach(struct session *s, const char **why)
 	struct holdup_bpf *skel = s->skel;
 	/* Lives first: a process must not be seen waiting before its end would be noticed. */
 	struct bpf_program *const progs[] = {
-		skel->progs.hu_fork, skel->progs.hu_exec,
-		skel->progs.hu_exit, waking_program(s),
-		switch_program(s),
+		skel->progs.hu_fork, skel->progs.hu_exec, skel->progs.hu_exit,
+		waking_program(s),   switch_program(s),
 	};
 	int err;
 
