@@ -28,6 +28,7 @@ enum hu_record_kind {
 	HU_REC_EXIT = 4,   /* struct hu_proc_record: its last thread is gone */
 	HU_REC_RESCAN = 5, /* struct hu_proc_record: a pc outside the mappings we gave */
 	HU_REC_STACK = 6,  /* struct hu_stack_record: to be unwound by the loader */
+	HU_REC_ADOPT = 8,  /* struct hu_adopt_record: a thread that waited before we looked */
 	HU_REC_HOLDER = 7, /* struct hu_holder_record: where a thread that others wait for is */
 };
 
@@ -64,6 +65,8 @@ enum hu_wait_flag {
 	HU_WAIT_WAKER_KNOWN =
 		1 << 4, /* waker_tid is set; without WAKER_FUTEX: a timer or a signal */
 	HU_WAIT_OWNER_READ = 1 << 5, /* owner_word could be read */
+	HU_WAIT_BEFORE = 1 << 7,   /* began before holdup looked: its time counts from then on */
+	HU_WAIT_REQUEUED = 1 << 8, /* was moved to another futex while it slept, and woken there */
 	HU_WAIT_TIMED = 1 << 6,	     /* the call had a timeout */
 };
 
@@ -108,6 +111,17 @@ struct hu_proc_record {
 	__u32 tgid, tid;
 	__u64 proc_start;
 	__u64 pc;		/* RESCAN: the pc that lay in no mapping */
+	char comm[HU_COMM_LEN]; /* the group leader's */
+};
+
+/* Registers of a thread whose wait began before; the loader reads its stack itself. */
+struct hu_adopt_record {
+	struct hu_record hdr;
+	__u32 tgid, tid;
+	__u64 proc_start;
+	__u64 stack_id; /* what its wait will name */
+	__u64 ip, sp, fp;
+	__u64 ra_reg;
 	char comm[HU_COMM_LEN]; /* the group leader's */
 };
 
@@ -332,6 +346,7 @@ struct hu_config {
 	X(hu_record, 16)          \
 	X(hu_owner, 16)           \
 	X(hu_wait_record, 176)    \
+	X(hu_adopt_record, 88) \
 	X(hu_holder_record, 72)   \
 	X(hu_holder, 16)          \
 	X(hu_proc_record, 56)     \

@@ -18,6 +18,7 @@
 /* System call numbers: arch/x86/entry/syscalls/syscall_64.tbl; compat ones: syscall_32.tbl */
 #define ARCH_NR_FUTEX	       202
 #define ARCH_NR_EXIT	       60
+#define ARCH_NR_RESTART	       219
 #define ARCH_NR_FUTEX_COMPAT   240
 #define ARCH_NR_FUTEX_COMPAT64 422
 #define ARCH_NR_EXIT_COMPAT    1
@@ -51,6 +52,7 @@
 /* include/uapi/asm-generic/unistd.h; compat ones: arch/arm64/include/asm/unistd32.h */
 #define ARCH_NR_FUTEX	       98
 #define ARCH_NR_EXIT	       93
+#define ARCH_NR_RESTART	       128
 #define ARCH_NR_FUTEX_COMPAT   240
 #define ARCH_NR_FUTEX_COMPAT64 422
 #define ARCH_NR_EXIT_COMPAT    1

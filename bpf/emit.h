@@ -99,6 +99,12 @@ static __always_inline int emit__process(struct task_struct *t, enum hu_record_k
 	return 0;
 }
 
+/* A thread has one stack at a time; odd multipliers keep distinct what is distinct. */
+static __always_inline __u64 raw_stack_id(__u64 now_ns, __u32 tid)
+{
+	return ((now_ns * 0x9e3779b97f4a7c15ULL) ^ (tid * 0xc2b2ae3d27d4eb4fULL)) | 1;
+}
+
 /* As much of the stack from sp upwards as there is, at most HU_RAW_STACK_SZ bytes. */
 static __always_inline __u32 read_stack(__u8 *data, __u64 sp)
 {
@@ -145,8 +151,7 @@ static __always_inline __u64 emit__raw_stack(const arch_regs *r, const struct ta
 	rec->tgid = id->tgid;
 	rec->tid = id->tid;
 	rec->proc_start = id->proc_start;
-	/* A thread has one stack at a time; odd multipliers keep distinct what is distinct. */
-	rec->stack_id = ((now_ns * 0x9e3779b97f4a7c15ULL) ^ (id->tid * 0xc2b2ae3d27d4eb4fULL)) | 1;
+	rec->stack_id = raw_stack_id(now_ns, id->tid);
 	rec->ip = arch__ip(r);
 	rec->sp = sp;
 	rec->fp = arch__fp(r);

@@ -184,6 +184,11 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, const str
 	bool futex = (state & TASK_INTERRUPTIBLE) && call__parse(regs, &call);
 	__u64 cpu_ns = task__cpu_ns(t);
 
+	if (st && !futex && call__restarts(regs, &st->wait.call)) {
+		call = st->wait.call;
+		call.flags &= ~HU_WAIT_BEFORE;
+		futex = state & TASK_INTERRUPTIBLE;
+	}
 	if (st)
 		end_unseen_sleep(st, id->tgid, now_ns, cpu_ns);
 	if (st && st->wait.phase == WAIT_ENDED) {
@@ -289,6 +294,9 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 			own->wait.closed = 1;
 		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING)
 			show_waker(ctx, &st->wait, T(t, tgid), regs, now_ns);
+	/* A wake call wakes nobody but who sleeps on its word: then the waiter was moved there. */
+	} else if (waker.tid && waker.tgid == (__u32)T(t, tgid) && call__is_wake(regs)) {
+		waker.flags |= HU_WAIT_WAKER_FUTEX | HU_WAIT_REQUEUED;
 	}
 	if (st->wait.phase == WAIT_SLEEPING) {
 		wait__woken(&st->wait, &waker, now_ns);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Walks all threads and writes out the waits that have not been sent: those that go on, and those
- * that have ended but could still be continued (bpf/wait.h). Changes nothing.
+ * Walks over all threads: at the start for those that wait already, at the end of an interval for waits that
+ * have not been sent.
  */
 #include "bpf/emit.h"
+#include "bpf/lock.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* The waits that go on, and those that ended but could still be continued (bpf/wait.h). Changes nothing. */
 SEC("?iter/task")
 int hu_pending(struct bpf_iter__task *ctx)
 {
@@ -34,6 +36,76 @@ int hu_pending(struct bpf_iter__task *ctx)
 		wait__so_far(&st->wait, now_ns, &rec.blocked_ns, &rec.runq_ns);
 	}
 	bpf_probe_read_kernel(rec.comm, sizeof(rec.comm), t->comm);
+	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+	return 0;
+}
+
+/* Is this thread one to be taken in? As task__wanted(), but not for current. */
+static __always_inline bool adoptable(struct task_struct *t)
+{
+	__u32 filters = hu_cfg.filters, tgid = t->tgid;
+	char comm[HU_COMM_LEN] = {};
+
+	if ((t->flags & (PF_KTHREAD | PF_EXITING)) || tgid == hu_cfg.self_tgid)
+		return false;
+	if ((filters & HU_FILTER_TID) && (__u32)t->pid != hu_cfg.tid)
+		return false;
+	/* For a cgroup the loader lists its processes here. */
+	if ((filters & (HU_FILTER_TGIDS | HU_FILTER_CGROUP)) &&
+	    !bpf_map_lookup_elem(&hu_targets, &tgid))
+		return false;
+	if (filters & HU_FILTER_COMM) {
+		BPF_CORE_READ_INTO(&comm, t, group_leader, comm);
+		return glob__matches(&hu_cfg.comm, comm);
+	}
+	return true;
+}
+
+/*
+ * Once, after everything is attached: threads that sleep in a futex call get a state, as if they had gone to
+ * sleep now, and their registers go to the loader, which reads their stacks. A thread that runs on meanwhile
+ * is put right at its next switch (bpf/lock.h, end_unseen_sleep()).
+ */
+SEC("?iter/task")
+int hu_adopt(struct bpf_iter__task *ctx)
+{
+	struct task_struct *t = ctx->task;
+	struct hu_adopt_record rec = {};
+	struct wait_call call = {};
+	struct thread_state *st;
+	const arch_regs *r;
+	__u64 now_ns;
+
+	if (!t || !adoptable(t) || !(task__state(t) & TASK_INTERRUPTIBLE))
+		return 0;
+	r = (const arch_regs *)bpf_task_pt_regs(t);
+	if (!call__parse(r, &call))
+		return 0;
+	now_ns = bpf_ktime_get_ns();
+	st = thread__state(t, t->pid, true);
+	if (!st) {
+		loss__add(HU_LOSS_STATE, 1);
+		return 0;
+	}
+	if (st->wait.phase != WAIT_NONE)
+		return 0; /* it went to sleep after we had attached */
+	rec.hdr.kind = HU_REC_ADOPT;
+	rec.hdr.size = sizeof(rec);
+	rec.hdr.ts_ns = now_ns;
+	rec.tgid = t->tgid;
+	rec.tid = t->pid;
+	rec.proc_start = t->group_leader->start_boottime;
+	rec.stack_id = raw_stack_id(now_ns, t->pid);
+	rec.ip = arch__ip(r);
+	rec.sp = arch__sp(r);
+	rec.fp = arch__fp(r);
+	rec.ra_reg = arch__arg0(r);
+	BPF_CORE_READ_INTO(&rec.comm, t, group_leader, comm);
+	call.flags |= HU_WAIT_BEFORE;
+	st->wait.stack_id = 0;
+	wait__begin(&st->wait, &call, now_ns, task__cpu_ns(t));
+	st->wait.stack_id = call.flags & HU_WAIT_COMPAT ? 0 : rec.stack_id;
+	lock__enter(rec.tgid, call.uaddr);
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
 }

@@ -213,6 +213,16 @@ static __always_inline bool call__parse(const arch_regs *r, struct wait_call *re
 }
 
 /*
+ * After a stop (SIGSTOP, a debugger) the kernel goes on with a timed futex wait by restart_syscall(2): the
+ * number is another one, the other registers are those of the call (futex_wait_restart(), kernel/futex/).
+ */
+static __always_inline bool call__restarts(const arch_regs *r, const struct wait_call *last)
+{
+	return arch__nr(r) == ARCH_NR_RESTART && !arch__compat(r) && last->uaddr &&
+	       arch__arg0(r) == last->uaddr && arch__sp(r) == last->sp;
+}
+
+/*
  * Is the thread with these registers inside a call that wakes waiters of uaddr? any_word: the
  * waiter knows the word by another address (a shared lock), so that only the kind of call can be
  * compared. A thread's exit wakes who joins it (clear_child_tid in mm_release(), kernel/fork.c).
@@ -247,6 +257,12 @@ static __always_inline bool call__wakes(const arch_regs *r, __u64 uaddr, bool an
 		return any_word || first == uaddr || second == uaddr;
 	}
 	return false;
+}
+
+/* Is it in a wake or requeue call at all? */
+static __always_inline bool call__is_wake(const arch_regs *r)
+{
+	return arch__nr(r) != ARCH_NR_EXIT && call__wakes(r, 0, true);
 }
 
 #endif

@@ -214,6 +214,8 @@ static int run_locks(struct run *run)
 		return status;
 	live__catch_signals();
 	run->began_ns = run->interval_began_ns = live__now_ns();
+	if (live__adopt(&run->live))
+		return EXIT_FAILED;
 	status = live__release(&run->live);
 	if (status)
 		return status;

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/collect/adopt.h"
 #include "user/util/glob.h"
 #include "user/util/log.h"
 #include "user/util/text.h"
@@ -449,6 +450,57 @@ int live__open(struct live *l, const struct options *opt)
 	if (!status)
 		wire(l);
 	return status;
+}
+
+static int add_target(void *ctx, int pid)
+{
+	struct live *l = ctx;
+
+	return session__add_target(l->session, pid);
+}
+
+static int on_adopted(void *ctx, const void *data, size_t sz)
+{
+	struct live *l = ctx;
+	struct hu_stack_record stack;
+	struct hu_adopt_record rec;
+	struct hu_proc_record seen;
+	int err;
+
+	if (sz != sizeof(rec))
+		return -EIO;
+	memcpy(&rec, data, sizeof(rec));
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	seen = (struct hu_proc_record){
+		.hdr = { .kind = HU_REC_SEEN, .size = sizeof(seen), .ts_ns = rec.hdr.ts_ns },
+		.tgid = rec.tgid,
+		.tid = rec.tid,
+		.proc_start = rec.proc_start,
+	};
+	memcpy(seen.comm, rec.comm, sizeof(seen.comm));
+	err = aggregate__process(&l->aggregate, &seen);
+	if (!err && !adopt__read_stack(&rec, &stack))
+		err = on_stack_record(l, &stack);
+	return err;
+}
+
+int live__adopt(struct live *l)
+{
+	int err = 0;
+
+	if (l->has_program)
+		return 0; /* it has not begun */
+	if (l->opt->cgroup)
+		err = adopt__cgroup_members(l->opt->cgroup, add_target, l);
+	if (!err)
+		err = session__adopt(l->session, on_adopted, l);
+	if (err == -EOPNOTSUPP) {
+		log__info("threads that wait already are not seen: that needs Linux 5.15");
+		return 0;
+	}
+	if (err)
+		log__msg("the threads that wait already can't be listed: %s", strerror(-err));
+	return err;
 }
 
 int live__release(struct live *l)

@@ -41,6 +41,8 @@ struct live {
 
 /* Everything attached; a program to run is still held back. Attach *live zeroed. */
 int live__open(struct live *l, const struct options *opt);
+/* Takes in the threads that wait already; what is read of them is a snapshot, nothing is stopped. */
+int live__adopt(struct live *l);
 /* Lets the program run; returns an exit status, 126 or 127 when it can't be run. */
 int live__release(struct live *l);
 /* Takes events in for at most timeout_ms. */

@@ -77,7 +77,7 @@ TRUTH_FRAME static void *counter(void *arg)
 static void fill_arena(void)
 {
 	static char *blocks[SMALL_BLOCKS];
-	uintptr_t *found, member;
+	uintptr_t *found, *after;
 	void *fence;
 	int i;
 
@@ -89,9 +89,10 @@ static void fill_arena(void)
 	fence = malloc(4000);
 	if (!found || !fence)
 		truth_die("malloc", ENOMEM);
+	after = found;
+	__asm__ volatile("" : "+r"(after)); /* the compiler may not see that it is freed memory */
 	free(found);
-	__asm__ volatile("mov %1, %0" : "=r"(member) : "m"(*found)); /* what free() left there */
-	main_arena_lock = (char *)member - UNSORTED_OFFSET;
+	main_arena_lock = (char *)*after - UNSORTED_OFFSET;
 	for (i = 0; i < SMALL_BLOCKS; i++) {
 		blocks[i] = (char *)malloc(SMALL);
 		if (!blocks[i])
@@ -113,7 +114,7 @@ int main(int argc, char **argv)
 
 	if (!getenv("MALLOC_ARENA_MAX")) {
 		setenv("MALLOC_ARENA_MAX", "1", 1);
-		execv("/proc/self/exe", argv);
+		execvp(argv[0], argv); /* not /proc/self/exe, which names the thread "exe" */
 	}
 	truth_opt.pause_ns = 200000;
 	truth_start(argc, argv, "arena");

@@ -40,12 +40,15 @@ def start(argv, cpus=None, ends_by=signal.SIGKILL, **options):
             os.sched_setaffinity(0, cpus)
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
-    process = subprocess.Popen(
-        [str(arg) for arg in argv],
-        preexec_fn=prepare,
-        start_new_session=True,  # Ctrl-C is the benchmark's to pass on
-        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options},
-    )
+    try:
+        process = subprocess.Popen(
+            [str(arg) for arg in argv],
+            preexec_fn=prepare,
+            start_new_session=True,  # Ctrl-C is the benchmark's to pass on
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **options},
+        )
+    except OSError as error:
+        raise Failed(f"{argv[0]}: {error.strerror}") from None
     running.add(process)
     return process
 
@@ -96,21 +99,21 @@ def output(argv, within_s=60, **options):
     return text
 
 
-def links(pid):
-    """The places in the kernel that a process has BPF programs attached to, one a link."""
-    found = []
+def descriptors(pid, kind):
+    """What the kernel tells of a process's descriptors of a kind: each's fdinfo, as a dict."""
     for fd in glob.glob(f"/proc/{pid}/fd/*"):
         try:
-            what = os.readlink(fd)
-            if "bpf_link" in what:
+            if kind in os.readlink(fd):
                 with open(fd.replace("/fd/", "/fdinfo/"), encoding="ascii") as info:
-                    name = [line.split()[-1] for line in info if line.startswith("tp_name")]
-                found += name or ["another"]
-            elif "[perf_event]" in what:
-                found.append("perf_event")
-        except OSError:
+                    yield dict(line.split(None, 1) for line in info if line.strip())
+        except (OSError, ValueError):
             continue  # closed, or gone, since
-    return found
+
+
+def links(pid):
+    """The places in the kernel that a process has BPF programs attached to, one a link."""
+    found = [info.get("tp_name:", "another").strip() for info in descriptors(pid, "bpf_link")]
+    return found + ["perf_event" for _ in descriptors(pid, "[perf_event]")]
 
 
 def strangers():

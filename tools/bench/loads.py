@@ -74,7 +74,7 @@ class Getppid(Load):
 
 class Waits(Load):
     operation = "a wait"
-    note = "two threads hand a semaphore back and forth, 10 frames deep, on one CPU: every turn sleeps"
+    note = "two threads hand each other semaphores on one CPU, 10 frames deep: every turn sleeps"
     DEPTH = 10
 
     def __init__(self, build, sample_s, depth=DEPTH, rate=0):
@@ -82,7 +82,7 @@ class Waits(Load):
 
 
 class Pipe:
-    """Two threads and a pipe (perf bench): one operation is two context switches, there and back."""
+    """Two threads and a pipe (perf bench): one operation is two switches, there and back."""
 
     operation, pinned = "a switch pair", True
     note = "perf bench sched pipe -T on one CPU: switches that are no lock waits"
@@ -172,8 +172,9 @@ class Pgbench:
     def open(self):
         self.folder = tempfile.mkdtemp(prefix="holdup-bench-")
         os.chown(self.folder, self.user.pw_uid, self.user.pw_gid)
-        self.as_user("initdb", "-D", f"{self.folder}/data", "-A", "trust", "-U", "bench", "--no-sync")
-        argv = [f"{self.bin}/postgres", "-D", f"{self.folder}/data", "-k", self.folder]
+        data = f"{self.folder}/data"
+        self.as_user("initdb", "-D", data, "-A", "trust", "-U", "bench", "--no-sync")
+        argv = [f"{self.bin}/postgres", "-D", data, "-k", self.folder]
         for name, value in self.SETTINGS.items():
             argv += ["-c", f"{name}={value}"]
         # SIGINT is PostgreSQL's fast shutdown.

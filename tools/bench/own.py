@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What holdup itself uses: CPU, memory, time to attach, and run time of its BPF programs."""
 
-import glob
 import json
 import os
 import signal
@@ -89,7 +88,8 @@ def memory(build):
             raise Failed("holdup ended too early")
         parts = status_bytes(process.pid, "RssAnon", "RssFile", "RssShmem")
         maps = map_bytes(process.pid)
-        peak = children.end_with_usage(process).ru_maxrss * 1024  # the report, with names, adds to it
+        # To its end: the report, with its names, adds to it.
+        peak = children.end_with_usage(process).ru_maxrss * 1024
     finally:
         if process:
             children.end(process)
@@ -99,52 +99,45 @@ def memory(build):
 
 def map_bytes(pid):
     """Kernel memory charged to the BPF maps of a process."""
-    total = 0
-    for fd in glob.glob(f"/proc/{pid}/fd/*"):
-        if os.readlink(fd) != "anon_inode:bpf-map":
-            continue
-        with open(fd.replace("/fd/", "/fdinfo/"), encoding="ascii") as info:
-            total += sum(int(line.split()[1]) for line in info if line.startswith("memlock:"))
-    return total
+    return sum(int(info["memlock:"]) for info in children.descriptors(pid, "bpf-map"))
 
 
-def programs():
-    """Run time in ns and runs of every BPF program, by (id, name)."""
+def programs(pid):
+    """Run time in ns and runs of the BPF programs of a process, by name (others' have the same)."""
     listed = json.loads(children.output([watchers.program("bpftool"), "prog", "show", "-j"]))
-    return {
-        (prog["id"], prog.get("name", "?")): (prog.get("run_time_ns", 0), prog.get("run_cnt", 0))
-        for prog in listed
-    }
+    by_id = {prog["id"]: prog for prog in listed}
+    found = {}
+    for info in children.descriptors(pid, "bpf-prog"):
+        prog = by_id.get(int(info["prog_id:"]), {})
+        found[prog.get("name")] = (prog.get("run_time_ns", 0), prog.get("run_cnt", 0))
+    return found
 
 
-def run_times(build, watcher, load):
+def run_times(watcher, load):
     """ns a run and runs of each program of the watcher while the load runs: name → (ns, runs)."""
-    bystanders = set(programs())
     load.prepare()
     stats = watchers.bpf_stats()
     try:
         watcher.attach(load.choice(), loads.other_cpus())
-        before = programs()
+        before = programs(watcher.process.pid)
         load.run()
-        after = programs()
+        after = programs(watcher.process.pid)
     finally:
         os.close(stats)
         watcher.detach()
-        load.done()
         load.close()
-    found = {}
-    for key, (ns, runs) in after.items():
-        ns0, runs0 = before.get(key, (0, 0))
-        if key not in bystanders and key in before and runs > runs0:
-            found[key[1]] = ((ns - ns0) / (runs - runs0), runs - runs0)
-    return found
+    return {
+        name: ((ns - before[name][0]) / (runs - before[name][1]), runs - before[name][1])
+        for name, (ns, runs) in after.items()
+        if name in before and runs > before[name][1]
+    }
 
 
-def median_run_times(build, watcher, make_load, rounds):
+def median_run_times(watcher, make_load, rounds):
     """The same over several runs, medians."""
     seen = {}
     for _ in range(rounds):
-        for name, (ns, runs) in run_times(build, watcher, make_load()).items():
+        for name, (ns, runs) in run_times(watcher, make_load()).items():
             seen.setdefault(name, []).append((ns, runs))
     return {
         name: (statistics.median(ns for ns, _ in runs), statistics.median(n for _, n in runs))

@@ -104,7 +104,8 @@ def missing_for_bcc(found):
     if not found:
         return "not installed (Debian: bpfcc-tools)"
     release = os.uname().release
-    if os.path.exists(f"/lib/modules/{release}/build") or os.path.exists("/sys/kernel/kheaders.tar.xz"):
+    places = (f"/lib/modules/{release}/build", "/sys/kernel/kheaders.tar.xz")
+    if any(os.path.exists(place) for place in places):
         return None
     return f"needs kernel headers, and {release} has none here"
 
@@ -133,9 +134,11 @@ def all_of(build, futexctn):
         peer("offcputime", offcputime, [offcputime, str(LONGEST_S)], "libbpf-tools"),
         peer("futexctn", futexctn, [futexctn, str(LONGEST_S), "1"],
              "libbpf-tools from 13 on; --futexctn names one", 2),
-        peer("bpftrace futex", trace, with_tracefs(trace, "-e", until_end(BPFTRACE_FUTEX)), "bpftrace", 2),
+        peer("bpftrace futex", trace,
+             with_tracefs(trace, "-e", until_end(BPFTRACE_FUTEX)), "bpftrace", 2),
         Watcher("bcc offcputime", [bcc, str(LONGEST_S)], 1, missing_for_bcc(bcc)),
-        peer("perf trace -s", perf, with_tracefs(perf, "trace", "-s", "-a", "-e", "futex"), "linux-perf", 2),
+        peer("perf trace -s", perf,
+             with_tracefs(perf, "trace", "-s", "-a", "-e", "futex"), "linux-perf", 2),
     ]  # fmt: skip
     return {watcher.name: watcher for watcher in watchers}
 

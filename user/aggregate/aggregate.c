@@ -423,6 +423,8 @@ int aggregate__wait(void *aggregate, const struct hu_wait_record *rec)
 	site__charge(a, site, rec);
 	if (rec->depth > site->depth_max)
 		site->depth_max = rec->depth;
+	if (rec->flags & HU_WAIT_BEFORE)
+		site->before++;
 	if (rec->flags & HU_WAIT_ONGOING) {
 		site->ongoing++;
 		a->totals.ongoing++;

@@ -83,6 +83,7 @@ struct agg_site {
 	uint64_t blocked_ns, runq_ns, max_ns;
 	uint64_t ongoing; /* of the waits: not over when the last interval ended, counted so far */
 	uint32_t waiters_now;
+	uint64_t before; /* of the waits: began before holdup looked */
 	uint32_t depth_max;	   /* most that waited for this word at once */
 	struct agg_holder *holder; /* holder_cnt of them */
 	uint32_t holder_cnt;

@@ -17,7 +17,6 @@
 #ifndef ENOTSUPP
 #define ENOTSUPP 524 /* include/linux/errno.h, not for users */
 #endif
-#define PENDING_BATCH 64 /* records read from the iterator at once */
 
 struct session {
 	struct source source; /* first: ops get it back */
@@ -67,6 +66,8 @@ static void choose_programs(struct session *s, const struct features *f)
 	want(skel->progs.hu_exec);
 	want(skel->progs.hu_exit);
 	want(skel->progs.hu_pending);
+	if (f->task_regs)
+		want(skel->progs.hu_adopt);
 	if (s->calls_by_tp)
 		want(skel->progs.hu_futex_tp);
 	else if (s->calls_wanted)
@@ -424,15 +425,15 @@ static int live_calls(struct source *src, source_calls_fn fn, void *ctx)
 	return 0;
 }
 
-static int read_iterator(int fd, source_record_fn fn, void *ctx)
+static int read_iterator(int fd, size_t record_sz, source_record_fn fn, void *ctx)
 {
-	struct hu_wait_record rec[PENDING_BATCH];
-	size_t have = 0;
+	char buf[16384]; /* of whole records, and a part of the next */
+	size_t have = 0, used;
 	ssize_t n;
 	int err;
 
 	for (;;) {
-		n = read(fd, (char *)rec + have, sizeof(rec) - have);
+		n = read(fd, buf + have, sizeof(buf) - have);
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0)
@@ -440,30 +441,44 @@ static int read_iterator(int fd, source_record_fn fn, void *ctx)
 		if (n == 0)
 			return have ? -EIO : 0;
 		have += n;
-		for (size_t i = 0; i < have / sizeof(rec[0]); i++) {
-			err = fn(ctx, &rec[i], sizeof(rec[i]));
+		for (used = 0; have - used >= record_sz; used += record_sz) {
+			err = fn(ctx, buf + used, record_sz);
 			if (err)
 				return err;
 		}
-		memmove(rec, &rec[have / sizeof(rec[0])], have % sizeof(rec[0]));
-		have %= sizeof(rec[0]);
+		have -= used;
+		memmove(buf, buf + used, have);
 	}
 }
 
-static int live_pending(struct source *src, source_record_fn fn, void *ctx)
+static int iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn, void *ctx)
 {
-	struct bpf_link *link =
-		bpf_program__attach_iter(session_of(src)->skel->progs.hu_pending, NULL);
+	struct bpf_link *link = bpf_program__attach_iter(prog, NULL);
 	int fd, err = libbpf_get_error(link);
 
 	if (err)
 		return err;
 	fd = bpf_iter_create(bpf_link__fd(link));
-	err = fd < 0 ? fd : read_iterator(fd, fn, ctx);
+	err = fd < 0 ? fd : read_iterator(fd, record_sz, fn, ctx);
 	if (fd >= 0)
 		close(fd);
 	bpf_link__destroy(link);
 	return err;
+}
+
+static int live_pending(struct source *src, source_record_fn fn, void *ctx)
+{
+	return iterate(session_of(src)->skel->progs.hu_pending, sizeof(struct hu_wait_record), fn,
+		       ctx);
+}
+
+int session__adopt(struct session *s, source_record_fn fn, void *ctx)
+{
+	const struct bpf_program *prog = s->skel->progs.hu_adopt;
+
+	if (bpf_program__fd(prog) < 0)
+		return -EOPNOTSUPP;
+	return iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
 }
 
 /* Since 5.12 (commit 9ed9e9ba2337) the kernel counts what it did not run to avoid recursion. */

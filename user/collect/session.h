@@ -42,6 +42,11 @@ struct session;
 int session__open(const struct session_config *cfg, const struct features *features,
 		  struct session **ret, const char **why);
 int session__attach(struct session *s, const char **why);
+/*
+ * Takes in the threads that wait already: fn gets a struct hu_adopt_record for each. -EOPNOTSUPP: this kernel
+ * has no registers of other threads (before 5.15).
+ */
+int session__adopt(struct session *s, source_record_fn fn, void *ctx);
 /* No new events from here on; those in the ring stay. Returns when no program runs any more. */
 void session__detach(struct session *s);
 int session__add_target(struct session *s, pid_t tgid);

@@ -158,6 +158,7 @@ static void stats__add(struct lock_stats *s, const struct agg_site *agg)
 	if (agg->summarized)
 		s->summarized += agg->waits;
 	s->ongoing += agg->ongoing;
+	s->before += agg->before;
 }
 
 static int row__get(struct builder *b, const struct row_key *key, struct draft_row **ret)
@@ -492,6 +493,7 @@ static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 			r->sleeps += d->row.stats.sleeps;
 			r->wait_ns += d->row.stats.wait_ns;
 			r->ongoing += d->row.stats.ongoing;
+			r->before += d->row.stats.before;
 		}
 		if (row__idle(d) && !b->query->idle)
 			continue;

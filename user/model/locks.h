@@ -44,6 +44,7 @@ struct lock_stats {
 	uint64_t p50_ns, p95_ns, p99_ns, max_ns;
 	uint64_t summarized; /* of the waits: without distribution and site */
 	uint64_t ongoing;    /* of the waits: not over yet, counted with their time so far */
+	uint64_t before;     /* of the waits: began before holdup looked, and count from then on */
 };
 
 struct lock_site {
@@ -112,6 +113,7 @@ struct locks_report {
 	uint64_t waits, sleeps, wait_ns; /* of contention */
 	uint64_t idle_waits, idle_wait_ns;
 	uint64_t ongoing;
+	uint64_t before;
 	struct lock_row *row;
 	size_t row_cnt; /* at most query.rows */
 	struct locks_coverage coverage;

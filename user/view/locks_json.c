@@ -60,6 +60,7 @@ static void put_stats(struct writer *w, json_t *o, const struct lock_stats *s)
 	put_u64(w, o, "p99_ns", s->p99_ns);
 	put_u64(w, o, "max_ns", s->max_ns);
 	put_u64(w, o, "ongoing", s->ongoing);
+	put_u64(w, o, "began_before", s->before);
 	put_u64(w, o, "summarized", s->summarized);
 }
 

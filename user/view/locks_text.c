@@ -80,6 +80,8 @@ static void print_head(const struct page *p)
 	fprintf(p->out, " %s wait%s", text__count(r->waits, n), plural(r->waits));
 	if (r->ongoing)
 		fprintf(p->out, " (%s not over)", text__count(r->ongoing, n));
+	if (r->before)
+		fprintf(p->out, " (%s begun before)", text__count(r->before, n));
 	fprintf(p->out, " %s idle waits %s", p->dot, text__duration(r->idle_wait_ns, t));
 	if (!r->idle && r->idle_waits)
 		fputs(" (--idle)", p->out);
