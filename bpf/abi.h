@@ -65,9 +65,9 @@ enum hu_wait_flag {
 	HU_WAIT_WAKER_KNOWN =
 		1 << 4, /* waker_tid is set; without WAKER_FUTEX: a timer or a signal */
 	HU_WAIT_OWNER_READ = 1 << 5, /* owner_word could be read */
-	HU_WAIT_BEFORE = 1 << 7,   /* began before holdup looked: its time counts from then on */
+	HU_WAIT_BEFORE = 1 << 7,     /* began before holdup looked: its time counts from then on */
 	HU_WAIT_REQUEUED = 1 << 8, /* was moved to another futex while it slept, and woken there */
-	HU_WAIT_TIMED = 1 << 6,	     /* the call had a timeout */
+	HU_WAIT_TIMED = 1 << 6,	   /* the call had a timeout */
 };
 
 /*
@@ -122,7 +122,13 @@ struct hu_adopt_record {
 	__u64 stack_id; /* what its wait will name */
 	__u64 ip, sp, fp;
 	__u64 ra_reg;
-	char comm[HU_COMM_LEN]; /* the group leader's */
+	__u64 uaddr; /* the word it waits for; hu_where: the word it is asked about */
+	__u32 val;
+	__u16 op;	   /* enum hu_futex_op */
+	__u16 flags;	   /* enum hu_wait_flag */
+	__u32 waiter_tgid; /* hu_where: who asks */
+	__u32 pad;
+	char comm[HU_COMM_LEN]; /* the group leader's; hu_where: the thread's */
 };
 
 enum hu_holder_why {
@@ -261,9 +267,9 @@ struct hu_lock {
 /* A thread that others wait for (map hu_holders, by tid): its stack is wanted at its next switch-out. */
 struct hu_holder {
 	__u64 uaddr;
-	__u32 tgid;   /* of the waiter */
-	__u16 op;     /* enum hu_futex_op of the waiter's call */
-	__u16 shared; /* the lock may be held by another process */
+	__u32 tgid;    /* of the waiter */
+	__u16 in_word; /* the futex word itself holds the owner's TID */
+	__u16 shared;  /* the lock may be held by another process */
 };
 
 /* ---- What was lost, and where (map hu_loss, one array of counters a CPU). Append only. */
@@ -346,7 +352,7 @@ struct hu_config {
 	X(hu_record, 16)          \
 	X(hu_owner, 16)           \
 	X(hu_wait_record, 176)    \
-	X(hu_adopt_record, 88) \
+	X(hu_adopt_record, 112)   \
 	X(hu_holder_record, 72)   \
 	X(hu_holder, 16)          \
 	X(hu_proc_record, 56)     \

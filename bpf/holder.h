@@ -10,33 +10,16 @@
 #include "bpf/emit.h"
 #include "bpf/lock.h"
 
-#define PID_MAX_LIMIT  (4 << 20)  /* include/linux/threads.h */
-#define FUTEX_TID_MASK 0x3fffffff /* include/uapi/linux/futex.h */
-
-/*
- * The owner that the lock's own word names, as far as the call tells that it has one: a PI futex holds the TID
- * itself; glibc's mutex is waited for by FUTEX_WAIT with value 2 and has __owner at offset 8.
- */
-static __always_inline __u32 owner_of(const struct wait_call *call, __u32 word, __u32 owner_word)
-{
-	__u32 tid = 0;
-
-	if (call->op == HU_OP_LOCK_PI || call->op == HU_OP_LOCK_PI2)
-		tid = word & FUTEX_TID_MASK;
-	else if (call->op == HU_OP_WAIT && call->val == 2)
-		tid = owner_word;
-	return tid < PID_MAX_LIMIT ? tid : 0;
-}
+#define PID_MAX_LIMIT (4 << 20) /* include/linux/threads.h */
 
 /* Does current hold the lock at this moment, by the lock's own word? Its words are read anew. */
-static __always_inline bool holder__holds(__u64 uaddr, __u16 op, __u32 tid)
+static __always_inline bool holder__holds(__u64 uaddr, bool in_word, __u32 tid)
 {
-	bool pi = op == HU_OP_LOCK_PI || op == HU_OP_LOCK_PI2;
 	__u32 word;
 
-	if (bpf_probe_read_user(&word, sizeof(word), (void *)(uaddr + (pi ? 0 : 8))))
+	if (bpf_probe_read_user(&word, sizeof(word), (void *)(uaddr + (in_word ? 0 : 8))))
 		return false;
-	return (pi ? word & FUTEX_TID_MASK : word) == tid;
+	return (in_word ? word & FUTEX_TID_MASK : word) == tid;
 }
 
 static __always_inline __u64 *holder__bits(__u32 tid, __u64 *bit)
@@ -54,7 +37,7 @@ static __always_inline void holder__ask(struct hu_lock *lock, const struct wait_
 	struct hu_holder holder = {
 		.uaddr = call->uaddr,
 		.tgid = tgid,
-		.op = call->op,
+		.in_word = owner__in_word(call->op, call->val),
 		.shared = call->flags & HU_WAIT_SHARED,
 	};
 	__u64 bit, *bits;

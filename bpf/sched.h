@@ -87,7 +87,7 @@ static __always_inline void sleep__begins(struct wait_state *w, const struct tas
 	struct hu_lock *lock = lock__enter(id->tgid, w->call.uaddr);
 
 	read_words(w, words);
-	w->owner_now = owner_of(&w->call, words[0], words[2]);
+	w->owner_now = owner__of(w->call.op, w->call.val, words[0], words[2]);
 	if (first) {
 		w->depth = lock && lock->waiters > 0 ? lock->waiters : 0;
 		w->word = words[0];
@@ -149,7 +149,7 @@ static __always_inline void answer_ask(void *ctx, struct task_struct *t, const s
 	/* The word may have been stale or forged, and the lock may have been released since. */
 	if (!holder.shared && holder.tgid != id->tgid)
 		return;
-	if (holder__holds(holder.uaddr, holder.op, id->tid))
+	if (holder__holds(holder.uaddr, holder.in_word, id->tid))
 		show_holder(ctx, t, id, regs, &holder);
 }
 
@@ -169,7 +169,7 @@ static __always_inline void show_if_holding(void *ctx, struct task_struct *t,
 		return;
 	lock = bpf_map_lookup_elem(&hu_locks, &key);
 	if (!lock || now_ns - lock->asked_ns < hu_cfg.holder_every_ns ||
-	    !holder__holds(w->call.uaddr, w->call.op, id->tid))
+	    !holder__holds(w->call.uaddr, owner__in_word(w->call.op, w->call.val), id->tid))
 		return;
 	lock->asked_ns = now_ns;
 	show_holder(ctx, t, id, regs, &holder);
@@ -294,7 +294,7 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 			own->wait.closed = 1;
 		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING)
 			show_waker(ctx, &st->wait, T(t, tgid), regs, now_ns);
-	/* A wake call wakes nobody but who sleeps on its word: then the waiter was moved there. */
+		/* A wake call wakes nobody but who sleeps on its word: then the waiter was moved there. */
 	} else if (waker.tid && waker.tgid == (__u32)T(t, tgid) && call__is_wake(regs)) {
 		waker.flags |= HU_WAIT_WAKER_FUTEX | HU_WAIT_REQUEUED;
 	}

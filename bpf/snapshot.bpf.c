@@ -14,6 +14,7 @@ int hu_pending(struct bpf_iter__task *ctx)
 {
 	struct task_struct *t = ctx->task;
 	struct hu_wait_record rec = {};
+	struct wait_state wait;
 	struct thread_state *st;
 	__u64 now_ns;
 
@@ -29,12 +30,14 @@ int hu_pending(struct bpf_iter__task *ctx)
 	rec.tgid = t->tgid;
 	rec.tid = t->pid;
 	rec.proc_start = t->group_leader->start_boottime;
-	wait__record(&st->wait, &rec);
-	if (st->wait.phase != WAIT_ENDED) {
-		rec.flags |= HU_WAIT_ONGOING;
-		rec.end_ns = now_ns;
-		wait__so_far(&st->wait, now_ns, &rec.blocked_ns, &rec.runq_ns);
+	wait = st->wait;
+	if (wait.phase != WAIT_ENDED) {
+		wait.call.flags |= HU_WAIT_ONGOING;
+		wait__so_far(&wait, now_ns, &wait.blocked_ns, &wait.runq_ns);
+		wait__charge(&wait, now_ns > wait.out_ns ? now_ns - wait.out_ns : 0);
+		wait.end_ns = now_ns;
 	}
+	wait__record(&wait, &rec);
 	bpf_probe_read_kernel(rec.comm, sizeof(rec.comm), t->comm);
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
@@ -100,12 +103,54 @@ int hu_adopt(struct bpf_iter__task *ctx)
 	rec.sp = arch__sp(r);
 	rec.fp = arch__fp(r);
 	rec.ra_reg = arch__arg0(r);
+	rec.uaddr = call.uaddr;
+	rec.val = call.val;
+	rec.op = call.op;
+	rec.flags = call.flags;
 	BPF_CORE_READ_INTO(&rec.comm, t, group_leader, comm);
 	call.flags |= HU_WAIT_BEFORE;
 	st->wait.stack_id = 0;
 	wait__begin(&st->wait, &call, now_ns, task__cpu_ns(t));
 	st->wait.stack_id = call.flags & HU_WAIT_COMPAT ? 0 : rec.stack_id;
 	lock__enter(rec.tgid, call.uaddr);
+	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
+	return 0;
+}
+
+/* The threads in hu_holders, which the loader has put there, with their registers: where is each now? */
+SEC("?iter/task")
+int hu_where(struct bpf_iter__task *ctx)
+{
+	struct task_struct *t = ctx->task;
+	struct hu_adopt_record rec = {};
+	struct hu_holder *holder;
+	const arch_regs *r;
+	__u32 tid;
+
+	if (!t)
+		return 0;
+	tid = t->pid;
+	holder = bpf_map_lookup_elem(&hu_holders, &tid);
+	/* A running thread's registers are old, a kernel thread has none. */
+	if (!holder || (t->flags & (PF_KTHREAD | PF_EXITING)) || !task__state(t))
+		return 0;
+	r = (const arch_regs *)bpf_task_pt_regs(t);
+	if (arch__compat(r))
+		return 0;
+	rec.hdr.kind = HU_REC_ADOPT;
+	rec.hdr.size = sizeof(rec);
+	rec.hdr.ts_ns = bpf_ktime_get_ns();
+	rec.tgid = t->tgid;
+	rec.tid = tid;
+	rec.proc_start = t->group_leader->start_boottime;
+	rec.stack_id = raw_stack_id(rec.hdr.ts_ns, tid);
+	rec.ip = arch__ip(r);
+	rec.sp = arch__sp(r);
+	rec.fp = arch__fp(r);
+	rec.ra_reg = arch__arg0(r);
+	rec.uaddr = holder->uaddr;
+	rec.waiter_tgid = holder->tgid;
+	BPF_CORE_READ_INTO(&rec.comm, t, comm);
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
 }

@@ -81,6 +81,31 @@ static inline int wait__continues(const struct wait_state *w, const struct wait_
 	       w->call.sp == call->sp && cpu_ns - w->cpu_ns <= join_cpu_ns;
 }
 
+#define PID_MAX_LIMIT  (4 << 20)  /* include/linux/threads.h */
+#define FUTEX_TID_MASK 0x3fffffff /* include/uapi/linux/futex.h */
+
+/* Does the futex word itself hold its owner's TID? PI futexes do, and robust ones (glibc, musl). */
+static inline int owner__in_word(__u16 op, __u32 val)
+{
+	return op == HU_OP_LOCK_PI || op == HU_OP_LOCK_PI2 ||
+	       (op == HU_OP_WAIT && (val & HU_FUTEX_WAITERS));
+}
+
+/*
+ * The owner that the lock's own word names, as far as the call tells that it has one; 0: none. Where the
+ * word does not hold it, glibc's mutex is waited for by FUTEX_WAIT with value 2 and has __owner at offset 8.
+ */
+static inline __u32 owner__of(__u16 op, __u32 val, __u32 word, __u32 owner_word)
+{
+	__u32 tid = 0;
+
+	if (owner__in_word(op, val))
+		tid = word & FUTEX_TID_MASK;
+	else if (op == HU_OP_WAIT && val == 2)
+		tid = owner_word;
+	return tid < PID_MAX_LIMIT ? tid : 0;
+}
+
 static inline void wait__sleep(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
 {
 	w->out_ns = now_ns;

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bpf/wait.h"
 #include "user/collect/adopt.h"
 #include "user/util/glob.h"
 #include "user/util/log.h"
@@ -465,6 +466,7 @@ static int on_adopted(void *ctx, const void *data, size_t sz)
 	struct hu_stack_record stack;
 	struct hu_adopt_record rec;
 	struct hu_proc_record seen;
+	uint32_t word, owner;
 	int err;
 
 	if (sz != sizeof(rec))
@@ -481,7 +483,58 @@ static int on_adopted(void *ctx, const void *data, size_t sz)
 	err = aggregate__process(&l->aggregate, &seen);
 	if (!err && !adopt__read_stack(&rec, &stack))
 		err = on_stack_record(l, &stack);
+	if (!err && !adopt__read_words(&rec, &word, &owner))
+		err = aggregate__owner_before(&l->aggregate, rec.tgid, rec.tid,
+					      owner__of(rec.op, rec.val, word, owner));
 	return err;
+}
+
+/* A holder that does not run, as the iterator found it: as if it had shown itself. */
+static int on_where(void *ctx, const void *data, size_t sz)
+{
+	struct live *l = ctx;
+	struct hu_stack_record stack;
+	struct hu_adopt_record rec;
+	struct hu_holder_record holder;
+	int err;
+
+	if (sz != sizeof(rec))
+		return -EIO;
+	memcpy(&rec, data, sizeof(rec));
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	if (adopt__read_stack(&rec, &stack))
+		return 0;
+	err = on_stack_record(l, &stack);
+	if (err)
+		return err;
+	holder = (struct hu_holder_record){
+		.tgid = rec.tgid,
+		.tid = rec.tid,
+		.proc_start = rec.proc_start,
+		.uaddr = rec.uaddr,
+		.stack_id = rec.stack_id,
+		.waiter_tgid = rec.waiter_tgid,
+		.why = HU_HOLDER_SWITCH,
+	};
+	memcpy(holder.comm, rec.comm, sizeof(holder.comm));
+	return aggregate__holder(&l->aggregate, &holder);
+}
+
+/* Who holds what threads wait for at this moment, and where is it? One that sleeps shows itself to nobody. */
+static int find_holders(struct live *l)
+{
+	const struct agg_site *site;
+	size_t asked = 0;
+	int err;
+
+	for (size_t i = 0; (site = table__next(&l->aggregate.sites, &i));)
+		for (uint32_t h = 0; site->waiters_now && h < site->holder_cnt; h++)
+			if (site->holder[h].owner &&
+			    !session__ask(l->session, site->holder[h].tid, site->process->tgid,
+					  site->uaddr))
+				asked++;
+	err = asked ? session__where(l->session, on_where, l) : 0;
+	return err == -EOPNOTSUPP ? 0 : err;
 }
 
 int live__adopt(struct live *l)
@@ -582,6 +635,8 @@ int live__settle(struct live *l, uint64_t until_ns)
 	err = source__sums(source, aggregate__sum, &l->aggregate);
 	if (!err)
 		err = source__pending(source, decode__record, &pending);
+	if (!err)
+		err = find_holders(l);
 	if (!err)
 		err = source__losses(source, now);
 	if (err)

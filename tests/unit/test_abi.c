@@ -80,7 +80,7 @@ static const struct member members[] = {
 	M(hu_lock, shown_ns),
 	M(hu_holder, uaddr),
 	M(hu_holder, tgid),
-	M(hu_holder, op),
+	M(hu_holder, in_word),
 	M(hu_holder, shared),
 	M(hu_owner, word),
 	M(hu_owner, sleeps),
@@ -117,8 +117,8 @@ static const struct member members[] = {
  * Clang writes BTF for what maps, globals and functions' prototypes reach; records are only built
  * in the ring's memory, so no BTF describes them. Their layout is held by test_records().
  */
-static const char *const not_in_btf[] = { "hu_record", "hu_wait_record", "hu_proc_record",
-					  "hu_stack_record", "hu_holder_record" };
+static const char *const not_in_btf[] = { "hu_record",	     "hu_wait_record",	 "hu_proc_record",
+					  "hu_stack_record", "hu_holder_record", "hu_adopt_record" };
 
 static bool expected_in_btf(const char *name)
 {
@@ -293,6 +293,18 @@ static void test_records(void **state)
 		M(hu_holder_record, pad),	  M(hu_holder_record, comm),
 	};
 
+	static const struct member adopt[] = {
+		M(hu_adopt_record, hdr),      M(hu_adopt_record, tgid),
+		M(hu_adopt_record, tid),      M(hu_adopt_record, proc_start),
+		M(hu_adopt_record, stack_id), M(hu_adopt_record, ip),
+		M(hu_adopt_record, sp),	      M(hu_adopt_record, fp),
+		M(hu_adopt_record, ra_reg),   M(hu_adopt_record, uaddr),
+		M(hu_adopt_record, val),      M(hu_adopt_record, op),
+		M(hu_adopt_record, flags),    M(hu_adopt_record, waiter_tgid),
+		M(hu_adopt_record, pad),      M(hu_adopt_record, comm),
+	};
+
+	CHECK_FILLED(hu_adopt_record, adopt);
 	CHECK_FILLED(hu_holder_record, holder);
 	CHECK_FILLED(hu_record, head);
 	CHECK_FILLED(hu_wait_record, wait);

@@ -35,6 +35,7 @@ void aggregate__free(struct aggregate *a)
 	aggregate__reset(a);
 	table__clear(&a->processes, free);
 	table__clear(&a->threads, free);
+	table__clear(&a->before, free);
 	table__clear(&a->stacks, free);
 	table__clear(&a->aliases, free);
 }
@@ -321,22 +322,68 @@ static uint64_t site__hold(struct agg_site *site, uint32_t tgid, uint32_t tid, b
 	return ns;
 }
 
+struct agg_before {
+	uint32_t tgid, tid, word;
+};
+
+static bool before__equal(const void *value, const void *key)
+{
+	const struct agg_before *b = value, *k = key;
+
+	return b->tgid == k->tgid && b->tid == k->tid;
+}
+
+int aggregate__owner_before(struct aggregate *a, uint32_t tgid, uint32_t tid, uint32_t word)
+{
+	struct agg_before *b = malloc(sizeof(*b));
+	int err;
+
+	if (!b)
+		return -ENOMEM;
+	*b = (struct agg_before){ tgid, tid, word };
+	err = table__add(&a->before, hash__mix(tgid, tid), b);
+	if (err)
+		free(b);
+	return err;
+}
+
+/* The owner of a wait that began before was read by us, not by the kernel side. */
+static void add_owner_before(const struct aggregate *a, struct hu_wait_record *rec)
+{
+	struct agg_before key = { .tgid = rec->tgid, .tid = rec->tid };
+	const struct agg_before *b;
+
+	if (!(rec->flags & HU_WAIT_BEFORE) || rec->owner[0].sleeps)
+		return;
+	b = table__find(&a->before, hash__mix(rec->tgid, rec->tid), before__equal, &key);
+	if (!b || !b->word)
+		return;
+	rec->owner[0] = (struct hu_owner){ .word = b->word,
+					   .sleeps = rec->sleeps,
+					   .ns = rec->blocked_ns + rec->runq_ns };
+}
+
 /* Divides the wait's time over its holders: the owners, else who ended it, else nobody known. */
 static void site__charge(struct aggregate *a, struct agg_site *site,
-			 const struct hu_wait_record *rec)
+			 const struct hu_wait_record *raw)
 {
+	struct hu_wait_record copy = *raw, *rec = &copy;
 	uint64_t left = rec->blocked_ns + rec->runq_ns;
+
+	add_owner_before(a, rec);
 
 	for (int i = 0; i < HU_OWNERS; i++) {
 		const struct hu_owner *o = &rec->owner[i];
 		const struct agg_thread *t;
+		uint64_t ns;
 
-		if (!o->word || !o->sleeps || o->ns > left)
+		if (!o->word || !o->sleeps)
 			continue;
+		ns = o->ns < left ? o->ns : left; /* a wait that goes on was cut */
 		t = thread__find(a, site->process, o->word);
 		if (t)
-			left -= site__hold(site, site->process->tgid, t->tid, true, o->sleeps,
-					   o->ns, t->comm);
+			left -= site__hold(site, site->process->tgid, t->tid, true, o->sleeps, ns,
+					   t->comm);
 	}
 	if (left && (rec->flags & HU_WAIT_WAKER_FUTEX))
 		left -= site__hold(site, rec->waker_tgid, rec->waker_tid, false, 1, left, NULL);

@@ -83,7 +83,7 @@ struct agg_site {
 	uint64_t blocked_ns, runq_ns, max_ns;
 	uint64_t ongoing; /* of the waits: not over when the last interval ended, counted so far */
 	uint32_t waiters_now;
-	uint64_t before; /* of the waits: began before holdup looked */
+	uint64_t before;	   /* of the waits: began before holdup looked */
 	uint32_t depth_max;	   /* most that waited for this word at once */
 	struct agg_holder *holder; /* holder_cnt of them */
 	uint32_t holder_cnt;
@@ -121,6 +121,7 @@ struct aggregate {
 	uint64_t sites_made;	/* in all intervals */
 	struct table processes; /* of struct agg_process, all ever seen */
 	struct table threads;	/* of struct agg_thread: owners that were verified */
+	struct table before;	/* of struct agg_before: owners of waits that began before */
 	struct table holders;	/* of struct agg_holder_stack, of this interval */
 	struct table aliases;	/* of struct agg_alias: stacks that were unwound here */
 	struct table stacks;	/* of struct agg_stack */
@@ -141,6 +142,11 @@ int aggregate__process(void *aggregate, const struct hu_proc_record *rec);
  * its time so far when `last` is set, and otherwise in the interval in which it ends.
  */
 int aggregate__pending(void *aggregate, const struct hu_wait_record *rec);
+/*
+ * The owner word that a wait which began before was found with: charged with that wait, which names it no more.
+ * word 0: none.
+ */
+int aggregate__owner_before(struct aggregate *a, uint32_t tgid, uint32_t tid, uint32_t word);
 /* A stack that came raw under an id of its own; equal stacks become one. */
 int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack);
 int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct hu_sum *sum);

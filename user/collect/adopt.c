@@ -41,6 +41,19 @@ int adopt__read_stack(const struct hu_adopt_record *rec, struct hu_stack_record 
 	return 0;
 }
 
+int adopt__read_words(const struct hu_adopt_record *rec, uint32_t *ret_word, uint32_t *ret_owner)
+{
+	uint32_t words[3]; /* __lock, __count, __owner: sysdeps/nptl/bits/struct_mutex.h */
+	struct iovec local = { words, sizeof(words) };
+	struct iovec remote = { (void *)rec->uaddr, sizeof(words) };
+
+	if (process_vm_readv(rec->tgid, &local, 1, &remote, 1, 0) != sizeof(words))
+		return -EFAULT;
+	*ret_word = words[0];
+	*ret_owner = words[2];
+	return 0;
+}
+
 static int members(char *path, size_t len, int depth, int (*fn)(void *ctx, int pid), void *ctx)
 {
 	struct dirent *entry;

@@ -66,8 +66,10 @@ static void choose_programs(struct session *s, const struct features *f)
 	want(skel->progs.hu_exec);
 	want(skel->progs.hu_exit);
 	want(skel->progs.hu_pending);
-	if (f->task_regs)
+	if (f->task_regs) {
 		want(skel->progs.hu_adopt);
+		want(skel->progs.hu_where);
+	}
 	if (s->calls_by_tp)
 		want(skel->progs.hu_futex_tp);
 	else if (s->calls_wanted)
@@ -475,6 +477,24 @@ static int live_pending(struct source *src, source_record_fn fn, void *ctx)
 int session__adopt(struct session *s, source_record_fn fn, void *ctx)
 {
 	const struct bpf_program *prog = s->skel->progs.hu_adopt;
+
+	if (bpf_program__fd(prog) < 0)
+		return -EOPNOTSUPP;
+	return iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
+}
+
+int session__ask(struct session *s, pid_t tid, pid_t waiter_tgid, uint64_t uaddr)
+{
+	struct hu_holder holder = { .uaddr = uaddr, .tgid = waiter_tgid };
+	uint32_t key = tid;
+
+	return bpf_map__update_elem(s->skel->maps.hu_holders, &key, sizeof(key), &holder,
+				    sizeof(holder), BPF_ANY);
+}
+
+int session__where(struct session *s, source_record_fn fn, void *ctx)
+{
+	const struct bpf_program *prog = s->skel->progs.hu_where;
 
 	if (bpf_program__fd(prog) < 0)
 		return -EOPNOTSUPP;

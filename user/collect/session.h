@@ -47,6 +47,12 @@ int session__attach(struct session *s, const char **why);
  * has no registers of other threads (before 5.15).
  */
 int session__adopt(struct session *s, source_record_fn fn, void *ctx);
+/*
+ * Where are these threads now? ask() names one that is believed to hold what waiter_tgid waits for at uaddr;
+ * where() then calls fn with a struct hu_adopt_record for each that does not run. -EOPNOTSUPP as above.
+ */
+int session__ask(struct session *s, pid_t tid, pid_t waiter_tgid, uint64_t uaddr);
+int session__where(struct session *s, source_record_fn fn, void *ctx);
 /* No new events from here on; those in the ring stay. Returns when no program runs any more. */
 void session__detach(struct session *s);
 int session__add_target(struct session *s, pid_t tgid);
