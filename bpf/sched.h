@@ -183,21 +183,27 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, const str
 	/* Futex waits can be interrupted; a page fault within the call, or a stop, is another sleep. */
 	bool futex = (state & TASK_INTERRUPTIBLE) && call__parse(regs, &call);
 	__u64 cpu_ns = task__cpu_ns(t);
+	bool restarted = false;
 
 	if (st && !futex && call__restarts(regs, &st->wait.call)) {
 		call = st->wait.call;
 		call.flags &= ~HU_WAIT_BEFORE;
-		futex = state & TASK_INTERRUPTIBLE;
+		futex = restarted = state & TASK_INTERRUPTIBLE;
 	}
 	if (st)
 		end_unseen_sleep(st, id->tgid, now_ns, cpu_ns);
 	if (st && st->wait.phase == WAIT_ENDED) {
-		if (futex && wait__continues(&st->wait, &call, cpu_ns, hu_cfg.join_cpu_ns)) {
+		if (restarted || (futex && wait__continues(&st->wait, &call, cpu_ns,
+							     hu_cfg.join_cpu_ns))) {
+			st->wait.call.uaddr = call.uaddr;
 			wait__sleep(&st->wait, now_ns, cpu_ns);
 			sleep__begins(&st->wait, id, now_ns, false);
 			wait__adopt_early(t, st);
 			return;
 		}
+		/* A stop, or a page fault, within the same call ends nothing. */
+		if (!futex && call__parse(regs, &call) && wait__same_call(&st->wait, &call))
+			return;
 		show_if_holding(ctx, t, id, regs, &st->wait, now_ns);
 		emit__wait(t, id, &st->wait);
 		st->wait.phase = WAIT_NONE;
@@ -271,11 +277,20 @@ static __always_inline struct thread_state *own_state(__u32 tid)
 	return bpf_map_lookup_elem(&hu_threads_hash, &tid);
 }
 
+/* Who wakes others has not just failed to get a lock: its last wait is over. */
+static __always_inline void close_own(__u32 tid)
+{
+	struct thread_state *own = own_state(tid);
+
+	if (own && own->wait.phase == WAIT_ENDED)
+		own->wait.closed = 1;
+}
+
 static __always_inline void on_waking(void *ctx, struct task_struct *t)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	__u64 self = bpf_get_current_pid_tgid();
-	struct thread_state *st = thread__state(t, T(t, pid), false), *own;
+	struct thread_state *st = thread__state(t, T(t, pid), false);
 	struct wait_waker waker = { .tgid = self >> 32, .tid = (__u32)self };
 	union regs_copy copy;
 	const arch_regs *regs;
@@ -285,18 +300,16 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 	waker.flags = HU_WAIT_WAKER_KNOWN;
 	regs = task__regs(&copy);
 	/* The idle task has no registers; those of a kernel thread are zero, and no call of ours is. */
-	if (waker.tid &&
-	    call__wakes(regs, st->wait.call.uaddr, st->wait.call.flags & HU_WAIT_SHARED)) {
+	if (waker.tid && call__wakes(regs, st->wait.call.uaddr,
+				     st->wait.call.flags & HU_WAIT_SHARED)) {
 		waker.flags |= HU_WAIT_WAKER_FUTEX;
-		own = own_state(waker.tid);
-		if (own && own->wait.phase == WAIT_ENDED && waker.tgid == (__u32)T(t, tgid) &&
-		    own->wait.call.uaddr == st->wait.call.uaddr)
-			own->wait.closed = 1;
+		close_own(waker.tid);
 		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING)
 			show_waker(ctx, &st->wait, T(t, tgid), regs, now_ns);
-		/* A wake call wakes nobody but who sleeps on its word: then the waiter was moved there. */
 	} else if (waker.tid && waker.tgid == (__u32)T(t, tgid) && call__is_wake(regs)) {
+		/* A wake call wakes nobody but who sleeps on its word: the waiter was moved there. */
 		waker.flags |= HU_WAIT_WAKER_FUTEX | HU_WAIT_REQUEUED;
+		close_own(waker.tid);
 	}
 	if (st->wait.phase == WAIT_SLEEPING) {
 		wait__woken(&st->wait, &waker, now_ns);

@@ -60,6 +60,21 @@ struct wait_state {
 	__u64 cpu_ns; /* the thread's CPU time at this sleep */
 };
 
+/* Is it the same call from the same place of the program, as far as can be seen? */
+static inline int wait__same_call(const struct wait_state *w, const struct wait_call *call)
+{
+	if (w->call.op != call->op || w->call.ip != call->ip || w->call.sp != call->sp)
+		return 0;
+	/* A writer of a glibc rwlock waits for two neighbouring words in turn. */
+	if (w->call.uaddr != call->uaddr)
+		return (w->call.uaddr ^ call->uaddr) == 4;
+	/*
+	 * Another value is another state that was seen: the next round of a barrier, the next joined TID; but
+	 * locks whose word holds the owner's TID are retried with the next owner's.
+	 */
+	return w->call.val == call->val || (w->call.val & call->val & HU_FUTEX_WAITERS);
+}
+
 /*
  * Does a sleep in `call` after `cpu_ns` of CPU time in all go on with the wait that ended last? Not after
  * a call with a timeout that nobody's wake ended: it timed out, and the attempt with it.
@@ -71,14 +86,7 @@ static inline int wait__continues(const struct wait_state *w, const struct wait_
 		return 0;
 	if ((w->call.flags & HU_WAIT_TIMED) && !(w->waker.flags & HU_WAIT_WAKER_FUTEX))
 		return 0;
-	/*
-	 * Another value is another state that was seen: the next round of a barrier, the next joined TID; but
-	 * locks whose word holds the owner's TID are retried with the next owner's.
-	 */
-	if (w->call.val != call->val && !(w->call.val & call->val & HU_FUTEX_WAITERS))
-		return 0;
-	return w->call.uaddr == call->uaddr && w->call.op == call->op && w->call.ip == call->ip &&
-	       w->call.sp == call->sp && cpu_ns - w->cpu_ns <= join_cpu_ns;
+	return wait__same_call(w, call) && cpu_ns - w->cpu_ns <= join_cpu_ns;
 }
 
 #define PID_MAX_LIMIT  (4 << 20)  /* include/linux/threads.h */
@@ -88,7 +96,7 @@ static inline int wait__continues(const struct wait_state *w, const struct wait_
 static inline int owner__in_word(__u16 op, __u32 val)
 {
 	return op == HU_OP_LOCK_PI || op == HU_OP_LOCK_PI2 ||
-	       (op == HU_OP_WAIT && (val & HU_FUTEX_WAITERS));
+	       ((op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) && (val & HU_FUTEX_WAITERS));
 }
 
 /*
@@ -101,7 +109,7 @@ static inline __u32 owner__of(__u16 op, __u32 val, __u32 word, __u32 owner_word)
 
 	if (owner__in_word(op, val))
 		tid = word & FUTEX_TID_MASK;
-	else if (op == HU_OP_WAIT && val == 2)
+	else if ((op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) && val == 2) /* the latter if timed */
 		tid = owner_word;
 	return tid < PID_MAX_LIMIT ? tid : 0;
 }

@@ -80,6 +80,23 @@ static bool in_pid_namespace(pid_t tgid)
 	       own.st_ino != theirs.st_ino;
 }
 
+/* Owners may be gone when their names are asked for: a process that is killed takes all of them along. */
+static void note_threads(struct live *l, struct agg_process *p)
+{
+	char path[64];
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%u/task", p->tgid);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (entry->d_name[0] != '.' &&
+		    aggregate__thread_seen(&l->aggregate, p, strtoul(entry->d_name, NULL, 10), ""))
+			break;
+	if (dir)
+		closedir(dir);
+}
+
 static void on_process(void *ctx, struct agg_process *p)
 {
 	struct live *l = ctx;
@@ -88,6 +105,7 @@ static void on_process(void *ctx, struct agg_process *p)
 		p->names = NULL;
 	p->names_ns = live__now_ns();
 	p->in_pid_namespace = in_pid_namespace(p->tgid);
+	note_threads(l, p);
 	set_rows(l, p);
 }
 
@@ -195,27 +213,73 @@ static int find_thread(struct agg_process *p, uint32_t word, uint32_t *ret_tid)
 	return *ret_tid ? 0 : -ESRCH;
 }
 
-static int on_thread(void *ctx, struct agg_process *p, uint32_t word, struct agg_thread *ret)
+static int read_comm(uint32_t tgid, uint32_t tid, char comm[HU_COMM_LEN])
 {
 	char path[64];
-	FILE *comm;
+	FILE *file;
 	size_t n;
 
-	ret->tid = word;
-	snprintf(path, sizeof(path), "/proc/%u/task/%u/comm", p->tgid, word);
-	comm = fopen(path, "re");
-	if (!comm && p->in_pid_namespace && !find_thread(p, word, &ret->tid)) {
-		snprintf(path, sizeof(path), "/proc/%u/task/%u/comm", p->tgid, ret->tid);
-		comm = fopen(path, "re");
-	}
-	if (!comm)
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/comm", tgid, tid);
+	file = fopen(path, "re");
+	if (!file)
 		return -ESRCH;
-	n = fread(ret->comm, 1, sizeof(ret->comm) - 1, comm);
-	fclose(comm);
-	if (n && ret->comm[n - 1] == '\n')
+	n = fread(comm, 1, HU_COMM_LEN - 1, file);
+	fclose(file);
+	if (n && comm[n - 1] == '\n')
 		n--;
-	ret->comm[n] = '\0';
+	comm[n] = '\0';
 	return 0;
+}
+
+/* Does the process have the same file mapped as what lies at addr in p? */
+static bool shares(const struct agg_process *p, uint64_t addr, pid_t tgid)
+{
+	const struct mapping *own = p->names ? maps__find(sym_process__maps(p->names), addr) : NULL;
+	struct maps *maps;
+	bool found = false;
+
+	if (!own || !own->ino || !own->shared || maps__read(tgid, &maps))
+		return false;
+	for (size_t i = 0; i < maps->cnt && !found; i++)
+		found = maps->map[i].shared && maps->map[i].ino == own->ino &&
+			maps->map[i].major == own->major && maps->map[i].minor == own->minor;
+	maps__free(maps);
+	return found;
+}
+
+/* The process of any thread; 0: there is none. /proc/TID is there for threads too, though not listed. */
+static pid_t process_of(uint32_t tid)
+{
+	char path[64], line[256];
+	unsigned int tgid = 0;
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%u/status", tid);
+	status = fopen(path, "re");
+	while (status && !tgid && fgets(line, sizeof(line), status))
+		if (sscanf(line, "Tgid: %u", &tgid) != 1)
+			tgid = 0;
+	if (status)
+		fclose(status);
+	return tgid;
+}
+
+static int on_thread(void *ctx, struct agg_process *p, uint32_t word, uint64_t shared_addr,
+		     struct agg_thread *ret)
+{
+	ret->tgid = p->tgid;
+	ret->tid = word;
+	if (!read_comm(ret->tgid, ret->tid, ret->comm))
+		return 0;
+	if (p->in_pid_namespace)
+		return find_thread(p, word, &ret->tid) ? -ESRCH
+						       : read_comm(p->tgid, ret->tid, ret->comm);
+	if (!shared_addr)
+		return -ESRCH;
+	ret->tgid = process_of(word);
+	if (!ret->tgid || !shares(p, shared_addr, ret->tgid))
+		return -ESRCH;
+	return read_comm(ret->tgid, ret->tid, ret->comm);
 }
 
 static int on_holder_record(void *ctx, const struct hu_holder_record *rec)

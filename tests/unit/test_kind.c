@@ -322,7 +322,9 @@ static void test_lowlevel_lock(void **state)
 	rec.val = 1;
 	check_call(&rec, LOCK_FUTEX);
 	rec.val = 2;
-	rec.op = HU_OP_WAIT_BITSET;
+	rec.op = HU_OP_WAIT_BITSET; /* pthread_mutex_timedlock */
+	check_call(&rec, LOCK_MUTEX);
+	rec.op = HU_OP_LOCK_PI + 1; /* no call that waits */
 	check_call(&rec, LOCK_FUTEX);
 	rec.op = HU_OP_WAIT;
 	rec.sleeps = 0;

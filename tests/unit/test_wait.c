@@ -129,7 +129,9 @@ static void test_another_call(void **state)
 	struct wait_call c;
 
 	c = call;
-	c.uaddr += 4;
+	c.uaddr += 4; /* a rwlock's other word, if it is aligned so */
+	assert_int_equal(wait__continues(&w, &c, 700, JOIN_CPU_NS), (call.uaddr & 4) == 0);
+	c.uaddr = call.uaddr + 8;
 	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
 	c = call;
 	c.ip++;

@@ -77,8 +77,8 @@ int main(int argc, char **argv)
 	int i;
 
 	truth_start(argc, argv, "dlopened");
-	host_site = truth_lock("host_lock", &host_lock, sizeof(host_lock), "mutex", TRUTH_CONTENTION,
-			       "use_host worker");
+	host_site = truth_lock("host_lock", &host_lock, sizeof(host_lock), "mutex",
+			       TRUTH_CONTENTION, "use_host worker");
 	for (i = 0; i < truth_opt.threads; i++)
 		truth_spawn(worker, NULL);
 	truth_sleep(BEFORE_NS);

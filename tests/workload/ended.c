@@ -14,7 +14,7 @@ static struct shared {
 	pid_t tid[WAITERS]; /* set once start_ns is */
 	bool end_yourself;
 	int site;
-} *shared;
+} * shared;
 
 static pthread_mutex_t lasting_lock = PTHREAD_MUTEX_INITIALIZER;
 

@@ -10,12 +10,12 @@
 #include <linux/futex.h>
 
 /* include/uapi/asm-generic/unistd.h, the same on x86 and i386; futex2's flags, <linux/futex.h> of 6.7 */
-#define NR_FUTEX_WAITV	    449
-#define NR_FUTEX_WAKE	    454
-#define NR_FUTEX_WAIT	    455
-#define SIZE_U32_PRIVATE    (2 | 128)
-#define STATUS_NOT_HERE	    77
-#define MOVED_TOGETHER	    64
+#define NR_FUTEX_WAITV	 449
+#define NR_FUTEX_WAKE	 454
+#define NR_FUTEX_WAIT	 455
+#define SIZE_U32_PRIVATE (2 | 128)
+#define STATUS_NOT_HERE	 77
+#define MOVED_TOGETHER	 64
 
 #ifndef FUTEX_LOCK_PI2
 #define FUTEX_LOCK_PI2 13
@@ -75,8 +75,8 @@ static long sleep_wait2(struct word *word, uint32_t value)
 static void wake_one(struct word *word)
 {
 	if (sleep_on == sleep_wait2)
-		truth_ok(syscall(NR_FUTEX_WAKE, &word->value, 0xffffffffUL, 1,
-				 SIZE_U32_PRIVATE) < 0);
+		truth_ok(syscall(NR_FUTEX_WAKE, &word->value, 0xffffffffUL, 1, SIZE_U32_PRIVATE) <
+			 0);
 	else if (sleep_on == sleep_bitset)
 		truth_ok(futex(&word->value, FUTEX_WAKE_BITSET, 1, 0, NULL, 4) < 0);
 	else

@@ -114,8 +114,8 @@ static void describe_lock(void)
 static struct block *map_block(unsigned long place)
 {
 	void *hint = (void *)(place * APART);
-	struct block *at = (struct block *)mmap(hint, MAP_SZ, PROT_READ | PROT_WRITE, MAP_SHARED,
-						file, 0);
+	struct block *at =
+		(struct block *)mmap(hint, MAP_SZ, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 
 	if (at == MAP_FAILED)
 		truth_die("mmap", errno);

@@ -172,7 +172,7 @@ static void start_signals(int flags)
 static struct stops {
 	uint64_t count, ns;
 	bool over;
-} *stops; /* shared; written while the child is stopped */
+} * stops; /* shared; written while the child is stopped */
 
 TRUTH_FRAME static void visit_stopped(void)
 {

@@ -68,7 +68,7 @@ struct truth_site {
 	/* Of calls that the workload knows more of; printed when they are not zero. */
 	uint64_t timeouts, interrupted, stops, stopped_ns;
 	const char *object; /* one lock at several addresses or in several processes, or NULL */
-	bool owner; /* a word of the lock names the thread that has it */
+	bool owner;	    /* a word of the lock names the thread that has it */
 	int taker[TRUTH_MAX_TAKERS]; /* who had it: TIDs in the workload's PID namespace */
 };
 

@@ -270,13 +270,13 @@ static bool thread__equal(const void *value, const void *key)
 
 /* Only threads that were found to exist are kept: a word can be stale, or no owner at all. */
 static const struct agg_thread *thread__find(struct aggregate *a, struct agg_process *p,
-					     uint32_t word)
+					     uint32_t word, uint64_t shared_addr)
 {
 	struct agg_thread key = { .process = p, .word = word }, *t;
 	uint64_t hash = hash__mix((uintptr_t)p, word);
 
 	t = table__find(&a->threads, hash, thread__equal, &key);
-	if (t || !a->hooks.thread || a->hooks.thread(a->hooks.ctx, p, word, &key))
+	if (t || !a->hooks.thread || a->hooks.thread(a->hooks.ctx, p, word, shared_addr, &key))
 		return t;
 	t = malloc(sizeof(*t));
 	if (!t)
@@ -287,6 +287,32 @@ static const struct agg_thread *thread__find(struct aggregate *a, struct agg_pro
 		return NULL;
 	}
 	return t;
+}
+
+int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t tid, const char *comm)
+{
+	struct agg_thread key = { .process = p, .word = tid, .tgid = p->tgid, .tid = tid }, *t;
+	uint64_t hash = hash__mix((uintptr_t)p, tid);
+	int err;
+
+	/* In another PID namespace owner words are other numbers; there the hook has to find it. */
+	if (p->in_pid_namespace)
+		return 0;
+	t = table__find(&a->threads, hash, thread__equal, &key);
+	if (!t) {
+		t = malloc(sizeof(*t));
+		if (!t)
+			return -ENOMEM;
+		*t = key;
+		err = table__add(&a->threads, hash, t);
+		if (err) {
+			free(t);
+			return err;
+		}
+	}
+	if (*comm)
+		memcpy(t->comm, comm, sizeof(t->comm));
+	return 0;
 }
 
 static struct agg_holder *holder__get(struct agg_site *site, uint32_t tid, bool owner)
@@ -380,10 +406,10 @@ static void site__charge(struct aggregate *a, struct agg_site *site,
 		if (!o->word || !o->sleeps)
 			continue;
 		ns = o->ns < left ? o->ns : left; /* a wait that goes on was cut */
-		t = thread__find(a, site->process, o->word);
+		t = thread__find(a, site->process, o->word,
+				 site->flags & HU_WAIT_SHARED ? site->uaddr : 0);
 		if (t)
-			left -= site__hold(site, site->process->tgid, t->tid, true, o->sleeps, ns,
-					   t->comm);
+			left -= site__hold(site, t->tgid, t->tid, true, o->sleeps, ns, t->comm);
 	}
 	if (left && (rec->flags & HU_WAIT_WAKER_FUTEX))
 		left -= site__hold(site, rec->waker_tgid, rec->waker_tid, false, 1, left, NULL);
@@ -461,6 +487,8 @@ int aggregate__wait(void *aggregate, const struct hu_wait_record *rec)
 		return 0;
 	}
 	err = site__of_wait(a, rec, &site);
+	if (!err)
+		err = aggregate__thread_seen(a, site->process, rec->tid, rec->comm);
 	if (err)
 		return err;
 	site->waits++;

@@ -44,8 +44,8 @@ struct agg_stack {
 /* A thread of a process, as an owner word names it. */
 struct agg_thread {
 	const struct agg_process *process;
-	uint32_t word; /* its TID in the process's own PID namespace */
-	uint32_t tid;  /* in ours */
+	uint32_t word;	    /* its TID in the process's own PID namespace */
+	uint32_t tgid, tid; /* in ours; another process's where the lock is shared */
 	char comm[HU_COMM_LEN];
 };
 
@@ -104,10 +104,12 @@ struct agg_hooks {
 	/* A new address space; the hook may set p->names. */
 	void (*process)(void *ctx, struct agg_process *p);
 	/*
-	 * The thread of p that calls itself `word`: fills ret->tid and ret->comm; -ESRCH: there is none. NULL hook:
-	 * none is ever known.
+	 * The thread of p that calls itself `word`, or, for a lock that lies at shared_addr of p's address
+	 * space (0: it is private), of another process that has it mapped: fills ret->tgid, ret->tid and
+	 * ret->comm; -ESRCH: there is none. NULL hook: none is ever known.
 	 */
-	int (*thread)(void *ctx, struct agg_process *p, uint32_t word, struct agg_thread *ret);
+	int (*thread)(void *ctx, struct agg_process *p, uint32_t word, uint64_t shared_addr,
+		      struct agg_thread *ret);
 	/* A stack seen for the first time in p: 0 and *ret filled, or negative: it can't be had. */
 	int (*stack)(void *ctx, struct agg_process *p, uint64_t id, struct hu_stack *ret);
 	void *ctx;
@@ -142,6 +144,8 @@ int aggregate__process(void *aggregate, const struct hu_proc_record *rec);
  * its time so far when `last` is set, and otherwise in the interval in which it ends.
  */
 int aggregate__pending(void *aggregate, const struct hu_wait_record *rec);
+/* A thread that is known to exist: an owner word that names it later is believed even if it is gone then. */
+int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t tid, const char *comm);
 /*
  * The owner word that a wait which began before was found with: charged with that wait, which names it no more.
  * word 0: none.

@@ -63,10 +63,11 @@ static int compare(const void *a, const void *b)
 }
 
 /* The words that threads wait on at this row's sites. */
-static bool is_word_of(const struct agg_site *const *site, size_t cnt, uint64_t uaddr)
+static bool is_word_of(const struct agg_site *const *site, size_t cnt,
+		       const struct agg_process *process, uint64_t uaddr)
 {
 	for (size_t i = 0; i < cnt; i++)
-		if (site[i]->uaddr == uaddr)
+		if (site[i]->uaddr == uaddr && site[i]->process == process)
 			return true;
 	return false;
 }
@@ -75,14 +76,13 @@ static bool is_word_of(const struct agg_site *const *site, size_t cnt, uint64_t 
  * The stack at which the holder was seen most. One from leaving the CPU tells what it does with the lock; one
  * from a wake only where it lets go, so it counts where there is no other.
  */
-static const struct agg_holder_stack *best_stack(const struct lock_row *row,
-						 const struct agg_site *const *site, size_t cnt,
+static const struct agg_holder_stack *best_stack(const struct agg_site *const *site, size_t cnt,
 						 const struct aggregate *a, uint32_t tid)
 {
 	const struct agg_holder_stack *h, *best = NULL;
 
 	for (size_t i = 0; (h = table__next(&a->holders, &i));) {
-		if (h->process != row->process || h->tid != tid || !is_word_of(site, cnt, h->uaddr))
+		if (h->tid != tid || !is_word_of(site, cnt, h->process, h->uaddr))
 			continue;
 		if (!best || (h->why == HU_HOLDER_SWITCH && best->why != HU_HOLDER_SWITCH) ||
 		    (h->why == best->why && h->cnt > best->cnt))
@@ -126,7 +126,7 @@ int lock_row__find_holders(struct lock_row *row, const struct agg_site *const *s
 		return err;
 	qsort(row->holders, row->holder_cnt, sizeof(row->holders[0]), compare);
 	for (size_t i = 0; i < row->holder_cnt && i < HOLDERS_SHOWN && !err; i++) {
-		seen = best_stack(row, site, cnt, a, row->holders[i].tid);
+		seen = best_stack(site, cnt, a, row->holders[i].tid);
 		if (seen)
 			err = name_stack(&row->holders[i], seen, a, symbolizer);
 	}

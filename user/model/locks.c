@@ -15,6 +15,8 @@
 struct draft_site {
 	const struct agg_site *agg;
 	struct target_wait target;
+	/* Whose row it is in: for a lock in shared memory the first process that was found waiting for it. */
+	const struct agg_process *process;
 };
 
 struct draft_row {
@@ -29,8 +31,9 @@ struct builder {
 	const struct locks_query *query;
 	struct draft_site *site;
 	size_t site_cnt;
-	struct table rows;  /* of struct draft_row */
-	struct table words; /* of struct word: which row a futex word belongs to */
+	struct table rows;   /* of struct draft_row */
+	struct table shared; /* of struct shared_lock */
+	struct table words;  /* of struct word: which row a futex word belongs to */
 	struct locks_report *report;
 };
 
@@ -49,6 +52,62 @@ static size_t frames_of(const struct builder *b, const struct agg_site *site, bo
 			     lines, buf, FRAMES_MAX, flags);
 }
 
+/* ---- locks in shared memory: one lock, however many processes have it mapped, and wherever */
+
+struct shared_lock {
+	uint32_t major, minor;
+	uint64_t ino, off; /* of the object in the file */
+	const struct agg_process *process;
+	uint64_t object; /* its address there */
+};
+
+static bool shared__equal(const void *value, const void *key)
+{
+	const struct shared_lock *a = value, *b = key;
+
+	return a->major == b->major && a->minor == b->minor && a->ino == b->ino && a->off == b->off;
+}
+
+/* Gives a site at a shared lock the process and address under which that lock is known. */
+static int unify_shared(struct builder *b, struct draft_site *site)
+{
+	const struct agg_process *p = site->agg->process;
+	const struct mapping *map;
+	struct shared_lock key, *found;
+	uint64_t hash;
+	int err;
+
+	if (!(site->agg->flags & HU_WAIT_SHARED) || site->target.kind == LOCK_JOIN || !p->names)
+		return 0;
+	map = maps__find(sym_process__maps(p->names), site->target.object);
+	if (!map || !map->shared || !map->ino)
+		return 0;
+	key = (struct shared_lock){
+		.major = map->major,
+		.minor = map->minor,
+		.ino = map->ino,
+		.off = map->off + (site->target.object - map->start),
+		.process = p,
+		.object = site->target.object,
+	};
+	hash = hash__mix(hash__mix(key.ino, key.off), (uint64_t)key.major << 32 | key.minor);
+	found = table__find(&b->shared, hash, shared__equal, &key);
+	if (!found) {
+		found = malloc(sizeof(*found));
+		if (!found)
+			return -ENOMEM;
+		*found = key;
+		err = table__add(&b->shared, hash, found);
+		if (err) {
+			free(found);
+			return err;
+		}
+	}
+	site->process = found->process;
+	site->target.object = found->object;
+	return 0;
+}
+
 /* ---- what each site is for */
 
 static int classify_sites(struct builder *b)
@@ -59,6 +118,7 @@ static int classify_sites(struct builder *b)
 	struct hu_wait_record rec;
 	uint16_t flags;
 	size_t cnt;
+	int err;
 
 	b->site = calloc(sites->cnt + 1, sizeof(*b->site));
 	if (!b->site)
@@ -76,7 +136,11 @@ static int classify_sites(struct builder *b)
 		if (flags & HU_STACK_FRAMEPTR)
 			cnt = cnt ? 1 : 0;
 		site->agg = agg;
+		site->process = agg->process;
 		target__classify(frames, cnt, &rec, &site->target);
+		err = unify_shared(b, site);
+		if (err)
+			return err;
 	}
 	return 0;
 }
@@ -191,7 +255,7 @@ static int place_site(struct builder *b, struct draft_site *site)
 {
 	const struct agg_site *agg = site->agg;
 	struct row_key key = {
-		.process = agg->process,
+		.process = site->process,
 		.object = site->target.object,
 		.stack_id = b->query->by == BY_SITE ? agg->stack_id : 0,
 		.kind = site->target.kind,
@@ -404,6 +468,27 @@ static int find_holders(struct builder *b, struct draft_row *d)
 	return err;
 }
 
+static bool same(const void *value, const void *key)
+{
+	return value == key;
+}
+
+static int count_processes(struct draft_row *d)
+{
+	struct table processes = { 0 };
+	int err = 0;
+
+	for (size_t i = 0; i < d->site_cnt && !err; i++) {
+		void *p = d->site[i]->agg->process;
+
+		if (!table__find(&processes, (uintptr_t)p, same, p))
+			err = table__add(&processes, (uintptr_t)p, p);
+	}
+	d->row.processes = processes.cnt;
+	table__clear(&processes, NULL);
+	return err;
+}
+
 static int finish_row(struct builder *b, struct draft_row *d)
 {
 	struct lock_row *row = &d->row;
@@ -424,7 +509,8 @@ static int finish_row(struct builder *b, struct draft_row *d)
 			return err;
 	}
 	name_row(b, row);
-	return find_holders(b, d);
+	err = count_processes(d);
+	return err ? err : find_holders(b, d);
 }
 
 /* ---- order, totals, coverage */
@@ -463,11 +549,6 @@ static int compare_rows(const void *a, const void *b, void *ctx)
 static bool row__idle(const struct draft_row *d)
 {
 	return lock_kind__idle(d->row.kind);
-}
-
-static bool same(const void *value, const void *key)
-{
-	return value == key;
 }
 
 /* Totals of all rows, and those that are to be listed, sorted; *ret is malloc'ed. */
@@ -597,6 +678,7 @@ int locks_report__build(const struct locks_input *in, const struct locks_query *
 	err = build(&b);
 	table__clear(&b.rows, draft_row__free);
 	table__clear(&b.words, free);
+	table__clear(&b.shared, free);
 	free(b.site);
 	if (err)
 		locks_report__free(b.report);

@@ -69,7 +69,8 @@ struct lock_holder {
 };
 
 struct lock_row {
-	const struct agg_process *process; /* NULL for nothing */
+	const struct agg_process *process; /* the first, where a shared lock has waiters in several */
+	size_t processes;		   /* that waited for it */
 	const char *exe;
 	uint64_t address;	/* of the lock; BY_PROCESS: 0 */
 	const char *name;	/* "" when nothing names it */

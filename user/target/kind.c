@@ -74,6 +74,13 @@ static const struct {
 	enum lock_kind kind;
 } other_functions[] = {
 	{ "std::sys::*utex*::lock_contended", LOCK_MUTEX },
+	{ "std::sync::*nce::call_inner*", LOCK_ONCE },
+	{ "std::sync::*arrier::wait*", LOCK_BARRIER },
+	{ "std::latch::wait*", LOCK_BARRIER },
+	{ "std::barrier<*>::wait*", LOCK_BARRIER },
+	{ "std::__atomic_semaphore::*", LOCK_SEMAPHORE },
+	{ "std::counting_semaphore<*>::acquire*", LOCK_SEMAPHORE },
+	{ "std::sync::*ondvar::wait*", LOCK_CONDVAR },
 	{ "std::sys::*RwLock::*_contended", LOCK_RWLOCK },
 	{ "std::sys::*ondvar::wait*", LOCK_CONDVAR },
 	{ "std::sys::*nce::call", LOCK_ONCE },
@@ -162,7 +169,7 @@ static enum lock_kind kind_of_call(const struct hu_wait_record *rec)
 		return LOCK_FUTEX;
 	/* glibc's low-level lock: 2 is "taken, with waiters"; __owner names who
 	 * (nptl/lowlevellock.c). */
-	if (rec->op == HU_OP_WAIT && rec->val == 2 && (rec->flags & HU_WAIT_OWNER_READ) &&
+	if ((rec->op == HU_OP_WAIT || rec->op == HU_OP_WAIT_BITSET) && rec->val == 2 && (rec->flags & HU_WAIT_OWNER_READ) &&
 	    plausible_tid(rec->owner_word))
 		return LOCK_MUTEX;
 	/* pthread_join waits, as if shared, until the kernel clears the TID
@@ -228,7 +235,8 @@ void target__classify(const struct sym_frame *frames, size_t cnt, const struct h
 	for (size_t i = 0; i < cnt && i < API_DEPTH; i++) {
 		here = kind_of_function(&frames[i]);
 		if (here != LOCK_INVALID) {
-			if (kind == LOCK_INVALID)
+			/* What is built from a condvar or a mutex is what the program waits for. */
+			if (kind == LOCK_INVALID || here == LOCK_ONCE || here == LOCK_BARRIER)
 				kind = here;
 			cond_wait |= here == LOCK_CONDVAR;
 			ret->api = i;

@@ -132,6 +132,7 @@ static json_t *row_json(struct writer *w, const struct lock_row *r, enum locks_b
 	put_u64(w, o, "pid", r->process->tgid);
 	put_text(w, o, "comm", r->process->comm);
 	put_text(w, o, "exe", r->exe);
+	put_u64(w, o, "processes", r->processes);
 	if (by == BY_PROCESS) {
 		put_u64(w, o, "locks", r->locks);
 	} else {

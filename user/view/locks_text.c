@@ -173,7 +173,10 @@ static void print_row(const struct page *p, const struct lock_row *row, int widt
 		print_padded(p, lock_name(row, name), width);
 		fputs("  ", p->out);
 	}
-	fprintf(p->out, "%s (%u)\n", escaped(row->process->comm, name), row->process->tgid);
+	fprintf(p->out, "%s (%u)", escaped(row->process->comm, name), row->process->tgid);
+	if (row->processes > 1)
+		fprintf(p->out, " and %zu more", row->processes - 1);
+	fputc('\n', p->out);
 }
 
 /* ---- details */
