@@ -72,7 +72,7 @@ LIB_OBJ	:= $(LIB_SRC:%.c=$(O)/%.o)
 CMD_OBJ	:= $(patsubst %.c,$(O)/%.o,$(filter user/main.c user/cmd_%.c,$(SRC)))
 LIB	:= $(O)/libholdup.a
 
-.PHONY: all clean help install lint demo test bench asan deps FORCE
+.PHONY: all clean help install lint demo test test-kernels bench asan deps FORCE
 all: $(O)/holdup
 
 $(O)/holdup: $(CMD_OBJ) $(LIB)
@@ -119,7 +119,7 @@ install: all
 deps:
 	tools/deps
 
-demo: all workloads
+demo: all $(O)/tests/workload/shop
 	tools/demo $(O)
 
 lint:
@@ -136,11 +136,17 @@ bench: all workloads
 clean:
 	rm -rf $(O)
 
+# The VM tests on each kernel that must work; `make test` runs them on two.
+test-kernels: all workloads
+	$(PYTHON) tests/run --build $(O) -k vm- --vm-series 5.10,6.1,6.12,newest
+
 help:
 	@echo 'all (default)  $(O)/holdup'
 	@echo 'deps           install what building, demo and tests need (tools/deps)'
 	@echo 'demo           a service with a lock problem, and holdup naming it (as root)'
-	@echo 'test           every test (as root); test-unit: those that need no root'
+	@echo 'test           every test (as root); test-unit: those that need no root;'
+	@echo '               tests/run --help: one of them, other kernels'
+	@echo 'test-kernels   the VM tests on 5.10, 6.1, 6.12 and the newest of Debian'
 	@echo 'asan           the unit tests under the address and undefined-behaviour sanitizers'
 	@echo 'bench          what holdup costs, beside its peers'
 	@echo 'lint           formatting, SPDX lines, shell and Python syntax'

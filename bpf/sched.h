@@ -193,8 +193,8 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, const str
 	if (st)
 		end_unseen_sleep(st, id->tgid, now_ns, cpu_ns);
 	if (st && st->wait.phase == WAIT_ENDED) {
-		if (restarted || (futex && wait__continues(&st->wait, &call, cpu_ns,
-							     hu_cfg.join_cpu_ns))) {
+		if (restarted ||
+		    (futex && wait__continues(&st->wait, &call, cpu_ns, hu_cfg.join_cpu_ns))) {
 			st->wait.call.uaddr = call.uaddr;
 			wait__sleep(&st->wait, now_ns, cpu_ns);
 			sleep__begins(&st->wait, id, now_ns, false);
@@ -300,8 +300,8 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 	waker.flags = HU_WAIT_WAKER_KNOWN;
 	regs = task__regs(&copy);
 	/* The idle task has no registers; those of a kernel thread are zero, and no call of ours is. */
-	if (waker.tid && call__wakes(regs, st->wait.call.uaddr,
-				     st->wait.call.flags & HU_WAIT_SHARED)) {
+	if (waker.tid &&
+	    call__wakes(regs, st->wait.call.uaddr, st->wait.call.flags & HU_WAIT_SHARED)) {
 		waker.flags |= HU_WAIT_WAKER_FUTEX;
 		close_own(waker.tid);
 		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING)

@@ -109,7 +109,8 @@ static inline __u32 owner__of(__u16 op, __u32 val, __u32 word, __u32 owner_word)
 
 	if (owner__in_word(op, val))
 		tid = word & FUTEX_TID_MASK;
-	else if ((op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) && val == 2) /* the latter if timed */
+	else if ((op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) &&
+		 val == 2) /* the latter if timed */
 		tid = owner_word;
 	return tid < PID_MAX_LIMIT ? tid : 0;
 }

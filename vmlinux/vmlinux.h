@@ -87,9 +87,9 @@ struct bpf_iter__task {
 #pragma clang attribute pop
 
 /* include/linux/sched.h */
-#define PF_EXITING  0x00000004
-#define PF_KTHREAD  0x00200000
+#define PF_EXITING	   0x00000004
+#define PF_KTHREAD	   0x00200000
 #define TASK_INTERRUPTIBLE 0x00000001
-#define TASK_WAKING 0x00000200
+#define TASK_WAKING	   0x00000200
 
 #endif

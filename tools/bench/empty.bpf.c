@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What hooks cost by themselves: programs that do nothing where holdup's two hot ones are. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

@@ -289,7 +289,8 @@ static const struct agg_thread *thread__find(struct aggregate *a, struct agg_pro
 	return t;
 }
 
-int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t tid, const char *comm)
+int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t tid,
+			   const char *comm)
 {
 	struct agg_thread key = { .process = p, .word = tid, .tgid = p->tgid, .tid = tid }, *t;
 	uint64_t hash = hash__mix((uintptr_t)p, tid);

@@ -145,7 +145,8 @@ int aggregate__process(void *aggregate, const struct hu_proc_record *rec);
  */
 int aggregate__pending(void *aggregate, const struct hu_wait_record *rec);
 /* A thread that is known to exist: an owner word that names it later is believed even if it is gone then. */
-int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t tid, const char *comm);
+int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t tid,
+			   const char *comm);
 /*
  * The owner word that a wait which began before was found with: charged with that wait, which names it no more.
  * word 0: none.

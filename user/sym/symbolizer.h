@@ -55,9 +55,8 @@ struct sym_frame {
 
 /* An object in memory. */
 struct sym_object {
-	const char *name; /* demangled symbol; "" when no symbol covers the address */
-	const char
-		*module; /* the file whose data or bss holds it; "" for heap, stack and the like */
+	const char *name;   /* demangled symbol; "" when no symbol covers the address */
+	const char *module; /* the file whose data or bss holds it; "" for heap, stack and the like */
 	/* Address less the symbol's start; else less the module's lowest address; else within the
 	 * file; else 0. */
 	uint64_t offset;

@@ -169,8 +169,8 @@ static enum lock_kind kind_of_call(const struct hu_wait_record *rec)
 		return LOCK_FUTEX;
 	/* glibc's low-level lock: 2 is "taken, with waiters"; __owner names who
 	 * (nptl/lowlevellock.c). */
-	if ((rec->op == HU_OP_WAIT || rec->op == HU_OP_WAIT_BITSET) && rec->val == 2 && (rec->flags & HU_WAIT_OWNER_READ) &&
-	    plausible_tid(rec->owner_word))
+	if ((rec->op == HU_OP_WAIT || rec->op == HU_OP_WAIT_BITSET) && rec->val == 2 &&
+	    (rec->flags & HU_WAIT_OWNER_READ) && plausible_tid(rec->owner_word))
 		return LOCK_MUTEX;
 	/* pthread_join waits, as if shared, until the kernel clears the TID
 	 * (nptl/pthread_join_common.c). */
