@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/live.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "bpf/wait.h"
 #include "user/collect/adopt.h"
+#include "user/live_events.h"
 #include "user/util/glob.h"
 #include "user/util/log.h"
 #include "user/util/text.h"
@@ -54,247 +51,6 @@ uint64_t live__now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-/* ---- looking at processes and stacks while they are there */
-
-static void set_rows(struct live *l, const struct agg_process *p)
-{
-	int err;
-
-	if (!l->rows || !p->names)
-		return;
-	err = row_store__set_process(l->rows, l->symbolizer, p->tgid, p->names);
-	if (err)
-		log__info("process %u is unwound by frame pointers: %s", p->tgid, strerror(-err));
-}
-
-/* Are this process's TIDs other numbers than ours? */
-static bool in_pid_namespace(pid_t tgid)
-{
-	char path[64];
-	struct stat own, theirs;
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/pid", tgid);
-	return !stat("/proc/self/ns/pid", &own) && !stat(path, &theirs) &&
-	       own.st_ino != theirs.st_ino;
-}
-
-/* Owners may be gone when their names are asked for: a process that is killed takes all of them along. */
-static void note_threads(struct live *l, struct agg_process *p)
-{
-	char path[64];
-	struct dirent *entry;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%u/task", p->tgid);
-	dir = opendir(path);
-	while (dir && (entry = readdir(dir)))
-		if (entry->d_name[0] != '.' &&
-		    aggregate__thread_seen(&l->aggregate, p, strtoul(entry->d_name, NULL, 10), ""))
-			break;
-	if (dir)
-		closedir(dir);
-}
-
-static void on_process(void *ctx, struct agg_process *p)
-{
-	struct live *l = ctx;
-
-	if (symbolizer__add_process(l->symbolizer, p->tgid, &p->names))
-		p->names = NULL;
-	p->names_ns = live__now_ns();
-	p->in_pid_namespace = in_pid_namespace(p->tgid);
-	note_threads(l, p);
-	set_rows(l, p);
-}
-
-static bool all_mapped(const struct agg_process *p, const __u64 *pcs, size_t cnt)
-{
-	for (size_t i = 0; i < cnt; i++)
-		if (!maps__find(sym_process__maps(p->names), pcs[i]))
-			return false;
-	return true;
-}
-
-/* Code that was mapped since (dlopen): look again. */
-static void rescan(struct live *l, struct agg_process *p)
-{
-	if (p->names && !symbolizer__rescan(l->symbolizer, p->names))
-		set_rows(l, p);
-}
-
-static int on_stack(void *ctx, struct agg_process *p, uint64_t id, struct hu_stack *ret)
-{
-	struct live *l = ctx;
-	int err = source__stack(session__source(l->session), id, ret);
-
-	/* With rows the kernel side asks for a rescan itself. */
-	if (!err && !l->rows && p->names && ret->frames <= HU_MAX_FRAMES &&
-	    !all_mapped(p, ret->pcs, ret->frames))
-		rescan(l, p);
-	return err;
-}
-
-static int on_process_record(void *ctx, const struct hu_proc_record *rec)
-{
-	struct live *l = ctx;
-	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
-
-	switch (rec->hdr.kind) {
-	case HU_REC_RESCAN:
-		if (p && p->names)
-			rescan(l, p);
-		return 0;
-	case HU_REC_EXEC:
-		/* Looked at too late: those are the next program's names. */
-		if (p && p->names_ns > rec->hdr.ts_ns)
-			p->names = NULL;
-		/* fall through */
-	case HU_REC_EXIT:
-		if (l->rows)
-			row_store__remove_process(l->rows, rec->tgid);
-		break;
-	}
-	return aggregate__process(&l->aggregate, rec);
-}
-
-static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
-{
-	struct live *l = ctx;
-	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
-	struct hu_stack stack;
-
-	if (!l->rows)
-		return 0;
-	row_store__walk(l->rows, rec, &stack);
-	if ((stack.flags & HU_STACK_NOMAP) && p && p->names) {
-		rescan(l, p);
-		row_store__walk(l->rows, rec, &stack);
-	}
-	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack);
-}
-
-/*
- * The thread that an owner word names. In the initial PID namespace the word is the TID; in another one the
- * process's threads are looked through for it (NSpid in proc(5)).
- */
-static int find_thread(struct agg_process *p, uint32_t word, uint32_t *ret_tid)
-{
-	char path[64], line[256];
-	struct dirent *entry;
-	FILE *status;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%u/task", p->tgid);
-	dir = opendir(path);
-	if (!dir)
-		return -ESRCH;
-	*ret_tid = 0;
-	while (!*ret_tid && (entry = readdir(dir))) {
-		unsigned int tid = strtoul(entry->d_name, NULL, 10), inner = 0;
-
-		snprintf(path, sizeof(path), "/proc/%u/task/%u/status", p->tgid, tid);
-		status = tid ? fopen(path, "re") : NULL;
-		while (status && fgets(line, sizeof(line), status))
-			if (!strncmp(line, "NSpid:", 6)) {
-				/* the innermost namespace comes last */
-				const char *last = strrchr(line, '\t');
-
-				inner = last ? strtoul(last + 1, NULL, 10) : 0;
-				break;
-			}
-		if (status)
-			fclose(status);
-		if (inner == word)
-			*ret_tid = tid;
-	}
-	closedir(dir);
-	return *ret_tid ? 0 : -ESRCH;
-}
-
-static int read_comm(uint32_t tgid, uint32_t tid, char comm[HU_COMM_LEN])
-{
-	char path[64];
-	FILE *file;
-	size_t n;
-
-	snprintf(path, sizeof(path), "/proc/%u/task/%u/comm", tgid, tid);
-	file = fopen(path, "re");
-	if (!file)
-		return -ESRCH;
-	n = fread(comm, 1, HU_COMM_LEN - 1, file);
-	fclose(file);
-	if (n && comm[n - 1] == '\n')
-		n--;
-	comm[n] = '\0';
-	return 0;
-}
-
-/* Does the process have the same file mapped as what lies at addr in p? */
-static bool shares(const struct agg_process *p, uint64_t addr, pid_t tgid)
-{
-	const struct mapping *own = p->names ? maps__find(sym_process__maps(p->names), addr) : NULL;
-	struct maps *maps;
-	bool found = false;
-
-	if (!own || !own->ino || !own->shared || maps__read(tgid, &maps))
-		return false;
-	for (size_t i = 0; i < maps->cnt && !found; i++)
-		found = maps->map[i].shared && maps->map[i].ino == own->ino &&
-			maps->map[i].major == own->major && maps->map[i].minor == own->minor;
-	maps__free(maps);
-	return found;
-}
-
-/* The process of any thread; 0: there is none. /proc/TID is there for threads too, though not listed. */
-static pid_t process_of(uint32_t tid)
-{
-	char path[64], line[256];
-	unsigned int tgid = 0;
-	FILE *status;
-
-	snprintf(path, sizeof(path), "/proc/%u/status", tid);
-	status = fopen(path, "re");
-	while (status && !tgid && fgets(line, sizeof(line), status))
-		if (sscanf(line, "Tgid: %u", &tgid) != 1)
-			tgid = 0;
-	if (status)
-		fclose(status);
-	return tgid;
-}
-
-static int on_thread(void *ctx, struct agg_process *p, uint32_t word, uint64_t shared_addr,
-		     struct agg_thread *ret)
-{
-	ret->tgid = p->tgid;
-	ret->tid = word;
-	if (!read_comm(ret->tgid, ret->tid, ret->comm))
-		return 0;
-	if (p->in_pid_namespace)
-		return find_thread(p, word, &ret->tid) ? -ESRCH
-						       : read_comm(p->tgid, ret->tid, ret->comm);
-	if (!shared_addr)
-		return -ESRCH;
-	ret->tgid = process_of(word);
-	if (!ret->tgid || !shares(p, shared_addr, ret->tgid))
-		return -ESRCH;
-	return read_comm(ret->tgid, ret->tid, ret->comm);
-}
-
-static int on_holder_record(void *ctx, const struct hu_holder_record *rec)
-{
-	return aggregate__holder(&((struct live *)ctx)->aggregate, rec);
-}
-
-static int on_wait_record(void *ctx, const struct hu_wait_record *rec)
-{
-	return aggregate__wait(&((struct live *)ctx)->aggregate, rec);
-}
-
-static int on_pending_record(void *ctx, const struct hu_wait_record *rec)
-{
-	return aggregate__pending(&((struct live *)ctx)->aggregate, rec);
 }
 
 /* ---- opening */
@@ -459,25 +215,6 @@ static int open_rows(struct live *l)
 	return EXIT_FINE;
 }
 
-static void wire(struct live *l)
-{
-	struct agg_hooks hooks = {
-		.process = on_process, .thread = on_thread, .stack = on_stack, .ctx = l
-	};
-	struct source *source = session__source(l->session);
-
-	aggregate__init(&l->aggregate, &hooks, l->opt->min_wait_ns);
-	l->decoder = (struct decode_handler){
-		.wait = on_wait_record,
-		.process = on_process_record,
-		.stack = on_stack_record,
-		.holder = on_holder_record,
-		.ctx = l,
-	};
-	source->on_record = decode__record;
-	source->on_record_ctx = &l->decoder;
-}
-
 static int start_program(struct live *l)
 {
 	int err;
@@ -513,7 +250,7 @@ int live__open(struct live *l, const struct options *opt)
 	if (!status)
 		status = open_rows(l);
 	if (!status)
-		wire(l);
+		live__wire(l);
 	return status;
 }
 
@@ -522,83 +259,6 @@ static int add_target(void *ctx, int pid)
 	struct live *l = ctx;
 
 	return session__add_target(l->session, pid);
-}
-
-static int on_adopted(void *ctx, const void *data, size_t sz)
-{
-	struct live *l = ctx;
-	struct hu_stack_record stack;
-	struct hu_adopt_record rec;
-	struct hu_proc_record seen;
-	uint32_t word, owner;
-	int err;
-
-	if (sz != sizeof(rec))
-		return -EIO;
-	memcpy(&rec, data, sizeof(rec));
-	rec.comm[HU_COMM_LEN - 1] = '\0';
-	seen = (struct hu_proc_record){
-		.hdr = { .kind = HU_REC_SEEN, .size = sizeof(seen), .ts_ns = rec.hdr.ts_ns },
-		.tgid = rec.tgid,
-		.tid = rec.tid,
-		.proc_start = rec.proc_start,
-	};
-	memcpy(seen.comm, rec.comm, sizeof(seen.comm));
-	err = aggregate__process(&l->aggregate, &seen);
-	if (!err && !adopt__read_stack(&rec, &stack))
-		err = on_stack_record(l, &stack);
-	if (!err && !adopt__read_words(&rec, &word, &owner))
-		err = aggregate__owner_before(&l->aggregate, rec.tgid, rec.tid,
-					      owner__of(rec.op, rec.val, word, owner));
-	return err;
-}
-
-/* A holder that does not run, as the iterator found it: as if it had shown itself. */
-static int on_where(void *ctx, const void *data, size_t sz)
-{
-	struct live *l = ctx;
-	struct hu_stack_record stack;
-	struct hu_adopt_record rec;
-	struct hu_holder_record holder;
-	int err;
-
-	if (sz != sizeof(rec))
-		return -EIO;
-	memcpy(&rec, data, sizeof(rec));
-	rec.comm[HU_COMM_LEN - 1] = '\0';
-	if (adopt__read_stack(&rec, &stack))
-		return 0;
-	err = on_stack_record(l, &stack);
-	if (err)
-		return err;
-	holder = (struct hu_holder_record){
-		.tgid = rec.tgid,
-		.tid = rec.tid,
-		.proc_start = rec.proc_start,
-		.uaddr = rec.uaddr,
-		.stack_id = rec.stack_id,
-		.waiter_tgid = rec.waiter_tgid,
-		.why = HU_HOLDER_SWITCH,
-	};
-	memcpy(holder.comm, rec.comm, sizeof(holder.comm));
-	return aggregate__holder(&l->aggregate, &holder);
-}
-
-/* Who holds what threads wait for at this moment, and where is it? One that sleeps shows itself to nobody. */
-static int find_holders(struct live *l)
-{
-	const struct agg_site *site;
-	size_t asked = 0;
-	int err;
-
-	for (size_t i = 0; (site = table__next(&l->aggregate.sites, &i));)
-		for (uint32_t h = 0; site->waiters_now && h < site->holder_cnt; h++)
-			if (site->holder[h].owner &&
-			    !session__ask(l->session, site->holder[h].tid, site->process->tgid,
-					  site->uaddr))
-				asked++;
-	err = asked ? session__where(l->session, on_where, l) : 0;
-	return err == -EOPNOTSUPP ? 0 : err;
 }
 
 int live__adopt(struct live *l)
@@ -610,7 +270,7 @@ int live__adopt(struct live *l)
 	if (l->opt->cgroup)
 		err = adopt__cgroup_members(l->opt->cgroup, add_target, l);
 	if (!err)
-		err = session__adopt(l->session, on_adopted, l);
+		err = session__adopt(l->session, live__on_adopted, l);
 	if (err == -EOPNOTSUPP) {
 		log__info("threads that wait already are not seen: that needs Linux 5.15");
 		return 0;
@@ -689,8 +349,8 @@ int live__stop(struct live *l)
 int live__settle(struct live *l, uint64_t until_ns)
 {
 	struct source *source = session__source(l->session);
-	struct decode_handler pending = { .wait = on_pending_record,
-					  .process = on_process_record,
+	struct decode_handler pending = { .wait = live__on_pending,
+					  .process = live__on_process_record,
 					  .ctx = l };
 	uint64_t now[HU_LOSS_CNT];
 	int err;
@@ -700,7 +360,7 @@ int live__settle(struct live *l, uint64_t until_ns)
 	if (!err)
 		err = source__pending(source, decode__record, &pending);
 	if (!err)
-		err = find_holders(l);
+		err = live__find_holders(l);
 	if (!err)
 		err = source__losses(source, now);
 	if (err)

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/live_events.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "bpf/wait.h"
+#include "user/collect/adopt.h"
+#include "user/collect/proc.h"
+#include "user/util/log.h"
+
+static void set_rows(struct live *l, const struct agg_process *p)
+{
+	int err;
+
+	if (!l->rows || !p->names)
+		return;
+	err = row_store__set_process(l->rows, l->symbolizer, p->tgid, p->names);
+	if (err)
+		log__info("process %u is unwound by frame pointers: %s", p->tgid, strerror(-err));
+}
+
+struct noting {
+	struct live *live;
+	struct agg_process *process;
+};
+
+static int note_thread(void *ctx, uint32_t tid)
+{
+	struct noting *n = ctx;
+
+	return aggregate__thread_seen(&n->live->aggregate, n->process, tid, "");
+}
+
+static void on_process(void *ctx, struct agg_process *p)
+{
+	struct live *l = ctx;
+	struct noting noting = { l, p };
+
+	if (symbolizer__add_process(l->symbolizer, p->tgid, &p->names))
+		p->names = NULL;
+	p->names_ns = live__now_ns();
+	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
+	/* Owners may be gone when their names are asked for: a process that is killed takes all along. */
+	proc__each_thread(p->tgid, note_thread, &noting);
+	set_rows(l, p);
+}
+
+static bool all_mapped(const struct agg_process *p, const __u64 *pcs, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (!maps__find(sym_process__maps(p->names), pcs[i]))
+			return false;
+	return true;
+}
+
+/* Code that was mapped since (dlopen): look again. */
+static void rescan(struct live *l, struct agg_process *p)
+{
+	if (p->names && !symbolizer__rescan(l->symbolizer, p->names))
+		set_rows(l, p);
+}
+
+static int on_stack(void *ctx, struct agg_process *p, uint64_t id, struct hu_stack *ret)
+{
+	struct live *l = ctx;
+	int err = source__stack(session__source(l->session), id, ret);
+
+	/* With rows the kernel side asks for a rescan itself. */
+	if (!err && !l->rows && p->names && ret->frames <= HU_MAX_FRAMES &&
+	    !all_mapped(p, ret->pcs, ret->frames))
+		rescan(l, p);
+	return err;
+}
+
+int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
+{
+	struct live *l = ctx;
+	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
+
+	switch (rec->hdr.kind) {
+	case HU_REC_RESCAN:
+		if (p && p->names)
+			rescan(l, p);
+		return 0;
+	case HU_REC_EXEC:
+		/* Looked at too late: those are the next program's names. */
+		if (p && p->names_ns > rec->hdr.ts_ns)
+			p->names = NULL;
+		/* fall through */
+	case HU_REC_EXIT:
+		if (l->rows)
+			row_store__remove_process(l->rows, rec->tgid);
+		break;
+	}
+	return aggregate__process(&l->aggregate, rec);
+}
+
+static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
+{
+	struct live *l = ctx;
+	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
+	struct hu_stack stack;
+
+	if (!l->rows)
+		return 0;
+	row_store__walk(l->rows, rec, &stack);
+	if ((stack.flags & HU_STACK_NOMAP) && p && p->names) {
+		rescan(l, p);
+		row_store__walk(l->rows, rec, &stack);
+	}
+	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack);
+}
+
+/* Does the process have the same file mapped as what lies at addr in p? */
+static bool shares(const struct agg_process *p, uint64_t addr, pid_t tgid)
+{
+	const struct mapping *own = p->names ? maps__find(sym_process__maps(p->names), addr) : NULL;
+	struct maps *maps;
+	bool found = false;
+
+	if (!own || !own->ino || !own->shared || maps__read(tgid, &maps))
+		return false;
+	for (size_t i = 0; i < maps->cnt && !found; i++)
+		found = maps->map[i].shared && maps->map[i].ino == own->ino &&
+			maps->map[i].major == own->major && maps->map[i].minor == own->minor;
+	maps__free(maps);
+	return found;
+}
+
+/* The thread that an owner word names: the TID, unless the process has a PID namespace of its own. */
+static int on_thread(void *ctx, struct agg_process *p, uint32_t word, uint64_t shared_addr,
+		     struct agg_thread *ret)
+{
+	ret->tgid = p->tgid;
+	ret->tid = word;
+	if (p->in_pid_namespace)
+		return proc__by_inner_tid(p->tgid, word, &ret->tid)
+			       ? -ESRCH
+			       : proc__comm(p->tgid, ret->tid, ret->comm);
+	if (!proc__comm(ret->tgid, ret->tid, ret->comm))
+		return 0;
+	if (!shared_addr)
+		return -ESRCH;
+	ret->tgid = proc__of_thread(word);
+	if (!ret->tgid || !shares(p, shared_addr, ret->tgid))
+		return -ESRCH;
+	return proc__comm(ret->tgid, ret->tid, ret->comm);
+}
+
+static int on_holder_record(void *ctx, const struct hu_holder_record *rec)
+{
+	return aggregate__holder(&((struct live *)ctx)->aggregate, rec);
+}
+
+static int on_wait_record(void *ctx, const struct hu_wait_record *rec)
+{
+	return aggregate__wait(&((struct live *)ctx)->aggregate, rec);
+}
+
+int live__on_pending(void *ctx, const struct hu_wait_record *rec)
+{
+	return aggregate__pending(&((struct live *)ctx)->aggregate, rec);
+}
+
+int live__on_adopted(void *ctx, const void *data, size_t sz)
+{
+	struct live *l = ctx;
+	struct hu_stack_record stack;
+	struct hu_adopt_record rec;
+	struct hu_proc_record seen;
+	uint32_t word, owner;
+	int err;
+
+	if (sz != sizeof(rec))
+		return -EIO;
+	memcpy(&rec, data, sizeof(rec));
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	seen = (struct hu_proc_record){
+		.hdr = { .kind = HU_REC_SEEN, .size = sizeof(seen), .ts_ns = rec.hdr.ts_ns },
+		.tgid = rec.tgid,
+		.tid = rec.tid,
+		.proc_start = rec.proc_start,
+	};
+	memcpy(seen.comm, rec.comm, sizeof(seen.comm));
+	err = aggregate__process(&l->aggregate, &seen);
+	if (!err && !adopt__read_stack(&rec, &stack))
+		err = on_stack_record(l, &stack);
+	if (!err && !adopt__read_words(&rec, &word, &owner))
+		err = aggregate__owner_before(&l->aggregate, rec.tgid, rec.tid,
+					      owner__of(rec.op, rec.val, word, owner));
+	return err;
+}
+
+/* A holder that does not run, as the iterator found it: as if it had shown itself. */
+static int on_where(void *ctx, const void *data, size_t sz)
+{
+	struct live *l = ctx;
+	struct hu_stack_record stack;
+	struct hu_adopt_record rec;
+	struct hu_holder_record holder;
+	int err;
+
+	if (sz != sizeof(rec))
+		return -EIO;
+	memcpy(&rec, data, sizeof(rec));
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	if (adopt__read_stack(&rec, &stack))
+		return 0;
+	err = on_stack_record(l, &stack);
+	if (err)
+		return err;
+	holder = (struct hu_holder_record){
+		.tgid = rec.tgid,
+		.tid = rec.tid,
+		.proc_start = rec.proc_start,
+		.uaddr = rec.uaddr,
+		.stack_id = rec.stack_id,
+		.waiter_tgid = rec.waiter_tgid,
+		.why = HU_HOLDER_SWITCH,
+	};
+	memcpy(holder.comm, rec.comm, sizeof(holder.comm));
+	return aggregate__holder(&l->aggregate, &holder);
+}
+
+int live__find_holders(struct live *l)
+{
+	const struct agg_site *site;
+	size_t asked = 0;
+	int err;
+
+	for (size_t i = 0; (site = table__next(&l->aggregate.sites, &i));)
+		for (uint32_t h = 0; site->waiters_now && h < site->holder_cnt; h++)
+			if (site->holder[h].owner &&
+			    !session__ask(l->session, site->holder[h].tid, site->process->tgid,
+					  site->uaddr))
+				asked++;
+	err = asked ? session__where(l->session, on_where, l) : 0;
+	return err == -EOPNOTSUPP ? 0 : err;
+}
+
+void live__wire(struct live *l)
+{
+	struct agg_hooks hooks = {
+		.process = on_process, .thread = on_thread, .stack = on_stack, .ctx = l
+	};
+	struct source *source = session__source(l->session);
+
+	aggregate__init(&l->aggregate, &hooks, l->opt->min_wait_ns);
+	l->decoder = (struct decode_handler){
+		.wait = on_wait_record,
+		.process = live__on_process_record,
+		.stack = on_stack_record,
+		.holder = on_holder_record,
+		.ctx = l,
+	};
+	source->on_record = decode__record;
+	source->on_record_ctx = &l->decoder;
+}

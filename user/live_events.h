@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a live measurement does with what it is told: looks at processes and stacks while they can be looked at,
+ * and hands everything to the aggregate. Internal to live.c and live_events.c.
+ */
+#ifndef HOLDUP_LIVE_EVENTS_H
+#define HOLDUP_LIVE_EVENTS_H
+
+#include <stddef.h>
+
+#include "user/live.h"
+
+/* Connects the session's records and the aggregate's questions with what follows. */
+void live__wire(struct live *l);
+/* Handlers of single records, in the form that decode and the iterators call; ctx is the struct live. */
+int live__on_pending(void *ctx, const struct hu_wait_record *rec);
+int live__on_process_record(void *ctx, const struct hu_proc_record *rec);
+int live__on_adopted(void *ctx, const void *data, size_t sz);
+/* Who holds what threads wait for at this moment, and where is it? One that sleeps shows itself to nobody. */
+int live__find_holders(struct live *l);
+
+#endif

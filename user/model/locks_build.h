@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A locks report in the making: sites are classified and placed in rows (locks_rows.c), rows are named
+ * (locks_names.c), sorted and counted (locks.c). Internal to these files. Errors: -ENOMEM.
+ */
+#ifndef HOLDUP_MODEL_LOCKS_BUILD_H
+#define HOLDUP_MODEL_LOCKS_BUILD_H
+
+#include "user/model/locks.h"
+
+#define FRAMES_MAX	 256 /* of one stack, inlined ones included */
+#define SITES_WITH_LINES 16  /* libdw is slow: the longest sites of a row get source lines */
+
+/* A site while the report is made: what it is for is known, its row not yet final. */
+struct draft_site {
+	const struct agg_site *agg;
+	struct target_wait target;
+	/* Whose row it is in: for a lock in shared memory the first process that was found waiting for it. */
+	const struct agg_process *process;
+};
+
+struct draft_row {
+	struct lock_row row;
+	struct hist hist;
+	struct draft_site **site;
+	size_t site_cnt, site_cap;
+};
+
+struct builder {
+	const struct locks_input *in;
+	const struct locks_query *query;
+	struct draft_site *site;
+	size_t site_cnt;
+	struct table rows;   /* of struct draft_row */
+	struct table shared; /* of struct shared_lock */
+	struct table words;  /* of struct word: which row a futex word belongs to */
+	struct locks_report *report;
+};
+
+/* Frames of a site's stack, leaf first, into buf[FRAMES_MAX]; returns how many. */
+size_t builder__frames(const struct builder *b, const struct agg_site *site, bool lines,
+		       struct sym_frame *buf, uint16_t *flags);
+
+int builder__classify_sites(struct builder *b);
+int builder__place_sites(struct builder *b);
+/* Futex calls of the source, to the rows of their words. */
+int builder__add_calls(struct builder *b);
+/* One row for each process in place of one for each lock. */
+int builder__fold_processes(struct builder *b);
+void builder__free_rows(struct builder *b);
+/* Percentiles, sites and names of a row that will be shown. */
+int builder__finish_row(struct builder *b, struct draft_row *d);
+void stats__add(struct lock_stats *s, const struct agg_site *agg);
+
+#endif

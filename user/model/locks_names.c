@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Names for the rows that will be shown: the lock, its sites, its holders. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/model/holders.h"
+#include "user/model/locks_build.h"
+
+static int compare_draft_sites(const void *a, const void *b)
+{
+	const struct draft_site *const *x = a, *const *y = b;
+	uint64_t xns = (*x)->agg->blocked_ns + (*x)->agg->runq_ns;
+	uint64_t yns = (*y)->agg->blocked_ns + (*y)->agg->runq_ns;
+
+	if (xns != yns)
+		return xns < yns ? 1 : -1;
+	return (*x)->agg->stack_id < (*y)->agg->stack_id ? -1 : 1;
+}
+
+/* The function of the program's own that waits: the first above the library, if the stack is sure
+ * of it. */
+static const struct sym_frame *caller_of(const struct lock_site *site)
+{
+	if (site->stack_flags & HU_STACK_FRAMEPTR)
+		return NULL;
+	for (size_t i = site->api + 1; i < site->frame_cnt; i++)
+		if (!target__is_runtime(&site->frames[i]))
+			return &site->frames[i];
+	return NULL;
+}
+
+static const char *what(enum lock_kind kind)
+{
+	if (kind == LOCK_FUTEX || kind == LOCK_PARK)
+		return "futex";
+	return lock_kind__idle(kind) ? lock_kind__name(kind) : "lock";
+}
+
+static void name_row(struct builder *b, struct lock_row *row)
+{
+	struct sym_object object = { .name = "", .module = "" };
+	const struct sym_frame *caller;
+	char text[512];
+	uint64_t bias;
+
+	row->name = row->module = "";
+	if (row->process->names) {
+		row->exe = sym_process__exe(row->process->names);
+		symbolizer__object(b->in->symbolizer, row->process->names, row->address, &object);
+		row->module = object.module;
+		row->module_offset = *object.name ? 0 : object.offset;
+		if (*object.module && sym_process__module(b->in->symbolizer, row->process->names,
+							  row->address, &bias))
+			row->module_offset = row->address - bias;
+	}
+	if (*object.name) {
+		snprintf(text, sizeof(text), object.offset ? "%s+0x%llx" : "%s", object.name,
+			 (unsigned long long)object.offset);
+		row->name = symbolizer__intern(b->in->symbolizer, text);
+	} else {
+		caller = row->site_cnt ? caller_of(&row->sites[0]) : NULL;
+		if (!caller)
+			return;
+		if (*caller->function)
+			snprintf(text, sizeof(text), "%s in %s", what(row->kind), caller->function);
+		else
+			snprintf(text, sizeof(text), "%s in %s+0x%llx", what(row->kind),
+				 caller->module, (unsigned long long)caller->offset);
+		row->name = symbolizer__intern(b->in->symbolizer, text);
+	}
+	if (!row->name)
+		row->name = "";
+}
+
+static int name_site(struct builder *b, const struct draft_site *draft, bool lines,
+		     struct lock_site *ret)
+{
+	struct sym_frame frames[FRAMES_MAX];
+	struct target_wait target;
+	size_t cnt = builder__frames(b, draft->agg, lines, frames, &ret->stack_flags);
+
+	stats__add(&ret->stats, draft->agg);
+	ret->stats.p50_ns = hist__percentile(&draft->agg->hist, 50, ret->stats.max_ns);
+	ret->stats.p95_ns = hist__percentile(&draft->agg->hist, 95, ret->stats.max_ns);
+	ret->stats.p99_ns = hist__percentile(&draft->agg->hist, 99, ret->stats.max_ns);
+	target__classify(frames, cnt, &draft->agg->sample, &target);
+	ret->api = target.api;
+	if (!cnt)
+		return 0;
+	ret->frames = malloc(cnt * sizeof(*frames));
+	if (!ret->frames)
+		return -ENOMEM;
+	memcpy(ret->frames, frames, cnt * sizeof(*frames));
+	ret->frame_cnt = cnt;
+	return 0;
+}
+
+static int find_holders(struct builder *b, struct draft_row *d)
+{
+	const struct agg_site **site = calloc(d->site_cnt + 1, sizeof(struct agg_site *));
+	int err;
+
+	if (!site)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->site_cnt; i++)
+		site[i] = d->site[i]->agg;
+	err = lock_row__find_holders(&d->row, site, d->site_cnt, b->in->aggregate,
+				     b->in->symbolizer);
+	free(site);
+	return err;
+}
+
+static bool same(const void *value, const void *key)
+{
+	return value == key;
+}
+
+static int count_processes(struct draft_row *d)
+{
+	struct table processes = { 0 };
+	int err = 0;
+
+	for (size_t i = 0; i < d->site_cnt && !err; i++) {
+		void *p = d->site[i]->agg->process;
+
+		if (!table__find(&processes, (uintptr_t)p, same, p))
+			err = table__add(&processes, (uintptr_t)p, p);
+	}
+	d->row.processes = processes.cnt;
+	table__clear(&processes, NULL);
+	return err;
+}
+
+int builder__finish_row(struct builder *b, struct draft_row *d)
+{
+	struct lock_row *row = &d->row;
+	int err;
+
+	row->stats.p50_ns = hist__percentile(&d->hist, 50, row->stats.max_ns);
+	row->stats.p95_ns = hist__percentile(&d->hist, 95, row->stats.max_ns);
+	row->stats.p99_ns = hist__percentile(&d->hist, 99, row->stats.max_ns);
+	qsort(d->site, d->site_cnt, sizeof(d->site[0]), compare_draft_sites);
+	row->sites = calloc(d->site_cnt, sizeof(*row->sites));
+	if (!row->sites)
+		return -ENOMEM;
+	row->exe = "";
+	for (size_t i = 0; i < d->site_cnt; i++) {
+		row->site_cnt++;
+		err = name_site(b, d->site[i], i < SITES_WITH_LINES, &row->sites[i]);
+		if (err)
+			return err;
+	}
+	name_row(b, row);
+	err = count_processes(d);
+	return err ? err : find_holders(b, d);
+}
