@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What aggregate.c (processes, stacks, sites) and holders.c share. Errors: -ENOMEM. */
+#ifndef HOLDUP_AGGREGATE_INTERNAL_H
+#define HOLDUP_AGGREGATE_INTERNAL_H
+
+#include "user/aggregate/aggregate.h"
+
+struct process_key {
+	uint32_t tgid;
+	uint64_t start;
+};
+
+/* The address space in force; a new one if it was not known. */
+int process__get(struct aggregate *a, const struct process_key *key, const char *comm,
+		 struct agg_process **ret);
+/* Fetches a stack while the kernel has it; one that can't be had is simply not there later. */
+int stack__learn(struct aggregate *a, struct agg_process *p, uint64_t id);
+/* The id under which a stack that came raw is kept. */
+uint64_t stack__resolve(const struct aggregate *a, uint64_t id);
+/* Divides a wait's time over its holders: the owners, else who ended it, else nobody known. */
+void site__charge(struct aggregate *a, struct agg_site *site, const struct hu_wait_record *rec);
+
+#endif
