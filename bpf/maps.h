@@ -45,6 +45,16 @@ struct unwind_state {
 	__u16 pad2;
 };
 
+/* Rows that were looked up on this CPU: most stacks share most of their frames. */
+#define HU_ROW_CACHE 512
+
+struct cached_row {
+	__u64 pc;
+	__u32 tgid;
+	__u32 generation; /* of the process's mappings: never the same again for a tgid (user/collect/rows.c) */
+	struct hu_row row;
+};
+
 struct stack_scratch {
 	struct unwind_state walk;
 	struct hu_stack stack;
@@ -53,6 +63,7 @@ struct stack_scratch {
 	__u32 lo, hi;	   /* of a search */
 	__u64 window_addr; /* of window[0] in the target */
 	__u8 window[HU_WINDOW_SZ];
+	struct cached_row cache[HU_ROW_CACHE];
 };
 
 struct loss_counters {

@@ -225,13 +225,40 @@ static __always_inline long step_row(struct unwinder *u, const struct hu_row *ro
 	return step_frame_pointer(u, HU_STACK_NOROW);
 }
 
+/* The row for pc, through the cache; NULL: none, and *mapped says whether pc lies in a known mapping. */
+static __always_inline const struct hu_row *row_of(struct unwinder *u, __u64 pc, bool *mapped)
+{
+	__u32 tgid = u->scratch->stack.tgid, generation = u->maps->generation;
+	__u32 slot = (pc * 0x9e3779b97f4a7c15ULL) >> 55; /* the upper 9 bits: HU_ROW_CACHE slots */
+	struct cached_row *c = &u->scratch->cache[slot & (HU_ROW_CACHE - 1)];
+	const struct hu_map_entry *map;
+	const struct hu_row *row;
+
+	*mapped = true;
+	if (c->pc == pc && c->tgid == tgid && c->generation == generation)
+		return &c->row;
+	map = find_map(u, pc);
+	if (!map) {
+		*mapped = false;
+		return NULL;
+	}
+	row = find_row(u, map, pc);
+	if (!row)
+		return NULL;
+	c->pc = pc;
+	c->tgid = tgid;
+	c->generation = generation;
+	c->row = *row;
+	return &c->row;
+}
+
 /* From one frame to its caller; a bpf_loop() callback: 1 ends the walk. */
 static long unwind_step(__u32 i, void *ctx)
 {
 	struct unwinder *u = ctx;
-	const struct hu_map_entry *map;
 	const struct hu_row *row;
 	__u32 n = u->scratch->stack.frames;
+	bool mapped;
 	__u64 pc;
 	long ended;
 
@@ -241,13 +268,13 @@ static long unwind_step(__u32 i, void *ctx)
 	u->scratch->stack.frames = n + 1;
 	/* A call may be its function's last instruction: the return address is the next one's. */
 	pc = u->scratch->walk.pc - !u->scratch->walk.leaf;
-	map = find_map(u, pc);
-	if (!map) {
-		u->scratch->walk.lost_pc = pc;
-		ended = step_frame_pointer(u, HU_STACK_NOMAP);
+	row = row_of(u, pc, &mapped);
+	if (row) {
+		ended = step_row(u, row);
 	} else {
-		row = find_row(u, map, pc);
-		ended = row ? step_row(u, row) : step_frame_pointer(u, HU_STACK_NOROW);
+		if (!mapped)
+			u->scratch->walk.lost_pc = pc;
+		ended = step_frame_pointer(u, mapped ? HU_STACK_NOROW : HU_STACK_NOMAP);
 	}
 	if (ended)
 		return 1;

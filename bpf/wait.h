@@ -65,9 +65,13 @@ static inline int wait__same_call(const struct wait_state *w, const struct wait_
 {
 	if (w->call.op != call->op || w->call.ip != call->ip || w->call.sp != call->sp)
 		return 0;
-	/* A writer of a glibc rwlock waits for two neighbouring words in turn. */
+	/*
+	 * A writer of a glibc rwlock waits for two neighbouring words in turn, with values that have
+	 * PTHREAD_RWLOCK_FUTEX_USED (2) set and no bit above (nptl/pthread_rwlock_common.c).
+	 */
 	if (w->call.uaddr != call->uaddr)
-		return (w->call.uaddr ^ call->uaddr) == 4;
+		return (w->call.uaddr ^ call->uaddr) == 4 && call->op == HU_OP_WAIT_BITSET &&
+		       (call->val | 1) == 3 && (w->call.val | 1) == 3;
 	/*
 	 * Another value is another state that was seen: the next round of a barrier, the next joined TID; but
 	 * locks whose word holds the owner's TID are retried with the next owner's.

@@ -129,9 +129,18 @@ static void test_another_call(void **state)
 	struct wait_call c;
 
 	c = call;
-	c.uaddr += 4; /* a rwlock's other word, if it is aligned so */
-	assert_int_equal(wait__continues(&w, &c, 700, JOIN_CPU_NS), (call.uaddr & 4) == 0);
-	c.uaddr = call.uaddr + 8;
+	c.uaddr ^= 4;
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	/* The other word of a glibc rwlock. */
+	w.call.op = c.op = HU_OP_WAIT_BITSET;
+	w.call.val = 3;
+	c.val = 2;
+	assert_true(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	c.val = 0; /* a condvar's other group */
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	w = ended_wait();
+	c = call;
+	c.uaddr += 8;
 	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
 	c = call;
 	c.ip++;
