@@ -166,11 +166,25 @@ static int check_machine(struct live *l)
 	return 0;
 }
 
+static int open_and_attach(struct live *l, const struct session_config *cfg, const char **why)
+{
+	int err = session__open(cfg, &l->features, &l->session, why);
+
+	if (err)
+		return err;
+	err = session__attach(l->session, why);
+	if (err) {
+		session__free(l->session);
+		l->session = NULL;
+	}
+	return err;
+}
+
 static int open_session(struct live *l)
 {
 	struct session_config cfg;
 	struct hu_glob glob;
-	const char *why;
+	const char *why, *raw_why;
 	int err, status;
 
 	status = fill_config(l, &cfg, &glob);
@@ -178,9 +192,17 @@ static int open_session(struct live *l)
 		return status;
 	/* Is fexit refused here? Only attaching tells, and costs a few milliseconds. */
 	features__probe_fentry(&l->features);
-	err = session__open(&cfg, &l->features, &l->session, &why);
-	if (!err)
-		err = session__attach(l->session, &why);
+	err = open_and_attach(l, &cfg, &why);
+	if (err && !cfg.force_raw) {
+		/* Typed tracepoints may be what is refused: plain ones do, with less. */
+		cfg.force_raw = true;
+		if (!open_and_attach(l, &cfg, &raw_why)) {
+			log__info("raw tracepoints are used, call stacks by frame pointers: %s "
+				  "(%s)",
+				  why, strerror(-err));
+			err = 0;
+		}
+	}
 	if (cfg.cgroup_fd >= 0)
 		close(cfg.cgroup_fd);
 	if (err) {

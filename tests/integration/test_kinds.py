@@ -11,7 +11,8 @@ import holdup
 import oracle
 from oracle import Oracle, functions_of, total
 
-ATTEMPTS_PERCENT = 2
+# A busy machine can make a retry look like a new attempt, as for the other oracles.
+ATTEMPTS_PERCENT = oracle.ATTEMPTS_PERCENT
 ONE_S = ("--for", 1)
 LANGS = os.path.join(
     os.path.dirname(os.path.abspath(__file__)), os.pardir, "workload", "langs"
@@ -107,6 +108,10 @@ class DlopenedAndClosed(Zoo, unittest.TestCase):
 
 class Cxx20(Zoo, unittest.TestCase):
     workload, args = "cxx20", ONE_S
+
+    @gap("the library yields before it sleeps again, which costs more CPU time than a retry is given")
+    def test_attempts(self):
+        super().test_attempts()
 
     @gap("the library yields before it sleeps, and the workload's clock counts that")
     def test_wait_time(self):

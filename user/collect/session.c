@@ -41,9 +41,9 @@ static void choose_programs(struct session *s, const struct features *f)
 
 	want(switch_program(s));
 	want(waking_program(s));
-	want(skel->progs.hu_fork);
-	want(skel->progs.hu_exec);
-	want(skel->progs.hu_exit);
+	want(s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork);
+	want(s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec);
+	want(s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit);
 	want(skel->progs.hu_pending);
 	if (f->task_regs) {
 		want(skel->progs.hu_adopt);
@@ -203,8 +203,11 @@ int session__attach(struct session *s, const char **why)
 	struct holdup_bpf *skel = s->skel;
 	/* Lives first: a process must not be seen waiting before its end would be noticed. */
 	struct bpf_program *const progs[] = {
-		skel->progs.hu_fork, skel->progs.hu_exec, skel->progs.hu_exit,
-		waking_program(s),   switch_program(s),
+		s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork,
+		s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec,
+		s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit,
+		waking_program(s),
+		switch_program(s),
 	};
 	int err;
 
