@@ -203,7 +203,7 @@ static inline void wait__resume(struct wait_state *w, __u64 now_ns, __u64 cpu_ns
 
 /*
  * The thread is seen running though its switch-in was not: tracepoints are silent in the context of tasks
- * that a kernel hides (seen in a sandbox whose first process can't be traced), and a switch is traced in
+ * that a kernel hides (seen where the first process of a machine can't be traced), and a switch is traced in
  * the context of the task that leaves. It ran on as long ago as it has used CPU time since.
  */
 static inline void wait__resume_late(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)

@@ -284,6 +284,29 @@ class Attached(unittest.TestCase):
         self.assertGreaterEqual(row["wait_ns"], 3 * (told - all_waiting))
         self.assertLessEqual(row["wait_ns"], 3 * document["interval_ns"])
 
+    def test_waits_that_began_before(self):
+        """A program that hangs already: who waits, for what, who holds it and where that one is."""
+        with Workload("mutex", "--hold", 10_000_000, "--wait-for-usr1") as work:
+            work.go()
+            wait_until(lambda: waiting_threads(work.pid) == 3, 9, "three threads to wait")
+            status, out, err = holdup.run(["locks", "--json", "-p", work.pid, "-d", "500ms"])
+        self.assertEqual(status, 0, err)
+        document = json.loads(out)
+        row = holdup.lock_named(document["locks"], "ledger_lock")
+        self.assertEqual((row["kind"], row["waits"], row["began_before"]), ("mutex", 3, 3))
+        self.assertEqual((row["ongoing"], row["waiters_now"]), (3, 3))
+        self.assertEqual(document["coverage"]["stacks_incomplete"], 0)
+        self.assertGreater(row["wait_ns"], 3 * 400_000_000)
+        self.assertLessEqual(row["wait_ns"], 3 * document["interval_ns"])
+        chain = ["update_ledger", "handle_order", "worker"]
+        functions = [frame["function"] for frame in row["sites"][0]["stack"]]
+        self.assertEqual([name for name in functions if name in chain], chain)
+        (holder,) = row["holders"]
+        self.assertEqual((holder["known_by"], holder["wait_ns"]), ("owner", row["wait_ns"]))
+        where = [frame["function"] for frame in holder["stack"]]
+        self.assertEqual([name for name in where if name in chain], chain)
+        self.assertTrue(any("nanosleep" in name for name in where), where)
+
 
 class Lives(unittest.TestCase):
     def test_children_are_followed(self):

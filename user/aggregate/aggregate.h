@@ -69,7 +69,8 @@ struct agg_holder_stack {
 	char comm[HU_COMM_LEN];
 };
 
-#define AGG_HOLDERS_MAX 64 /* a site; what others hold counts as not known */
+#define AGG_REMEMBERED_MAX 65536 /* threads; more, and they are looked up anew */
+#define AGG_HOLDERS_MAX	   64	 /* a site; what others hold counts as not known */
 
 struct agg_site {
 	struct agg_process *process;

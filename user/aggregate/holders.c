@@ -13,6 +13,16 @@ static bool thread__equal(const void *value, const void *key)
 	return t->process == k->process && t->word == k->word;
 }
 
+/*
+ * Threads come and go without end; what is forgotten here is found again in /proc if it still lives. Pointers
+ * into the table are not kept.
+ */
+static void forget_if_many(struct table *t)
+{
+	if (t->cnt >= AGG_REMEMBERED_MAX)
+		table__clear(t, free);
+}
+
 /* Only threads that were found to exist are kept: a word can be stale, or no owner at all. */
 static const struct agg_thread *thread__find(struct aggregate *a, struct agg_process *p,
 					     uint32_t word, uint64_t shared_addr)
@@ -23,6 +33,7 @@ static const struct agg_thread *thread__find(struct aggregate *a, struct agg_pro
 	t = table__find(&a->threads, hash, thread__equal, &key);
 	if (t || !a->hooks.thread || a->hooks.thread(a->hooks.ctx, p, word, shared_addr, &key))
 		return t;
+	forget_if_many(&a->threads);
 	t = malloc(sizeof(*t));
 	if (!t)
 		return NULL;
@@ -46,6 +57,7 @@ int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t 
 		return 0;
 	t = table__find(&a->threads, hash, thread__equal, &key);
 	if (!t) {
+		forget_if_many(&a->threads);
 		t = malloc(sizeof(*t));
 		if (!t)
 			return -ENOMEM;
