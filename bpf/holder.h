@@ -10,8 +10,6 @@
 #include "bpf/emit.h"
 #include "bpf/lock.h"
 
-#define PID_MAX_LIMIT (4 << 20) /* include/linux/threads.h */
-
 /* Does current hold the lock at this moment, by the lock's own word? Its words are read anew. */
 static __always_inline bool holder__holds(__u64 uaddr, bool in_word, __u32 tid)
 {

@@ -2,8 +2,8 @@
 /*
  * The clock. Every wait is measured where the kernel switches threads: at switch-out the system
  * call and its arguments are in the sleeping thread's registers, at waking the waker is current, at
- * switch-in the sleep is over. Included by sched.bpf.c (typed pointers) and sched_raw.bpf.c (plain
- * ones, HU_RAW).
+ * switch-in the sleep is over. Included by sched.bpf.c (typed pointers, stacks by rows), sched_fp.bpf.c
+ * (stacks by frame pointers) and sched_raw.bpf.c (plain pointers, HU_RAW).
  *
  * In sched_switch current is still prev, and interrupts are off; in sched_waking current is the
  * waker, and interrupts are off (it holds the wakee's pi_lock) but for a thread that wakes itself.
@@ -98,9 +98,10 @@ static __always_inline void sleep__begins(struct wait_state *w, const struct tas
 	loss__add(HU_LOSS_SWITCHES, 1);
 }
 
-/* A waking that was traced between the thread's dequeueing and its switch-out: kernel/sched/core.c,
- * ttwu() may run on another CPU as soon as p->on_rq is 0, before __schedule() reaches the
- * tracepoint. */
+/*
+ * A waking that was traced between the thread's dequeueing and its switch-out: try_to_wake_up() may run on
+ * another CPU as soon as p->on_rq is 0, before __schedule() reaches the tracepoint (kernel/sched/core.c).
+ */
 static __always_inline void wait__adopt_early(struct task_struct *t, struct thread_state *st)
 {
 	if (st->early_ns && task__state(t) == TASK_WAKING)

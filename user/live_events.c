@@ -9,6 +9,8 @@
 #include "user/collect/proc.h"
 #include "user/util/log.h"
 
+#define ASKED_MAX 256 /* locks whose holder is looked for at an interval's end */
+
 static void set_rows(struct live *l, const struct agg_process *p)
 {
 	int err;
@@ -192,22 +194,57 @@ int live__on_adopted(void *ctx, const void *data, size_t sz)
 	return err;
 }
 
-/* A holder that does not run, as the iterator found it: as if it had shown itself. */
+/* A thread that a lock's word names while others wait for it. */
+struct asked {
+	const struct agg_site *site;
+	uint32_t tid;
+};
+
+struct asking {
+	struct live *live;
+	struct asked asked[ASKED_MAX];
+	size_t cnt;
+};
+
+/* Who holds the site's lock at this moment, by the lock's own word; 0: nobody who is known. */
+static uint32_t owner_now(struct live *l, const struct agg_site *site)
+{
+	struct hu_adopt_record where = { .tgid = site->process->tgid, .uaddr = site->uaddr };
+	struct agg_thread thread = { 0 };
+	uint32_t word, owner_word, owner;
+
+	if (adopt__read_words(&where, &word, &owner_word))
+		return 0;
+	owner = owner__of(site->op, site->sample.val, word, owner_word);
+	if (!owner || on_thread(l, site->process, owner,
+				site->flags & HU_WAIT_SHARED ? site->uaddr : 0, &thread))
+		return 0;
+	return thread.tid;
+}
+
+/*
+ * A thread that does not run, as the iterator found it. It counts as seen with the lock only if it was asked
+ * for this lock and still holds it after its stack was read: both looks have to agree.
+ */
 static int on_where(void *ctx, const void *data, size_t sz)
 {
-	struct live *l = ctx;
+	struct asking *a = ctx;
 	struct hu_stack_record stack;
 	struct hu_adopt_record rec;
 	struct hu_holder_record holder;
+	size_t i = 0;
 	int err;
 
 	if (sz != sizeof(rec))
 		return -EIO;
 	memcpy(&rec, data, sizeof(rec));
 	rec.comm[HU_COMM_LEN - 1] = '\0';
-	if (adopt__read_stack(&rec, &stack))
+	while (i < a->cnt && (a->asked[i].tid != rec.tid || a->asked[i].site->uaddr != rec.uaddr))
+		i++;
+	if (i == a->cnt || adopt__read_stack(&rec, &stack) ||
+	    owner_now(a->live, a->asked[i].site) != rec.tid)
 		return 0;
-	err = on_stack_record(l, &stack);
+	err = on_stack_record(a->live, &stack);
 	if (err)
 		return err;
 	holder = (struct hu_holder_record){
@@ -220,22 +257,22 @@ static int on_where(void *ctx, const void *data, size_t sz)
 		.why = HU_HOLDER_SWITCH,
 	};
 	memcpy(holder.comm, rec.comm, sizeof(holder.comm));
-	return aggregate__holder(&l->aggregate, &holder);
+	return aggregate__holder(&a->live->aggregate, &holder);
 }
 
 int live__find_holders(struct live *l)
 {
+	struct asking a = { .live = l };
 	const struct agg_site *site;
-	size_t asked = 0;
+	uint32_t tid;
 	int err;
 
-	for (size_t i = 0; (site = table__next(&l->aggregate.sites, &i));)
-		for (uint32_t h = 0; site->waiters_now && h < site->holder_cnt; h++)
-			if (site->holder[h].owner &&
-			    !session__ask(l->session, site->holder[h].tid, site->process->tgid,
-					  site->uaddr))
-				asked++;
-	err = asked ? session__where(l->session, on_where, l) : 0;
+	for (size_t i = 0; a.cnt < ASKED_MAX && (site = table__next(&l->aggregate.sites, &i));) {
+		tid = site->waiters_now ? owner_now(l, site) : 0;
+		if (tid && !session__ask(l->session, tid, site->process->tgid, site->uaddr))
+			a.asked[a.cnt++] = (struct asked){ site, tid };
+	}
+	err = a.cnt ? session__where(l->session, on_where, &a) : 0;
 	return err == -EOPNOTSUPP ? 0 : err;
 }
 

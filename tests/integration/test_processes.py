@@ -307,6 +307,22 @@ class Attached(unittest.TestCase):
         self.assertEqual([name for name in where if name in chain], chain)
         self.assertTrue(any("nanosleep" in name for name in where), where)
 
+    def test_only_who_holds_is_seen_holding(self):
+        """Threads that held the lock a moment ago and wait for it now are not where the holder is."""
+        with Workload("mutex", "--hold", 40_000, "--wait-for-usr1") as work:
+            work.go()
+            wait_until(lambda: waiting_threads(work.pid) == 3, 9, "three threads to wait")
+            for _ in range(3):
+                args = ["locks", "--json", "-p", work.pid, "-d", "400ms"]
+                status, out, err = holdup.run(args)
+                self.assertEqual(status, 0, err)
+                row = holdup.lock_named(json.loads(out)["locks"], "ledger_lock")
+                seen = [h for h in row["holders"] if h.get("seen") == "leaving the CPU"]
+                self.assertTrue(seen, row["holders"])
+                for holder in seen:
+                    functions = [frame["function"] for frame in holder["stack"]]
+                    self.assertNotIn("pthread_mutex_lock", functions, holder["tid"])
+
 
 class Lives(unittest.TestCase):
     def test_children_are_followed(self):

@@ -105,6 +105,8 @@ static void fill_coverage(struct builder *b)
 	c->records_lost = loss[HU_LOSS_RECORD] + loss[HU_LOSS_PROC_FULL];
 	c->stacks_lost = loss[HU_LOSS_STACK_FULL] + loss[HU_LOSS_STACK_FAIL];
 	c->inferred = loss[HU_LOSS_INFERRED];
+	c->holders_lost = loss[HU_LOSS_HOLDER];
+	c->calls_lost = loss[HU_LOSS_CALLS_FULL];
 	c->depth_unknown = loss[HU_LOSS_LOCK_FULL];
 	c->malformed = b->in->malformed;
 	c->below_min = t->below_min;

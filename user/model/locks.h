@@ -100,6 +100,8 @@ struct locks_coverage {
 	uint64_t stacks_lost;  /* waits whose stack could not be kept or walked */
 	uint64_t stacks_incomplete; /* waits whose stack is known in part only */
 	uint64_t inferred;	    /* sleeps whose end the kernel did not tell, and CPU time did */
+	uint64_t holders_lost;	    /* stacks of holders that could not be sent */
+	uint64_t calls_lost;	    /* futex calls that found no room */
 	uint64_t depth_unknown;	    /* waits for which the number of waiters was not counted */
 	uint64_t malformed;
 	uint64_t below_min, below_min_ns;

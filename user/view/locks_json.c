@@ -172,6 +172,8 @@ static json_t *coverage_json(struct writer *w, const struct locks_coverage *c)
 	put_u64(w, o, "records_lost", c->records_lost);
 	put_u64(w, o, "depth_unknown", c->depth_unknown);
 	put_u64(w, o, "inferred", c->inferred);
+	put_u64(w, o, "holders_lost", c->holders_lost);
+	put_u64(w, o, "futex_calls_lost", c->calls_lost);
 	put_u64(w, o, "malformed", c->malformed);
 	put_u64(w, o, "below_min", c->below_min);
 	put_u64(w, o, "below_min_ns", c->below_min_ns);

@@ -55,6 +55,12 @@ static void print_gaps(const struct page *p)
 		fprintf(p->out, " %s %s process%s without names", p->dot,
 			text__count(c->processes_unreadable, n),
 			c->processes_unreadable == 1 ? "" : "es");
+	if (c->holders_lost)
+		fprintf(p->out, " %s %s sample%s of holders lost", p->dot,
+			text__count(c->holders_lost, n), plural(c->holders_lost));
+	if (c->calls_lost)
+		fprintf(p->out, " %s %s futex call%s not counted", p->dot,
+			text__count(c->calls_lost, n), plural(c->calls_lost));
 	if (c->inferred)
 		fprintf(p->out, " %s end of %s sleep%s computed", p->dot,
 			text__count(c->inferred, n), plural(c->inferred));
