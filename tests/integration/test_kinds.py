@@ -151,124 +151,48 @@ class StaticSemaphore(Zoo, unittest.TestCase):
     workload, args = "static/sem", ONE_S
 
 
-class MuslMutex(Zoo, unittest.TestCase):
+class MuslGaps:
+    """What is not known of a program on musl."""
+
+    @gap(MUSL)
+    def test_every_stack_is_whole(self):
+        super().test_every_stack_is_whole()
+
+    @gap(MUSL)
+    def test_kind_and_name(self):
+        super().test_kind_and_name()
+
+    @gap(MUSL)
+    def test_sites(self):
+        super().test_sites()
+
+    @gap("musl's own list of threads is locked too while they start and end")
+    def test_no_other_locks(self):
+        super().test_no_other_locks()
+
+
+class MuslMutex(MuslGaps, Zoo, unittest.TestCase):
     workload, args = "musl/mutex", ONE_S
 
-    @gap("musl's own list of threads is locked too while they start and end")
-    def test_no_other_locks(self):
-        super().test_no_other_locks()
 
-    @gap(MUSL)
-    def test_every_stack_is_whole(self):
-        super().test_every_stack_is_whole()
-
-    @gap(MUSL)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
-
-    @gap(MUSL)
-    def test_sites(self):
-        super().test_sites()
-
-
-class MuslRwlock(Zoo, unittest.TestCase):
+class MuslRwlock(MuslGaps, Zoo, unittest.TestCase):
     workload, args = "musl/rwlock", ONE_S
 
-    @gap("musl's own list of threads is locked too while they start and end")
-    def test_no_other_locks(self):
-        super().test_no_other_locks()
 
-    @gap(MUSL)
-    def test_every_stack_is_whole(self):
-        super().test_every_stack_is_whole()
-
-    @gap(MUSL)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
-
-    @gap(MUSL)
-    def test_sites(self):
-        super().test_sites()
-
-
-class MuslSemaphore(Zoo, unittest.TestCase):
+class MuslSemaphore(MuslGaps, Zoo, unittest.TestCase):
     workload, args = "musl/sem", ONE_S
 
-    @gap("musl's own list of threads is locked too while they start and end")
-    def test_no_other_locks(self):
-        super().test_no_other_locks()
 
-    @gap(MUSL)
-    def test_every_stack_is_whole(self):
-        super().test_every_stack_is_whole()
-
-    @gap(MUSL)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
-
-    @gap(MUSL)
-    def test_sites(self):
-        super().test_sites()
-
-
-class MuslStaticMutex(Zoo, unittest.TestCase):
+class MuslStaticMutex(MuslGaps, Zoo, unittest.TestCase):
     workload, args = "musl-static/mutex", ONE_S
 
-    @gap("musl's own list of threads is locked too while they start and end")
-    def test_no_other_locks(self):
-        super().test_no_other_locks()
 
-    @gap(MUSL)
-    def test_every_stack_is_whole(self):
-        super().test_every_stack_is_whole()
-
-    @gap(MUSL)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
-
-    @gap(MUSL)
-    def test_sites(self):
-        super().test_sites()
-
-
-class MuslStaticRwlock(Zoo, unittest.TestCase):
+class MuslStaticRwlock(MuslGaps, Zoo, unittest.TestCase):
     workload, args = "musl-static/rwlock", ONE_S
 
-    @gap("musl's own list of threads is locked too while they start and end")
-    def test_no_other_locks(self):
-        super().test_no_other_locks()
 
-    @gap(MUSL)
-    def test_every_stack_is_whole(self):
-        super().test_every_stack_is_whole()
-
-    @gap(MUSL)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
-
-    @gap(MUSL)
-    def test_sites(self):
-        super().test_sites()
-
-
-class MuslStaticSemaphore(Zoo, unittest.TestCase):
+class MuslStaticSemaphore(MuslGaps, Zoo, unittest.TestCase):
     workload, args = "musl-static/sem", ONE_S
-
-    @gap("musl's own list of threads is locked too while they start and end")
-    def test_no_other_locks(self):
-        super().test_no_other_locks()
-
-    @gap(MUSL)
-    def test_every_stack_is_whole(self):
-        super().test_every_stack_is_whole()
-
-    @gap(MUSL)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
-
-    @gap(MUSL)
-    def test_sites(self):
-        super().test_sites()
 
 
 @gap(MUSL)
