@@ -197,16 +197,27 @@ enum hu_stack_flag {
 	HU_STACK_NOMAP = 1 << 3,     /* ended at a pc in no known mapping */
 	HU_STACK_NOROW = 1 << 4,     /* ended at a pc without unwind row */
 	HU_STACK_BADREAD = 1 << 5,   /* ended at stack memory that could not be read */
+	HU_STACK_DERIVED = 1 << 6,   /* a row came from machine code: the module has no CFI */
 };
 
 struct hu_stack {
 	__u32 tgid;
 	__u16 flags; /* enum hu_stack_flag */
-	__u16 frames;
+	__u8 frames;
+	__u8 exact;		  /* of them, those below the first step that was a guess */
 	__u64 pcs[HU_MAX_FRAMES]; /* leaf first */
 };
 
 /* ---- Unwinding */
+
+/*
+ * hu_row.kind is enum hu_row_cfa | enum hu_row_fp << 4, and this bit where no CFI but the machine code
+ * itself says so.
+ */
+#define HU_ROW_DERIVED 0x80
+
+#define HU_ROW_CFA(kind) ((kind)&15)
+#define HU_ROW_FP(kind)	 ((kind) >> 4 & 7)
 
 /* How to find the frame above: the low nibble of hu_row.kind. Append only. */
 enum hu_row_cfa {
@@ -222,7 +233,7 @@ enum hu_row_cfa {
 	HU_CFA_RA_REG = 9,   /* the return address is in register fp_off, CFA = sp (vfork) */
 };
 
-/* Where the caller's frame pointer is: the high nibble of hu_row.kind. Append only. */
+/* Where the caller's frame pointer is: bits 4 to 6 of hu_row.kind. Append only. */
 enum hu_row_fp {
 	HU_FP_SAME = 0,	 /* unchanged */
 	HU_FP_CFA = 1,	 /* saved at CFA + 8 * fp_off */
@@ -234,7 +245,7 @@ enum hu_row_fp {
 struct hu_row {
 	__u32 pc;      /* ELF vaddr less the module's base vaddr */
 	__s16 cfa_off; /* in units of 8 bytes */
-	__u8 kind;     /* enum hu_row_cfa | enum hu_row_fp << 4 */
+	__u8 kind;     /* enum hu_row_cfa | enum hu_row_fp << 4 | HU_ROW_DERIVED */
 	__s8 fp_off;   /* in units of 8 bytes */
 };
 

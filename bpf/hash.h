@@ -8,7 +8,7 @@
 /* Multiply and fold, one pc at a time; the constant is 2^64 / phi (Knuth, TAOCP 6.4). */
 static inline __u64 stack__hash(const struct hu_stack *s)
 {
-	__u64 hash = s->tgid + ((__u64)s->flags << 32);
+	__u64 hash = s->tgid + ((__u64)s->flags << 32) + ((__u64)s->exact << 48);
 
 	for (int i = 0; i < HU_MAX_FRAMES; i++) {
 		if (i >= s->frames)

@@ -32,6 +32,7 @@ static __always_inline __u64 stack__by_frame_pointers(void *ctx, struct hu_stack
 	}
 	s->tgid = tgid;
 	s->frames = (__u64)sz / sizeof(s->pcs[0]);
+	s->exact = 1;
 	s->flags = HU_STACK_FRAMEPTR;
 	if (s->frames == HU_MAX_FRAMES)
 		s->flags |= HU_STACK_TRUNCATED;

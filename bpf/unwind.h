@@ -120,19 +120,21 @@ static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 {
 	__u64 frame[2];
 
-	u->scratch->walk.flags |= HU_STACK_FRAMEPTR;
 	if (!u->scratch->walk.fp_known || u->scratch->walk.fp < u->scratch->walk.sp ||
 	    u->scratch->walk.fp - u->scratch->walk.sp > FRAME_MAX_SZ || (u->scratch->walk.fp & 7))
 		return stop(u, why);
 	if (bpf_probe_read_user(frame, sizeof(frame), (void *)u->scratch->walk.fp))
 		return stop(u, HU_STACK_BADREAD);
+	/* Data in the register leads anywhere; a call came from code. */
+	if (frame[1] && !find_map(u, frame[1] - 1))
+		return stop(u, why);
+	if (!(u->scratch->walk.flags & HU_STACK_FRAMEPTR))
+		u->scratch->stack.exact = u->scratch->stack.frames;
+	u->scratch->walk.flags |= HU_STACK_FRAMEPTR;
 	u->scratch->walk.sp = u->scratch->walk.fp + 16;
 	u->scratch->walk.fp = frame[0];
 	u->scratch->walk.pc = frame[1];
 	u->scratch->walk.leaf = u->scratch->walk.top = 0;
-	/* Data in the register leads anywhere; a call came from code. */
-	if (u->scratch->walk.pc && !find_map(u, u->scratch->walk.pc - 1))
-		return stop(u, why);
 	return 0;
 }
 
@@ -168,7 +170,7 @@ static __always_inline long step_signal(struct unwinder *u)
 
 static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *row)
 {
-	__u32 cfa_kind = row->kind & 15, fp_kind = row->kind >> 4;
+	__u32 cfa_kind = HU_ROW_CFA(row->kind), fp_kind = HU_ROW_FP(row->kind);
 	__s64 cfa_off = (__s64)row->cfa_off * 8, fp_off = (__s64)row->fp_off * 8;
 	__u64 cfa, ra, fp;
 
@@ -205,7 +207,9 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 
 static __always_inline long step_row(struct unwinder *u, const struct hu_row *row)
 {
-	switch (row->kind & 15) {
+	if (row->kind & HU_ROW_DERIVED)
+		u->scratch->walk.flags |= HU_STACK_DERIVED;
+	switch (HU_ROW_CFA(row->kind)) {
 	case HU_CFA_END:
 		return stop(u, HU_STACK_COMPLETE);
 	case HU_CFA_SIGNAL:
@@ -306,9 +310,11 @@ static __always_inline __u64 stack__by_rows(const arch_regs *r, struct stack_scr
 	};
 	scratch->window_addr = HU_NO_WINDOW;
 	scratch->stack.tgid = tgid;
-	scratch->stack.frames = 0;
+	scratch->stack.frames = scratch->stack.exact = 0;
 	bpf_loop(HU_MAX_FRAMES + 1, unwind_step, &u, 0);
 	scratch->stack.flags = scratch->walk.flags;
+	if (!(scratch->walk.flags & HU_STACK_FRAMEPTR))
+		scratch->stack.exact = scratch->stack.frames;
 	*lost_pc = scratch->walk.lost_pc;
 	return stack__store(&scratch->stack);
 }

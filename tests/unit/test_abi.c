@@ -58,6 +58,7 @@ static const struct member members[] = {
 	M(hu_stack, tgid),
 	M(hu_stack, flags),
 	M(hu_stack, frames),
+	M(hu_stack, exact),
 	M(hu_stack, pcs),
 	M(hu_row, pc),
 	M(hu_row, cfa_off),

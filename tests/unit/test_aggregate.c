@@ -18,7 +18,7 @@ struct asked {
 	unsigned int processes, stacks;
 	uint32_t last_tgid;
 	int stack_err;
-	uint16_t frames;
+	uint8_t frames;
 };
 
 static void on_process(void *ctx, struct agg_process *p)
@@ -40,7 +40,7 @@ static int on_stack(void *ctx, struct agg_process *p, uint64_t id, struct hu_sta
 	memset(ret, 0, sizeof(*ret));
 	ret->tgid = p->tgid;
 	ret->flags = HU_STACK_COMPLETE;
-	ret->frames = asked->frames;
+	ret->frames = ret->exact = asked->frames;
 	for (int i = 0; i < HU_MAX_FRAMES; i++)
 		ret->pcs[i] = id * 1000 + i;
 	return 0;
@@ -251,7 +251,7 @@ static void test_stack_edges(void **state)
 	assert_int_equal(aggregate__wait(&a, &rec), 0);
 	assert_null(aggregate__stack(&a, 5));
 	asked.stack_err = 0;
-	asked.frames = 0xffff; /* a lie */
+	asked.frames = 0xff; /* a lie */
 	rec.stack_id = 6;
 	assert_int_equal(aggregate__wait(&a, &rec), 0);
 	assert_int_equal(aggregate__stack(&a, 6)->frames, HU_MAX_FRAMES);

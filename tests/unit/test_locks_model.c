@@ -112,6 +112,7 @@ static struct hu_stack stack_of(uint64_t id)
 	s.pcs[s.frames++] = in(thread_main);
 	if (id == GUESSED)
 		s.flags |= HU_STACK_FRAMEPTR;
+	s.exact = id == GUESSED ? 1 : s.frames;
 	if (id == CUT)
 		s.flags = HU_STACK_BADREAD;
 	return s;

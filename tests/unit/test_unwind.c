@@ -437,6 +437,22 @@ static void test_lost_bp(void **state)
 	t.row[2].kind = HU_CFA_SP; /* bp unchanged: it can */
 	s = walk(&t, TEXT + 0x300, STACK + 128);
 	expect(&s, HU_STACK_COMPLETE | HU_STACK_FRAMEPTR, 3, TEXT + 0x201);
+	assert_int_equal(s.exact, 2); /* the one above the gap was a guess */
+	t.mem[17] = 0x12345;
+	s = walk(&t, TEXT + 0x300, STACK + 128);
+	expect(&s, HU_STACK_NOROW, 2, TEXT + 0x480); /* no call comes from there */
+}
+
+/* Rows from machine code are as good as others, and say so. */
+static void test_derived(void **state)
+{
+	struct target t = target((struct hu_row){ 0, 2, HU_CFA_SP | HU_ROW_DERIVED, 0 });
+	struct hu_stack s;
+
+	t.mem[1] = TEXT + 0x201;
+	s = walk(&t, TEXT + 0x300, STACK);
+	expect(&s, HU_STACK_COMPLETE | HU_STACK_DERIVED, 2, TEXT + 0x201);
+	assert_int_equal(s.exact, 2);
 }
 
 /* Interrupted at its first instruction, a function is not the one before it. */
@@ -504,13 +520,21 @@ static void test_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_own_stack),	cmocka_unit_test(test_through_libc),
-		cmocka_unit_test(test_thread),		cmocka_unit_test(test_realigned),
-		cmocka_unit_test(test_signal),		cmocka_unit_test(test_wild_registers),
-		cmocka_unit_test(test_leaf_and_caller), cmocka_unit_test(test_zero_ends),
-		cmocka_unit_test(test_kinds),		cmocka_unit_test(test_vfork),
-		cmocka_unit_test(test_lost_bp),		cmocka_unit_test(test_ends),
-		cmocka_unit_test(test_signal_pc),	cmocka_unit_test(test_loop),
+		cmocka_unit_test(test_own_stack),
+		cmocka_unit_test(test_through_libc),
+		cmocka_unit_test(test_thread),
+		cmocka_unit_test(test_realigned),
+		cmocka_unit_test(test_signal),
+		cmocka_unit_test(test_wild_registers),
+		cmocka_unit_test(test_leaf_and_caller),
+		cmocka_unit_test(test_zero_ends),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_vfork),
+		cmocka_unit_test(test_lost_bp),
+		cmocka_unit_test(test_derived),
+		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_signal_pc),
+		cmocka_unit_test(test_loop),
 	};
 
 	return cmocka_run_group_tests(tests, load_modules, free_modules);

@@ -67,6 +67,10 @@ static struct sym_frame catalog_frames[] = {
 	FRAME("pthread_rwlock_rdlock", "libc.so.6", "", 0),
 	FRAME("read_catalog", "shop", "", 0),
 };
+static struct sym_frame guessed_frames[] = {
+	FRAME("pthread_rwlock_rdlock", "libc.so.6", "", 0),
+	{ "read_catalog", "read_catalog", "shop", "", .guessed = true },
+};
 static struct sym_frame hostile_frames[] = {
 	FRAME("pthread_mutex_lock", "libc.so.6", "", 0),
 	FRAME("f\033[2J\n", "m\001\x80", "s\r.c", 7),
@@ -101,7 +105,7 @@ static struct lock_site ledger_sites[] = {
 	{ .stats = { .waits = 4, .sleeps = 4, .wait_ns = 9000000 }, .api = -1 },
 	{
 		.stats = { .waits = 1, .sleeps = 1, .wait_ns = 1000000 },
-		.frames = catalog_frames,
+		.frames = guessed_frames,
 		.frame_cnt = 2,
 		.api = 0,
 		.stack_flags = HU_STACK_FRAMEPTR,

@@ -123,7 +123,7 @@ const struct agg_stack *aggregate__stack(const struct aggregate *a, uint64_t id)
 
 static int stack__keep(struct aggregate *a, uint64_t id, const struct hu_stack *raw)
 {
-	uint16_t frames = raw->frames < HU_MAX_FRAMES ? raw->frames : HU_MAX_FRAMES;
+	uint8_t frames = raw->frames < HU_MAX_FRAMES ? raw->frames : HU_MAX_FRAMES;
 	struct agg_stack *s = malloc(sizeof(*s) + frames * sizeof(raw->pcs[0]));
 	int err;
 
@@ -132,6 +132,7 @@ static int stack__keep(struct aggregate *a, uint64_t id, const struct hu_stack *
 	s->id = id;
 	s->flags = raw->flags;
 	s->frames = frames;
+	s->exact = raw->exact < frames ? raw->exact : frames;
 	memcpy(s->pcs, raw->pcs, frames * sizeof(raw->pcs[0]));
 	err = table__add(&a->stacks, id, s);
 	if (err)

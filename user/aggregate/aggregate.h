@@ -36,8 +36,8 @@ struct agg_process {
 /* Only distinct stacks are kept; hu_stack with its used frames only. */
 struct agg_stack {
 	uint64_t id;
-	uint16_t flags; /* enum hu_stack_flag */
-	uint16_t frames;
+	uint16_t flags;	       /* enum hu_stack_flag */
+	uint8_t frames, exact; /* as in struct hu_stack */
 	uint64_t pcs[];
 };
 

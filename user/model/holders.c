@@ -12,14 +12,18 @@ size_t stack__frames(const struct aggregate *a, struct symbolizer *symbolizer,
 		     struct sym_frame *ret, size_t cap, uint16_t *ret_flags)
 {
 	const struct agg_stack *stack = stack_id ? aggregate__stack(a, stack_id) : NULL;
-	size_t cnt = 0;
+	size_t cnt = 0, before;
 
 	*ret_flags = stack ? stack->flags : 0;
 	if (!stack || !p->names)
 		return 0;
-	for (size_t i = 0; i < stack->frames && cnt < cap; i++)
+	for (size_t i = 0; i < stack->frames && cnt < cap; i++) {
+		before = cnt;
 		cnt += symbolizer__frames(symbolizer, p->names, stack->pcs[i], i == 0, lines,
 					  ret + cnt, cap - cnt);
+		for (; before < cnt; before++)
+			ret[before].guessed = i >= stack->exact;
+	}
 	return cnt;
 }
 

@@ -23,9 +23,7 @@ static int compare_draft_sites(const void *a, const void *b)
  * of it. */
 static const struct sym_frame *caller_of(const struct lock_site *site)
 {
-	if (site->stack_flags & HU_STACK_FRAMEPTR)
-		return NULL;
-	for (size_t i = site->api + 1; i < site->frame_cnt; i++)
+	for (size_t i = site->api + 1; i < site->frame_cnt && !site->frames[i].guessed; i++)
 		if (!target__is_runtime(&site->frames[i]))
 			return &site->frames[i];
 	return NULL;

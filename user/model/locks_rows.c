@@ -99,10 +99,6 @@ int builder__classify_sites(struct builder *b)
 		rec.op = agg->op;
 		rec.flags |= agg->flags;
 		cnt = builder__frames(b, agg, false, frames, &flags);
-		/* Below a leaf walked by frame pointers frames are missing: names there prove
-		 * nothing. */
-		if (flags & HU_STACK_FRAMEPTR)
-			cnt = cnt ? 1 : 0;
 		site->agg = agg;
 		site->process = agg->process;
 		target__classify(frames, cnt, &rec, &site->target);

@@ -51,6 +51,7 @@ struct sym_frame {
 	uint64_t offset;
 	int line; /* 0 when unknown */
 	bool inlined;
+	bool guessed; /* how the stack got here was a guess: whoever walked it sets this */
 };
 
 /* An object in memory. */

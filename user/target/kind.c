@@ -232,7 +232,7 @@ void target__classify(const struct sym_frame *frames, size_t cnt, const struct h
 	bool cond_wait = false;
 
 	*ret = (struct target_wait){ .api = -1, .object = rec->uaddr };
-	for (size_t i = 0; i < cnt && i < API_DEPTH; i++) {
+	for (size_t i = 0; i < cnt && i < API_DEPTH && !frames[i].guessed; i++) {
 		here = kind_of_function(&frames[i]);
 		if (here != LOCK_INVALID) {
 			/* What is built from a condvar or a mutex is what the program waits for. */

@@ -44,7 +44,7 @@ struct target_wait {
 };
 
 /*
- * Frames are leaf first, as many as are known; rec is a wait of that site (rec->sleeps 0: no
+ * Frames are leaf first, as many as are known; guessed ones prove nothing. rec is a wait of that site (rec->sleeps 0: no
  * sample, only uaddr and op are valid).
  */
 void target__classify(const struct sym_frame *frames, size_t cnt, const struct hu_wait_record *rec,

@@ -21,6 +21,7 @@
 
 struct walk {
 	const struct unwind_ops *ops;
+	struct hu_stack *stack;
 	uint64_t pc, sp, bp, di;
 	bool leaf;     /* pc is an instruction that was interrupted, no return address */
 	bool top;      /* the first frame: di is still the thread's */
@@ -56,12 +57,19 @@ static void returned(struct walk *w, uint64_t sp, uint64_t pc)
 /* push rbp; mov rsp,rbp: the caller's rbp and the return address are at rbp. */
 static bool step_frame_pointer(struct walk *w, enum hu_stack_flag why)
 {
+	const struct cfi_table *table;
 	uint64_t rec[2];
+	uint32_t rel;
 
 	if (!w->bp_known || w->bp < w->sp || w->bp - w->sp > FRAME_MAX || w->bp % WORD)
 		return stop(w, why);
 	if (w->ops->read(w->ops->ctx, w->bp, rec, sizeof(rec)))
 		return stop(w, why);
+	/* data in the register leads anywhere; a call came from code */
+	if (rec[1] && w->ops->find(w->ops->ctx, rec[1] - 1, &table, &rel))
+		return stop(w, why);
+	if (!(w->flags & HU_STACK_FRAMEPTR))
+		w->stack->exact = w->stack->frames;
 	w->flags |= HU_STACK_FRAMEPTR;
 	returned(w, w->bp + sizeof(rec), rec[1]);
 	w->bp = rec[0];
@@ -84,14 +92,14 @@ static bool step_signal(struct walk *w)
 
 static bool needs_bp(const struct hu_row *row)
 {
-	unsigned int kind = row->kind & 15;
+	unsigned int kind = HU_ROW_CFA(row->kind);
 
-	return kind == HU_CFA_FP || kind == HU_CFA_DEREF_FP || row->kind >> 4 == HU_FP_REL;
+	return kind == HU_CFA_FP || kind == HU_CFA_DEREF_FP || HU_ROW_FP(row->kind) == HU_FP_REL;
 }
 
 static bool find_cfa(struct walk *w, const struct hu_row *row, uint64_t *ret)
 {
-	switch (row->kind & 15) {
+	switch (HU_ROW_CFA(row->kind)) {
 	case HU_CFA_SP:
 		*ret = w->sp + words(row->cfa_off);
 		return true;
@@ -110,7 +118,7 @@ static bool find_cfa(struct walk *w, const struct hu_row *row, uint64_t *ret)
 
 static bool caller_bp(struct walk *w, const struct hu_row *row, uint64_t cfa)
 {
-	switch (row->kind >> 4) {
+	switch (HU_ROW_FP(row->kind)) {
 	case HU_FP_CFA:
 		w->bp_known = true;
 		return read_word(w, cfa + words(row->fp_off), &w->bp);
@@ -141,7 +149,9 @@ static bool step_cfa(struct walk *w, const struct hu_row *row)
 
 static bool step_row(struct walk *w, const struct hu_row *row)
 {
-	switch (row->kind & 15) {
+	if (row->kind & HU_ROW_DERIVED)
+		w->flags |= HU_STACK_DERIVED;
+	switch (HU_ROW_CFA(row->kind)) {
 	case HU_CFA_END:
 		return stop(w, HU_STACK_COMPLETE);
 	case HU_CFA_SIGNAL:
@@ -192,6 +202,7 @@ void unwind__walk(const struct unwind_regs *regs, const struct unwind_ops *ops,
 {
 	struct walk w = {
 		.ops = ops,
+		.stack = ret,
 		.pc = regs->ip,
 		.sp = regs->sp,
 		.bp = regs->bp,
@@ -201,7 +212,7 @@ void unwind__walk(const struct unwind_regs *regs, const struct unwind_ops *ops,
 		.bp_known = true,
 	};
 
-	ret->frames = 0;
+	ret->frames = ret->exact = 0;
 	do {
 		if (ret->frames == HU_MAX_FRAMES) {
 			w.flags |= HU_STACK_TRUNCATED;
@@ -210,4 +221,6 @@ void unwind__walk(const struct unwind_regs *regs, const struct unwind_ops *ops,
 		ret->pcs[ret->frames++] = w.pc;
 	} while (step(&w));
 	ret->flags = w.flags;
+	if (!(w.flags & HU_STACK_FRAMEPTR))
+		ret->exact = ret->frames;
 }

@@ -74,6 +74,7 @@ static json_t *frame_json(struct writer *w, const struct sym_frame *f)
 	put_text(w, o, "file", f->file);
 	put_u64(w, o, "line", f->line);
 	put(w, o, "inlined", json_boolean(f->inlined));
+	put(w, o, "guessed", json_boolean(f->guessed));
 	return o;
 }
 
@@ -84,6 +85,7 @@ static json_t *site_json(struct writer *w, const struct lock_site *s)
 	put_stats(w, o, &s->stats);
 	put(w, o, "complete", json_boolean(s->stack_flags & HU_STACK_COMPLETE));
 	put(w, o, "guessed", json_boolean(s->stack_flags & HU_STACK_FRAMEPTR));
+	put(w, o, "derived", json_boolean(s->stack_flags & HU_STACK_DERIVED));
 	for (size_t i = 0; i < s->frame_cnt; i++)
 		append(w, stack, frame_json(w, &s->frames[i]));
 	put(w, o, "stack", stack);

@@ -208,6 +208,14 @@ static void print_frame(const struct page *p, const struct sym_frame *f)
 		fprintf(p->out, " %s(inlined)%s", p->dim, p->plain);
 }
 
+/* Before the first frame that was found by a guess, of those from `first` on. */
+static void print_doubt(const struct page *p, const struct sym_frame *frames, size_t first,
+			size_t i)
+{
+	if (frames[i].guessed && (i == first || !frames[i - 1].guessed))
+		fputs("(frames missing) ", p->out);
+}
+
 /* The program's own part of the stack: from the caller of the lock function up to the start. */
 static void print_chain(const struct page *p, const struct lock_site *site)
 {
@@ -218,8 +226,6 @@ static void print_chain(const struct page *p, const struct lock_site *site)
 		fputs("(no stack)", p->out);
 		return;
 	}
-	if (site->stack_flags & HU_STACK_FRAMEPTR)
-		fputs("(frames missing) ", p->out);
 	while (first < site->frame_cnt && target__is_runtime(&site->frames[first]))
 		first++;
 	if (first == site->frame_cnt)
@@ -233,6 +239,7 @@ static void print_chain(const struct page *p, const struct lock_site *site)
 			return;
 		}
 		fputs(sep, p->out);
+		print_doubt(p, site->frames, first, i);
 		print_frame(p, &site->frames[i]);
 		sep = p->from;
 	}
@@ -244,6 +251,7 @@ static void print_full_stack(const struct page *p, const struct lock_site *site)
 {
 	for (size_t i = 0; i < site->frame_cnt; i++) {
 		fprintf(p->out, "%22s", "");
+		print_doubt(p, site->frames, 0, i);
 		print_frame(p, &site->frames[i]);
 		fputc('\n', p->out);
 	}
@@ -268,8 +276,6 @@ static void print_holder_stack(const struct page *p, const struct lock_holder *h
 	size_t first = 0, shown = 0;
 
 	fprintf(p->out, "   %-12s ", h->why == HU_HOLDER_SWITCH ? "meanwhile in" : "releasing in");
-	if (h->stack_flags & HU_STACK_FRAMEPTR)
-		fputs("(frames missing) ", p->out);
 	if (h->why == HU_HOLDER_WAKE)
 		while (first + 1 < h->frame_cnt && target__is_runtime(&h->frames[first]))
 			first++;
@@ -281,6 +287,7 @@ static void print_holder_stack(const struct page *p, const struct lock_holder *h
 		if (i > first && target__is_runtime(&h->frames[i]) && i + 2 >= h->frame_cnt)
 			break;
 		fputs(shown ? p->from : "", p->out);
+		print_doubt(p, h->frames, first, i);
 		print_frame(p, &h->frames[i]);
 	}
 	fputc('\n', p->out);
