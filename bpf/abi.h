@@ -97,11 +97,11 @@ struct hu_wait_record {
 	__u32 sleeps;
 	__u32 depth; /* threads that waited for this word when this wait began, itself included */
 	__u32 val;   /* the value the futex call expected */
-	__u32 owner_word; /* the 32 bits at uaddr + 8: __owner of glibc's pthread_mutex_t */
+	__u32 owner_word; /* where OWNER_READ: the 32 bits at uaddr + 8, __owner of glibc's pthread_mutex_t */
 	__u32 waker_tgid, waker_tid; /* of the last sleep */
 	__u16 op;		     /* enum hu_futex_op */
 	__u16 flags;		     /* enum hu_wait_flag */
-	__u32 word; /* the futex word itself when the first sleep began; 0 when unreadable */
+	__u32 word; /* the futex word itself when the first sleep began: val, but for PI; 0 when unreadable */
 	char comm[HU_COMM_LEN]; /* the thread's; untrusted bytes */
 	struct hu_owner owner[HU_OWNERS];
 };
@@ -302,6 +302,8 @@ enum hu_loss {
 	HU_LOSS_HOLDER,	       /* holders whose stack could not be sent */
 	HU_LOSS_INFERRED,      /* not a loss: sleeps whose end was not seen but computed */
 	HU_LOSS_MISSED,	       /* events for which the kernel did not run a program (recursion) */
+	HU_LOSS_REMEMBERED, /* not a loss, HU_MEMO_CHECK only: stacks that were not walked anew */
+	HU_LOSS_MISREMEMBERED, /* HU_MEMO_CHECK only: … and a walk finds another one */
 	HU_LOSS_CNT,
 };
 
@@ -343,6 +345,12 @@ struct hu_glob {
 	__u32 match[256]; /* states that this character moves on */
 };
 
+enum hu_memo {
+	HU_MEMO_OFF = 0,
+	HU_MEMO_ON = 1,	   /* a thread that waits again where it did is not walked again */
+	HU_MEMO_CHECK = 2, /* it is all the same, to compare */
+};
+
 struct hu_config {
 	__u32 filters; /* enum hu_filter */
 	__u32 tid;
@@ -354,7 +362,8 @@ struct hu_config {
 	__u64 holder_every_ns; /* at most so often a lock's holder shows its stack */
 	__u64 join_cpu_ns; /* a woken thread that sleeps again within so much CPU time retries */
 	__u32 stacks;	   /* 0: none are taken */
-	__u32 unwind;	   /* 1: by rows; 0: by frame pointers */
+	__u16 unwind;	   /* 1: by rows; 0: by frame pointers */
+	__u16 memo;	   /* enum hu_memo */
 	struct hu_glob comm;
 };
 

@@ -29,7 +29,7 @@ struct thread_state {
 };
 
 /* Scratch memory of a program; programs that can interrupt one another have one each. */
-#define HU_WINDOW_SZ 512
+#define HU_WINDOW_SZ 1024
 #define HU_NO_WINDOW (~0ULL >> 1) /* no address is near it */
 
 /* Where a walk up a stack is (bpf/unwind.h). */
@@ -43,6 +43,7 @@ struct unwind_state {
 	__u8 pad;
 	__u16 flags; /* enum hu_stack_flag */
 	__u16 pad2;
+	__u64 fp_addr; /* where fp was loaded from; 0: it is the register, 1: its value is in the memo */
 };
 
 /* Rows that were looked up on this CPU: most stacks share most of their frames. */
@@ -66,6 +67,31 @@ struct stack_scratch {
 	struct cached_row cache[HU_ROW_CACHE];
 };
 
+/* A walk up a thread's stack, and what it read: see bpf/memo.h. */
+#define HU_MEMO_SLOTS \
+	96 /* two words a frame at most: half of HU_MAX_FRAMES and more are remembered */
+#define HU_MEMO_SPOILED 0xffff /* as cnt: this walk is not to be remembered */
+
+struct stack_memo {
+	__u64 stack_id; /* 0: nothing is remembered */
+	__u64 ip, sp, fp;
+	__u64 hash; /* of the words read */
+	__u32 generation;
+	__u16 cnt;
+	__u8 fp_used;
+	__u8 pad;
+	__u16 off[HU_MEMO_SLOTS]; /* of each word read, from sp, in units of 8 bytes */
+};
+
+/* Threads often wait in two places in turn: for work, and for the lock around it. */
+#define HU_MEMOS 2
+
+struct stack_memos {
+	struct stack_memo memo[HU_MEMOS];
+	__u32 next; /* the one to be replaced */
+	__u32 pad;
+};
+
 struct loss_counters {
 	__u64 cnt[HU_LOSS_CNT];
 };
@@ -82,7 +108,15 @@ HU_MAP struct {
 	__type(value, struct thread_state);
 } hu_threads SEC(".maps");
 
-/* The same where a kernel has no task storage for tracing programs, by tid. */
+/* The last walks up each thread's stack. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct stack_memos);
+} hu_memos SEC(".maps");
+
+/* The same as hu_threads where a kernel has no task storage for tracing programs, by tid. */
 HU_MAP struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32768);

@@ -51,7 +51,7 @@ static __always_inline __u64 take_stack(void *ctx, const struct task_id *id, con
 	__u64 lost_pc = 0, stack_id;
 
 	if (maps) {
-		stack_id = stack__by_rows(r, scratch, maps, id->tgid, &lost_pc);
+		stack_id = stack__by_rows(r, scratch, maps, id->tgid, st != NULL, &lost_pc);
 		/* Once a thread and generation: what is still unknown after a look stays unknown. */
 		if (!lost_pc || !st || st->rescan == maps->generation + 1)
 			return stack_id;
@@ -68,30 +68,42 @@ static __always_inline __u64 take_stack(void *ctx, const struct task_id *id, con
 	return stack__by_frame_pointers(ctx, &scratch->stack, id->tgid);
 }
 
-/* Reads the lock's words as they are when a sleep begins: the futex word, and the owner's. */
-static __always_inline void read_words(struct wait_state *w, __u32 words[3])
+/*
+ * The lock's words as they are when a sleep begins: the futex word, and the owner's. A read costs as much as
+ * the walk up ten frames: what the kernel has just compared is known, and only locks that name an owner are
+ * asked for it.
+ */
+static __always_inline void read_words(struct wait_state *w, __u32 *word, __u32 *owner_word)
 {
-	words[0] = words[2] = 0;
-	if (!bpf_probe_read_user(words, 3 * sizeof(words[0]), (void *)w->call.uaddr))
-		w->call.flags |= HU_WAIT_OWNER_READ;
-	else
-		bpf_probe_read_user(words, sizeof(words[0]), (void *)w->call.uaddr);
+	const struct wait_call *call = &w->call;
+
+	*word = call->val;
+	*owner_word = 0;
+	if (call->op == HU_OP_LOCK_PI || call->op == HU_OP_LOCK_PI2) {
+		/* The call passes no value to compare. */
+		if (bpf_probe_read_user(word, sizeof(*word), (void *)call->uaddr))
+			*word = 0;
+	} else if (owner__beside_word(call->op, call->val)) {
+		/* of a glibc mutex: __lock, __count, __owner (sysdeps/nptl/bits/struct_mutex.h) */
+		if (!bpf_probe_read_user(owner_word, sizeof(*owner_word),
+					 (void *)(call->uaddr + 8)))
+			w->call.flags |= HU_WAIT_OWNER_READ;
+	}
 }
 
 /* What each sleep of a wait begins with. */
 static __always_inline void sleep__begins(struct wait_state *w, const struct task_id *id,
 					  __u64 now_ns, bool first)
 {
-	/* of a glibc mutex: __lock, __count, __owner (sysdeps/nptl/bits/struct_mutex.h) */
-	__u32 words[3];
+	__u32 word, owner_word;
 	struct hu_lock *lock = lock__enter(id->tgid, w->call.uaddr);
 
-	read_words(w, words);
-	w->owner_now = owner__of(w->call.op, w->call.val, words[0], words[2]);
+	read_words(w, &word, &owner_word);
+	w->owner_now = owner__of(w->call.op, w->call.val, word, owner_word);
 	if (first) {
 		w->depth = lock && lock->waiters > 0 ? lock->waiters : 0;
-		w->word = words[0];
-		w->owner_word = words[2];
+		w->word = word;
+		w->owner_word = owner_word;
 	}
 	if (lock && hu_cfg.stacks)
 		holder__ask(lock, &w->call, id->tgid, w->owner_now, now_ns);

@@ -34,7 +34,7 @@ static __always_inline void task__id(struct task_struct *t, struct task_id *ret)
 
 static __always_inline __u64 task__cpu_ns(struct task_struct *t)
 {
-	return BPF_CORE_READ(t, se.sum_exec_runtime);
+	return T(t, se.sum_exec_runtime);
 }
 
 static __always_inline unsigned int task__state(struct task_struct *t)
@@ -42,7 +42,7 @@ static __always_inline unsigned int task__state(struct task_struct *t)
 	struct task_struct___5_13 *old = (void *)t;
 
 	if (bpf_core_field_exists(t->__state))
-		return BPF_CORE_READ(t, __state);
+		return T(t, __state);
 	return BPF_CORE_READ(old, state);
 }
 

@@ -4,8 +4,8 @@
  * (user/unwind/cfi.h) and looked up here by binary search. The rules are those of user/unwind/unwind.c,
  * which walks by the same rows in user space.
  *
- * The stack is read through a window of 512 bytes, since one read of a window costs about as much as
- * two of a word. Where a pc has no row (JIT code, assembly without CFI), one step by the frame pointer is
+ * The stack is read through a window of 1024 bytes, since one read of a window costs about as much as
+ * three of a word. Where a pc has no row (JIT code, assembly without CFI), one step by the frame pointer is
  * tried, the stack is marked as guessed, and only a pc inside a known mapping is believed.
  */
 #ifndef HOLDUP_BPF_UNWIND_H
@@ -13,6 +13,7 @@
 
 #include "bpf/arch.h"
 #include "bpf/maps.h"
+#include "bpf/memo.h"
 #include "bpf/stack.h"
 
 #define MAP_SEARCH_STEPS 9  /* 2^8 = HU_MAX_MAPS, and one */
@@ -28,6 +29,8 @@
 struct unwinder {
 	struct stack_scratch *scratch;
 	const struct hu_proc_maps *maps;
+	struct stack_memo *memo; /* what this walk is noted in, or compared with; NULL: nothing */
+	__u64 hash;		 /* while comparing */
 };
 
 static __always_inline long read_word(struct unwinder *u, __u64 addr, __u64 *ret)
@@ -135,6 +138,7 @@ static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 	u->scratch->walk.fp = frame[0];
 	u->scratch->walk.pc = frame[1];
 	u->scratch->walk.leaf = u->scratch->walk.top = 0;
+	memo__spoil(u->memo);
 	return 0;
 }
 
@@ -154,6 +158,7 @@ static __always_inline long step_signal(struct unwinder *u)
 	 */
 	__u64 regs[7]; /* bp, bx, dx, ax, cx, sp, ip */
 
+	memo__spoil(u->memo);
 	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(u->scratch->walk.sp + 120)))
 		return stop(u, HU_STACK_BADREAD);
 	u->scratch->walk.fp = regs[0];
@@ -168,15 +173,31 @@ static __always_inline long step_signal(struct unwinder *u)
 #endif
 }
 
+/* The walk depends on the frame pointer from here on: on the register, or on the word it was loaded from. */
+static __always_inline void use_fp(struct unwinder *u)
+{
+	struct unwind_state *w = &u->scratch->walk;
+
+	if (!u->memo || w->fp_addr == 1)
+		return;
+	if (w->fp_addr)
+		memo__note(u->memo, w->fp_addr, w->fp);
+	else
+		u->memo->fp_used = 1;
+	w->fp_addr = 1;
+}
+
 static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *row)
 {
 	__u32 cfa_kind = HU_ROW_CFA(row->kind), fp_kind = HU_ROW_FP(row->kind);
 	__s64 cfa_off = (__s64)row->cfa_off * 8, fp_off = (__s64)row->fp_off * 8;
 	__u64 cfa, ra, fp;
 
-	if (!u->scratch->walk.fp_known &&
-	    (cfa_kind == HU_CFA_FP || cfa_kind == HU_CFA_DEREF_FP || fp_kind == HU_FP_REL))
-		return stop(u, HU_STACK_NOROW);
+	if (cfa_kind == HU_CFA_FP || cfa_kind == HU_CFA_DEREF_FP || fp_kind == HU_FP_REL) {
+		if (!u->scratch->walk.fp_known)
+			return stop(u, HU_STACK_NOROW);
+		use_fp(u);
+	}
 	if (cfa_kind == HU_CFA_SP) {
 		cfa = u->scratch->walk.sp + cfa_off;
 	} else if (cfa_kind == HU_CFA_FP) {
@@ -189,15 +210,20 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 		      cfa_off;
 		if (read_word(u, cfa, &cfa))
 			return stop(u, HU_STACK_BADREAD);
+		memo__spoil(u->memo);
 	}
 	/* Growing is what ends the walk of a stack that was made to loop. */
 	if (cfa <= u->scratch->walk.sp || read_word(u, cfa - 8, &ra))
 		return stop(u, HU_STACK_BADREAD);
+	memo__note(u->memo, cfa - 8, ra);
 	if (fp_kind == HU_FP_CFA || fp_kind == HU_FP_REL) {
-		if (read_word(u, (fp_kind == HU_FP_CFA ? cfa : u->scratch->walk.fp) + fp_off, &fp))
+		__u64 at = (fp_kind == HU_FP_CFA ? cfa : u->scratch->walk.fp) + fp_off;
+
+		if (read_word(u, at, &fp))
 			return stop(u, HU_STACK_BADREAD);
 		u->scratch->walk.fp = fp;
 		u->scratch->walk.fp_known = 1;
+		u->scratch->walk.fp_addr = at;
 	} else if (fp_kind == HU_FP_UNDEF) {
 		u->scratch->walk.fp_known = 0;
 	}
@@ -217,6 +243,7 @@ static __always_inline long step_row(struct unwinder *u, const struct hu_row *ro
 	case HU_CFA_RA_REG: /* a vfork parent, whose return address the child may overwrite */
 		if (!u->scratch->walk.top || row->fp_off != ARCH_VFORK_RA_REG)
 			return stop(u, HU_STACK_NOROW);
+		memo__spoil(u->memo);
 		returned(u, u->scratch->walk.sp, u->scratch->walk.ra_reg);
 		return 0;
 	case HU_CFA_SP:
@@ -289,15 +316,57 @@ static long unwind_step(__u32 i, void *ctx)
 	return 0;
 }
 
-/*
- * Takes the stack of the thread with these registers. Returns its id, 0 when it can't be kept; *lost_pc
- * gets a pc that lay in no mapping the loader knows, or 0.
- */
-static __always_inline __u64 stack__by_rows(const arch_regs *r, struct stack_scratch *scratch,
-					    const struct hu_proc_maps *maps, __u32 tgid,
-					    __u64 *lost_pc)
+/* One of the words that the remembered walk has read; a bpf_loop() callback. */
+static long compare_step(__u32 i, void *ctx)
 {
-	struct unwinder u = { .scratch = scratch, .maps = maps };
+	struct unwinder *u = ctx;
+	__u64 word;
+
+	if (i >= HU_MEMO_SLOTS || read_word(u, u->memo->sp + 8ULL * u->memo->off[i], &word))
+		return 1;
+	u->hash = memo__mix(u->hash, word);
+	return 0;
+}
+
+/* The stack of a thread that was seen with this stack before; 0: it has another one now. */
+static __always_inline __u64 recall(struct unwinder *u, struct stack_memos *memos,
+				    const arch_regs *r)
+{
+	__u32 generation = u->maps->generation;
+	__u64 ip = arch__ip(r), sp = arch__sp(r), fp = arch__fp(r);
+
+	u->memo = &memos->memo[0];
+	if (!memo__fits(u->memo, ip, sp, fp, generation)) {
+		u->memo = &memos->memo[1];
+		if (!memo__fits(u->memo, ip, sp, fp, generation))
+			return 0;
+	}
+	u->hash = 0;
+	if (bpf_loop(u->memo->cnt, compare_step, u, 0) != u->memo->cnt || u->hash != u->memo->hash)
+		return 0;
+	return u->memo->stack_id;
+}
+
+/* The memo that the coming walk is noted in. */
+static __always_inline void begin_memo(struct unwinder *u, struct stack_memos *memos,
+				       const arch_regs *r)
+{
+	u->memo = memos->next & 1 ? &memos->memo[1] : &memos->memo[0];
+	memos->next++;
+	memo__begin(u->memo, arch__ip(r), arch__sp(r), arch__fp(r), u->maps->generation);
+}
+
+static __always_inline struct stack_memos *own_memos(void)
+{
+	return bpf_task_storage_get(&hu_memos, bpf_get_current_task_btf(), 0,
+				    BPF_LOCAL_STORAGE_GET_F_CREATE);
+}
+
+/* Walks; returns the id under which the stack is kept, or 0. */
+static __always_inline __u64 walk(struct unwinder *u, const arch_regs *r, __u32 tgid)
+{
+	struct stack_scratch *scratch = u->scratch;
+	__u64 stack_id;
 
 	scratch->walk = (struct unwind_state){
 		.pc = arch__ip(r),
@@ -308,15 +377,48 @@ static __always_inline __u64 stack__by_rows(const arch_regs *r, struct stack_scr
 		.top = 1,
 		.fp_known = 1,
 	};
-	scratch->window_addr = HU_NO_WINDOW;
 	scratch->stack.tgid = tgid;
 	scratch->stack.frames = scratch->stack.exact = 0;
-	bpf_loop(HU_MAX_FRAMES + 1, unwind_step, &u, 0);
+	bpf_loop(HU_MAX_FRAMES + 1, unwind_step, u, 0);
 	scratch->stack.flags = scratch->walk.flags;
 	if (!(scratch->walk.flags & HU_STACK_FRAMEPTR))
 		scratch->stack.exact = scratch->stack.frames;
+	stack_id = stack__store(&scratch->stack);
+	if (u->memo && u->memo->cnt < HU_MEMO_SLOTS && (scratch->walk.flags & HU_STACK_COMPLETE))
+		u->memo->stack_id = stack_id;
+	return stack_id;
+}
+
+/*
+ * Takes the stack of the thread with these registers. Returns its id, 0 when it can't be kept; *lost_pc
+ * gets a pc that lay in no mapping the loader knows, or 0. memo: this thread is likely to be seen here again.
+ */
+static __always_inline __u64 stack__by_rows(const arch_regs *r, struct stack_scratch *scratch,
+					    const struct hu_proc_maps *maps, __u32 tgid, bool memo,
+					    __u64 *lost_pc)
+{
+	struct unwinder u = { .scratch = scratch, .maps = maps };
+	struct stack_memos *memos = memo && hu_cfg.memo ? own_memos() : NULL;
+	__u64 known = 0, stack_id;
+
+	scratch->window_addr = HU_NO_WINDOW;
+	scratch->walk.lost_pc = 0;
+	if (memos) {
+		known = recall(&u, memos, r);
+		if (known && hu_cfg.memo != HU_MEMO_CHECK) {
+			*lost_pc = 0;
+			return known;
+		}
+		begin_memo(&u, memos, r);
+	}
+	stack_id = walk(&u, r, tgid);
 	*lost_pc = scratch->walk.lost_pc;
-	return stack__store(&scratch->stack);
+	if (known) {
+		loss__add(HU_LOSS_REMEMBERED, 1);
+		if (known != stack_id)
+			loss__add(HU_LOSS_MISREMEMBERED, 1);
+	}
+	return stack_id;
 }
 
 #endif

@@ -103,18 +103,20 @@ static inline int owner__in_word(__u16 op, __u32 val)
 	       ((op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) && (val & HU_FUTEX_WAITERS));
 }
 
-/*
- * The owner that the lock's own word names, as far as the call tells that it has one; 0: none. Where the
- * word does not hold it, glibc's mutex is waited for by FUTEX_WAIT with value 2 and has __owner at offset 8.
- */
+/* Does a word beside it? glibc's mutex is waited for by FUTEX_WAIT with value 2, or by the latter if timed. */
+static inline int owner__beside_word(__u16 op, __u32 val)
+{
+	return (op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) && val == 2;
+}
+
+/* The owner that the lock's own word names, as far as the call tells that it has one; 0: none. */
 static inline __u32 owner__of(__u16 op, __u32 val, __u32 word, __u32 owner_word)
 {
 	__u32 tid = 0;
 
 	if (owner__in_word(op, val))
 		tid = word & FUTEX_TID_MASK;
-	else if ((op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) &&
-		 val == 2) /* the latter if timed */
+	else if (owner__beside_word(op, val))
 		tid = owner_word;
 	return tid < PID_MAX_LIMIT ? tid : 0;
 }

@@ -83,6 +83,8 @@ static int try_locks(const struct features *f)
 		.cgroup_fd = -1,
 		.ring_sz = 1 << 20,
 		.stacks = true,
+		.rows = 4096,
+		.memo = HU_MEMO_ON,
 		.force_raw = !f->tp_btf && f->raw_tp,
 	};
 	struct session *s;

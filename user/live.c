@@ -115,6 +115,7 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.futex_calls = o->futex_calls,
 		.force_hash = o->force_hash,
 		.force_raw = o->force_raw,
+		.memo = o->memo,
 		.force_frame_pointers = o->force_frame_pointers,
 		.rows = o->unwind_mem / sizeof(struct hu_row),
 		.tgids = o->pids,
@@ -389,6 +390,10 @@ int live__settle(struct live *l, uint64_t until_ns)
 		return tell(err);
 	for (int i = 0; i < HU_LOSS_CNT; i++)
 		l->losses[i] = now[i] - l->seen[i];
+	if (l->opt->memo == HU_MEMO_CHECK)
+		log__msg("of %llu remembered stacks %llu were wrong",
+			 (unsigned long long)l->losses[HU_LOSS_REMEMBERED],
+			 (unsigned long long)l->losses[HU_LOSS_MISREMEMBERED]);
 	memcpy(l->seen, now, sizeof(now));
 	l->malformed = l->decoder.bad + pending.bad;
 	l->decoder.bad = 0;

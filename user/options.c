@@ -155,8 +155,14 @@ static int parse_assume(const char *text, struct options *o)
 		o->force_raw = true;
 	else if (!strcmp(text, "frame-pointers"))
 		o->force_frame_pointers = true;
+	else if (!strcmp(text, "no-memo"))
+		o->memo = HU_MEMO_OFF;
+	else if (!strcmp(text, "check-memo"))
+		o->memo = HU_MEMO_CHECK;
 	else
-		return complain("--assume", text, "hash-state, raw-tracepoints or frame-pointers");
+		return complain("--assume", text,
+				"hash-state, raw-tracepoints, frame-pointers, no-memo or "
+				"check-memo");
 	return 0;
 }
 
@@ -265,6 +271,7 @@ int options__parse(int argc, char **argv, const char *help, struct options *ret)
 		.query = { .sort = SORT_WAIT, .by = BY_LOCK, .rows = 20 },
 		.ring_sz = RING_SZ_DEFAULT,
 		.unwind_mem = UNWIND_MEM_DEFAULT,
+		.memo = HU_MEMO_ON,
 	};
 	int c, err;
 

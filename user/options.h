@@ -40,6 +40,7 @@ struct options {
 	uint64_t ring_sz, unwind_mem; /* bytes */
 	int verbose;
 	bool force_hash, force_raw, force_frame_pointers; /* --assume, for tests */
+	uint16_t memo;					  /* enum hu_memo; --assume too */
 };
 
 /* Parses argv[1…]; 0, or an exit status + 1 to end with (help was printed, or a mistake told). */

@@ -111,6 +111,7 @@ static const struct member members[] = {
 	M(hu_config, holder_every_ns),
 	M(hu_config, stacks),
 	M(hu_config, unwind),
+	M(hu_config, memo),
 	M(hu_config, comm),
 };
 

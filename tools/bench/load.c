@@ -153,6 +153,8 @@ static void *serve(void *arg)
 		if (last)
 			__atomic_store_n(&over, true, __ATOMIC_RELEASE);
 		ok(sem_post(&pair.ball[1]), "sem_post");
+		if (last) /* the other may have seen that already, and not answer any more */
+			break;
 		wait_deep(depth + (int)(*turns % 2), &pair.ball[0]);
 		++*turns;
 	}

@@ -57,6 +57,8 @@ static void choose_programs(struct session *s, const struct features *f)
 		bpf_map__set_autocreate(skel->maps.hu_threads, false);
 	else
 		bpf_map__set_max_entries(skel->maps.hu_threads_hash, 1);
+	if (s->hash || !s->unwind)
+		bpf_map__set_autocreate(skel->maps.hu_memos, false);
 	if (!s->calls_wanted)
 		bpf_map__set_max_entries(skel->maps.hu_calls, 1);
 	if (!s->unwind)
@@ -78,6 +80,7 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	c->holder_every_ns = cfg->holder_every_ns;
 	c->stacks = cfg->stacks;
 	c->unwind = s->unwind;
+	c->memo = s->unwind && !s->hash ? cfg->memo : HU_MEMO_OFF;
 	if (cfg->comm)
 		c->comm = *cfg->comm;
 	bpf_map__set_max_entries(s->skel->maps.hu_ring, cfg->ring_sz);

@@ -28,6 +28,7 @@ struct session_config {
 	bool futex_calls; /* by the tracepoint where fexit is refused */
 	/* For tests: behave as an older kernel would make us. */
 	bool force_hash; /* thread state in a hash */
+	uint16_t memo;	 /* enum hu_memo; needs thread state in task storage, and stacks by rows */
 	bool force_raw;	 /* raw tracepoints, which imply the hash and frame pointers */
 	bool force_frame_pointers;
 	uint64_t rows; /* room for unwind rows, 8 bytes each */
