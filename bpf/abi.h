@@ -364,6 +364,8 @@ struct hu_config {
 	__u32 stacks;	   /* 0: none are taken */
 	__u16 unwind;	   /* 1: by rows; 0: by frame pointers */
 	__u16 memo;	   /* enum hu_memo */
+	__u32 wakes_seen;  /* 1: hu_futex_fexit is attached */
+	__u32 pad;
 	struct hu_glob comm;
 };
 
@@ -387,6 +389,6 @@ struct hu_config {
 	X(hu_lock, 24)            \
 	X(hu_call_key, 24)        \
 	X(hu_calls, 56)           \
-	X(hu_config, 1088)
+	X(hu_config, 1096)
 
 #endif

@@ -36,6 +36,15 @@ static __always_inline void call__count(struct hu_calls *c, bool wait, bool requ
 	}
 }
 
+/* A thread that gives up a lock has got it: what it waited for is over, though it may wake nobody. */
+static __always_inline void close_released(__u32 tid, __u64 uaddr)
+{
+	struct thread_state *own = thread__own_state(tid);
+
+	if (own && own->wait.phase == WAIT_ENDED && own->wait.call.uaddr == uaddr)
+		own->wait.closed = 1;
+}
+
 static __always_inline int on_call_done(long ret)
 {
 	struct task_struct *t = (void *)bpf_get_current_task();
@@ -55,6 +64,8 @@ static __always_inline int on_call_done(long ret)
 	key.uaddr = wait ? call.uaddr : arch__arg0(r);
 	key.tgid = id.tgid;
 	key.proc_start = id.proc_start;
+	if (!wait && hu_cfg.wakes_seen)
+		close_released(id.tid, key.uaddr);
 	calls = bpf_map_lookup_elem(&hu_calls, &key);
 	if (!calls) {
 		bpf_map_update_elem(&hu_calls, &key, &fresh, BPF_NOEXIST);

@@ -207,7 +207,8 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, const str
 		end_unseen_sleep(st, id->tgid, now_ns, cpu_ns);
 	if (st && st->wait.phase == WAIT_ENDED) {
 		if (restarted ||
-		    (futex && wait__continues(&st->wait, &call, cpu_ns, hu_cfg.join_cpu_ns))) {
+		    (futex && wait__continues(&st->wait, &call, cpu_ns, hu_cfg.join_cpu_ns,
+					      hu_cfg.wakes_seen))) {
 			st->wait.call.uaddr = call.uaddr;
 			wait__sleep(&st->wait, now_ns, cpu_ns);
 			sleep__begins(&st->wait, id, now_ns, false);
@@ -280,20 +281,10 @@ static __always_inline void show_waker(void *ctx, const struct wait_state *w, __
 		holder__send(t, &id, &holder, stack_id, HU_HOLDER_WAKE);
 }
 
-/* The state of current, which is no kernel thread. */
-static __always_inline struct thread_state *own_state(__u32 tid)
-{
-#ifndef HU_RAW
-	if (hu_cfg.task_storage)
-		return thread__state(bpf_get_current_task_btf(), tid, false);
-#endif
-	return bpf_map_lookup_elem(&hu_threads_hash, &tid);
-}
-
 /* Who wakes others has not just failed to get a lock: its last wait is over. */
 static __always_inline void close_own(__u32 tid)
 {
-	struct thread_state *own = own_state(tid);
+	struct thread_state *own = thread__own_state(tid);
 
 	if (own && own->wait.phase == WAIT_ENDED)
 		own->wait.closed = 1;

@@ -123,6 +123,14 @@ static __always_inline struct thread_state *thread__state(struct task_struct *t,
 	return bpf_map_lookup_elem(&hu_threads_hash, &tid);
 }
 
+/* The state of current, which is no kernel thread; NULL: it has none. */
+static __always_inline struct thread_state *thread__own_state(__u32 tid)
+{
+	if (hu_cfg.task_storage)
+		return bpf_task_storage_get(&hu_threads, bpf_get_current_task_btf(), 0, 0);
+	return bpf_map_lookup_elem(&hu_threads_hash, &tid);
+}
+
 /* include/uapi/linux/futex.h; FUTEX_WAKE_OP and the requeues name a second word in their fifth
  * argument */
 enum futex_cmd {

@@ -80,17 +80,29 @@ static inline int wait__same_call(const struct wait_state *w, const struct wait_
 }
 
 /*
+ * Would the thread have called the kernel to wake others, had it got the lock and given it up? So do mutexes of
+ * glibc (nptl/lowlevellock.h: after a wait the word is 2) and those with FUTEX_WAITERS, even if nobody waits.
+ */
+static inline int wait__released_by_call(const struct wait_state *w)
+{
+	return w->call.op == HU_OP_WAIT && (w->call.val == 2 || (w->call.val & HU_FUTEX_WAITERS));
+}
+
+/*
  * Does a sleep in `call` after `cpu_ns` of CPU time in all go on with the wait that ended last? Not after
- * a call with a timeout that nobody's wake ended: it timed out, and the attempt with it.
+ * a call with a timeout that nobody's wake ended: it timed out, and the attempt with it. wakes_seen: wake calls
+ * close a wait even if they wake nobody, so that no CPU time has to tell.
  */
 static inline int wait__continues(const struct wait_state *w, const struct wait_call *call,
-				  __u64 cpu_ns, __u64 join_cpu_ns)
+				  __u64 cpu_ns, __u64 join_cpu_ns, int wakes_seen)
 {
 	if (w->phase != WAIT_ENDED || w->closed)
 		return 0;
 	if ((w->call.flags & HU_WAIT_TIMED) && !(w->waker.flags & HU_WAIT_WAKER_FUTEX))
 		return 0;
-	return wait__same_call(w, call) && cpu_ns - w->cpu_ns <= join_cpu_ns;
+	if (!wait__same_call(w, call))
+		return 0;
+	return cpu_ns - w->cpu_ns <= join_cpu_ns || (wakes_seen && wait__released_by_call(w));
 }
 
 #define PID_MAX_LIMIT  (4 << 20)  /* include/linux/threads.h */

@@ -31,7 +31,7 @@ static const struct wait_waker waker = {
 static bool sleeps(struct wait_state *w, const struct wait_call *c, uint64_t now_ns,
 		   uint64_t cpu_ns)
 {
-	if (wait__continues(w, c, cpu_ns, JOIN_CPU_NS)) {
+	if (wait__continues(w, c, cpu_ns, JOIN_CPU_NS, 0)) {
 		wait__sleep(w, now_ns, cpu_ns);
 		return true;
 	}
@@ -114,13 +114,30 @@ static void test_cpu_limit(void **state)
 {
 	struct wait_state w = ended_wait();
 
-	assert_true(wait__continues(&w, &call, 700, JOIN_CPU_NS));
-	assert_true(wait__continues(&w, &call, 700 + JOIN_CPU_NS, JOIN_CPU_NS));
-	assert_false(wait__continues(&w, &call, 700 + JOIN_CPU_NS + 1, JOIN_CPU_NS));
-	assert_true(wait__continues(&w, &call, 700, 0));
-	assert_false(wait__continues(&w, &call, 701, 0));
+	assert_true(wait__continues(&w, &call, 700, JOIN_CPU_NS, 0));
+	assert_true(wait__continues(&w, &call, 700 + JOIN_CPU_NS, JOIN_CPU_NS, 0));
+	assert_false(wait__continues(&w, &call, 700 + JOIN_CPU_NS + 1, JOIN_CPU_NS, 0));
+	assert_true(wait__continues(&w, &call, 700, 0, 0));
+	assert_false(wait__continues(&w, &call, 701, 0, 0));
 	/* A clock that went back is no proof of anything. */
-	assert_false(wait__continues(&w, &call, 699, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &call, 699, JOIN_CPU_NS, 0));
+}
+
+/* Where wake calls are seen, those of a mutex tell what CPU time can't. */
+static void test_wakes_seen(void **state)
+{
+	struct wait_state w = ended_wait();
+	struct wait_call c = call;
+
+	w.call.op = c.op = HU_OP_WAIT;
+	w.call.val = c.val = 2;
+	assert_true(wait__continues(&w, &c, 700 + 10 * JOIN_CPU_NS, JOIN_CPU_NS, 1));
+	assert_false(wait__continues(&w, &c, 700 + 10 * JOIN_CPU_NS, JOIN_CPU_NS, 0));
+	w.closed = 1;
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS, 1));
+	w.closed = 0;
+	w.call.val = c.val = 0; /* a semaphore: who takes it calls nobody */
+	assert_false(wait__continues(&w, &c, 700 + 10 * JOIN_CPU_NS, JOIN_CPU_NS, 1));
 }
 
 static void test_another_call(void **state)
@@ -130,35 +147,35 @@ static void test_another_call(void **state)
 
 	c = call;
 	c.uaddr ^= 4;
-	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 	/* The other word of a glibc rwlock. */
 	w.call.op = c.op = HU_OP_WAIT_BITSET;
 	w.call.val = 3;
 	c.val = 2;
-	assert_true(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_true(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 	c.val = 0; /* a condvar's other group */
-	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 	w = ended_wait();
 	c = call;
 	c.uaddr += 8;
-	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 	c = call;
 	c.ip++;
-	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 	c = call;
 	c.sp -= 16;
-	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 	c = call;
 	c.op = HU_OP_WAIT_BITSET;
-	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 	/* Another value is another state: a barrier's next round. */
 	c = call;
 	c.val++;
-	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 	/* But not where the word holds the owner's TID: a robust mutex has got another owner. */
 	w.call.val = HU_FUTEX_WAITERS | 1234;
 	c.val = HU_FUTEX_WAITERS | 1235;
-	assert_true(wait__continues(&w, &c, 700, JOIN_CPU_NS));
+	assert_true(wait__continues(&w, &c, 700, JOIN_CPU_NS, 0));
 }
 
 static void test_closed(void **state)
@@ -179,11 +196,11 @@ static void test_only_an_ended_wait_continues(void **state)
 	struct wait_state w = { 0 };
 
 	w.call = call;
-	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS, 0));
 	wait__begin(&w, &call, 1000, 700);
-	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS, 0));
 	wait__woken(&w, &waker, 1100);
-	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &call, 0, JOIN_CPU_NS, 0));
 }
 
 /* Everything of the wait before must be gone. */
@@ -284,8 +301,8 @@ static void test_late_resume(void **state)
 	assert_int_equal(w.blocked_ns, 2500);
 	assert_int_equal(w.runq_ns, 0);
 	/* What it used since counts against joining. */
-	assert_false(wait__continues(&w, &call, 700 + JOIN_CPU_NS + 1, JOIN_CPU_NS));
-	assert_true(wait__continues(&w, &call, 700 + 1500, JOIN_CPU_NS));
+	assert_false(wait__continues(&w, &call, 700 + JOIN_CPU_NS + 1, JOIN_CPU_NS, 0));
+	assert_true(wait__continues(&w, &call, 700 + 1500, JOIN_CPU_NS, 0));
 }
 
 static void test_late_resume_after_waking(void **state)
@@ -493,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_join_adds_sleeps),
 		cmocka_unit_test(test_many_joins),
 		cmocka_unit_test(test_cpu_limit),
+		cmocka_unit_test(test_wakes_seen),
 		cmocka_unit_test(test_another_call),
 		cmocka_unit_test(test_closed),
 		cmocka_unit_test(test_only_an_ended_wait_continues),

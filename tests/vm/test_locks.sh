@@ -28,6 +28,11 @@ assert len(seen) == 1, f"{len(seen)} locks named ledger_lock in the report"
 assert report["coverage"]["lost"] == 0, "events were lost"
 assert seen[0]["kind"] == "mutex", seen[0]["kind"]
 assert seen[0]["sleeps"] == counts["sleeps"], "sleeps differ"
-# Which sleeps belong to one wait is told by CPU time, of which a slow guest needs more: bounds.
-assert 0 < seen[0]["waits"] <= counts["sleeps"], "more waits than sleeps, or none"
+if report["coverage"]["futex_calls"]:
+    # Wake calls that woke nobody were seen as well: they tell one attempt from the next.
+    spare = 2 + counts["slept"] * 0.02
+    assert abs(seen[0]["waits"] - counts["slept"]) <= spare, "waits are not the attempts"
+else:
+    # Told by CPU time, of which a slow guest needs more: bounds.
+    assert 0 < seen[0]["waits"] <= counts["sleeps"], "more waits than sleeps, or none"
 PYTHON

@@ -80,6 +80,7 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	c->holder_every_ns = cfg->holder_every_ns;
 	c->stacks = cfg->stacks;
 	c->unwind = s->unwind;
+	c->wakes_seen = s->calls_wanted && !s->calls_by_tp;
 	c->memo = s->unwind && !s->hash ? cfg->memo : HU_MEMO_OFF;
 	if (cfg->comm)
 		c->comm = *cfg->comm;
@@ -201,6 +202,24 @@ static int attach(struct session *s, struct bpf_program *prog)
 	return 0;
 }
 
+static int attach_calls(struct session *s, const char **why)
+{
+	struct holdup_bpf *skel = s->skel;
+	int err;
+
+	if (!s->calls_wanted)
+		return 0;
+	err = attach(s, s->calls_by_tp ? skel->progs.hu_futex_tp : skel->progs.hu_futex_fexit);
+	s->sees_calls = !err;
+	if (err && !s->calls_by_tp)
+		*why = "fexit programs could be attached a moment ago, and can't be now: try again";
+	else if (err && features__tracefs())
+		*why = "the futex tracepoint can't be attached (--futex-calls)";
+	else if (err)
+		*why = "--futex-calls needs tracefs: mount -t tracefs nodev /sys/kernel/tracing";
+	return err;
+}
+
 int session__attach(struct session *s, const char **why)
 {
 	struct holdup_bpf *skel = s->skel;
@@ -214,6 +233,10 @@ int session__attach(struct session *s, const char **why)
 	};
 	int err;
 
+	/* Before the clock, which relies on it where it is wanted (hu_config.wakes_seen). */
+	err = attach_calls(s, why);
+	if (err)
+		return err;
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
 		err = attach(s, progs[i]);
 		if (err) {
@@ -223,19 +246,6 @@ int session__attach(struct session *s, const char **why)
 			return err;
 		}
 	}
-	if (!s->calls_wanted)
-		return 0;
-	err = attach(s, s->calls_by_tp ? skel->progs.hu_futex_tp : skel->progs.hu_futex_fexit);
-	s->sees_calls = !err;
-	if (err && s->calls_by_tp) {
-		*why = features__tracefs() ? "the futex tracepoint can't be attached "
-					     "(--futex-calls)"
-					   : "--futex-calls needs tracefs: mount -t tracefs nodev "
-					     "/sys/kernel/tracing";
-		return err;
-	}
-	if (err)
-		log__info("futex calls are not counted: fexit: %s", strerror(-err));
 	return 0;
 }
 
