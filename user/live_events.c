@@ -114,20 +114,36 @@ static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
 	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack);
 }
 
-/* Does the process have the same file mapped as what lies at addr in p? */
-static bool shares(const struct agg_process *p, uint64_t addr, pid_t tgid)
+/* Do these mappings have the same file as what lies at addr in p? */
+static bool maps_share(const struct agg_process *p, uint64_t addr, const struct maps *maps)
 {
 	const struct mapping *own = p->names ? maps__find(sym_process__maps(p->names), addr) : NULL;
-	struct maps *maps;
-	bool found = false;
 
-	if (!own || !own->ino || !own->shared || maps__read(tgid, &maps))
+	if (!own || !own->ino || !own->shared)
 		return false;
-	for (size_t i = 0; i < maps->cnt && !found; i++)
-		found = maps->map[i].shared && maps->map[i].ino == own->ino &&
-			maps->map[i].major == own->major && maps->map[i].minor == own->minor;
+	for (size_t i = 0; maps && i < maps->cnt; i++)
+		if (maps->map[i].shared && maps->map[i].ino == own->ino &&
+		    maps->map[i].major == own->major && maps->map[i].minor == own->minor)
+			return true;
+	return false;
+}
+
+static bool shares(const struct agg_process *p, uint64_t addr, pid_t tgid)
+{
+	struct maps *maps;
+	bool found;
+
+	if (maps__read(tgid, &maps))
+		return false;
+	found = maps_share(p, addr, maps);
 	maps__free(maps);
 	return found;
+}
+
+static bool on_shares(void *ctx, const struct agg_process *p, uint64_t shared_addr,
+		      const struct agg_process *other)
+{
+	return other->names && maps_share(p, shared_addr, sym_process__maps(other->names));
 }
 
 /* The thread that an owner word names: the TID, unless the process has a PID namespace of its own. */
@@ -278,9 +294,11 @@ int live__find_holders(struct live *l)
 
 void live__wire(struct live *l)
 {
-	struct agg_hooks hooks = {
-		.process = on_process, .thread = on_thread, .stack = on_stack, .ctx = l
-	};
+	struct agg_hooks hooks = { .process = on_process,
+				   .thread = on_thread,
+				   .shares = on_shares,
+				   .stack = on_stack,
+				   .ctx = l };
 	struct source *source = session__source(l->session);
 
 	aggregate__init(&l->aggregate, &hooks, l->opt->min_wait_ns);

@@ -230,10 +230,6 @@ class SharedRobust(Shared, unittest.TestCase):
 
     how = "robust"
 
-    @gap("who dies holding a lock of another process's is not known by name afterwards")
-    def test_holders(self):
-        super().test_holders()
-
     def test_owners_died(self):
         self.assertGreater(len({site["pid"] for site in self.sites()}), 3)
 

@@ -445,6 +445,53 @@ static void test_pending_at_the_end(void **state)
 	aggregate__free(&a);
 }
 
+static bool on_shares(void *ctx, const struct agg_process *p, uint64_t shared_addr,
+		      const struct agg_process *other)
+{
+	return other->tgid == 200;
+}
+
+/* Who died with a lock of several processes is known as one of the process it was seen in. */
+static void test_owner_gone(void **state)
+{
+	struct hu_proc_record proc = { .hdr = { .kind = HU_REC_SEEN }, .proc_start = 6 };
+	struct hu_wait_record rec = wait_of(400, 0);
+	struct agg_process *other;
+	struct agg_site *s;
+	struct aggregate a;
+	struct asked asked;
+
+	start(&a, &asked, 0);
+	for (uint32_t tgid = 200; tgid <= 300; tgid += 100) {
+		proc.tgid = tgid;
+		assert_int_equal(aggregate__process(&a, &proc), 0);
+		other = aggregate__find(&a, tgid, 6);
+		assert_int_equal(aggregate__thread_seen(&a, other, tgid + 1, "dead"), 0);
+		proc.hdr.kind = HU_REC_EXIT;
+		assert_int_equal(aggregate__process(&a, &proc), 0);
+		proc.hdr.kind = HU_REC_SEEN;
+	}
+	a.hooks.shares = on_shares;
+	rec.owner[0] = (struct hu_owner){ .word = 201, .sleeps = 1, .ns = 400 };
+	aggregate__wait(&a, &rec); /* a private lock: nobody else can hold it */
+	s = only_site(&a);
+	assert_int_equal(s->holder_unknown_ns, 400);
+	aggregate__reset(&a);
+	rec.flags |= HU_WAIT_SHARED;
+	rec.owner[0].word = 301; /* of a process that does not share it */
+	aggregate__wait(&a, &rec);
+	rec.owner[0].word = 201;
+	aggregate__wait(&a, &rec);
+	s = only_site(&a);
+	assert_int_equal(s->holder_unknown_ns, 400);
+	assert_int_equal(s->holder_cnt, 1);
+	assert_int_equal(s->holder[0].tgid, 200);
+	assert_int_equal(s->holder[0].tid, 201);
+	assert_true(s->holder[0].owner);
+	assert_string_equal(s->holder[0].comm, "dead");
+	aggregate__free(&a);
+}
+
 static void test_sums(void **state)
 {
 	struct hu_sum_key key = {
@@ -526,6 +573,7 @@ int main(void)
 		cmocka_unit_test(test_min_wait),
 		cmocka_unit_test(test_pending),
 		cmocka_unit_test(test_pending_at_the_end),
+		cmocka_unit_test(test_owner_gone),
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_without_process_hook),
 	};

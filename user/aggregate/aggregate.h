@@ -111,6 +111,12 @@ struct agg_hooks {
 	 */
 	int (*thread)(void *ctx, struct agg_process *p, uint32_t word, uint64_t shared_addr,
 		      struct agg_thread *ret);
+	/*
+	 * Had the other process what lies at shared_addr of p's address space mapped, when it was last looked
+	 * at? It may be gone. NULL hook: no.
+	 */
+	bool (*shares)(void *ctx, const struct agg_process *p, uint64_t shared_addr,
+		       const struct agg_process *other);
 	/* A stack seen for the first time in p: 0 and *ret filled, or negative: it can't be had. */
 	int (*stack)(void *ctx, struct agg_process *p, uint64_t id, struct hu_stack *ret);
 	void *ctx;

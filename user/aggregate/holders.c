@@ -23,6 +23,30 @@ static void forget_if_many(struct table *t)
 		table__clear(t, free);
 }
 
+/* A thread that is gone, of a process that shared the lock with p: of those that were seen while they lived. */
+static bool thread__of_another(const struct aggregate *a, const struct agg_process *p,
+			       uint64_t shared_addr, struct agg_thread *ret)
+{
+	struct agg_thread key = { .word = ret->word };
+	const struct agg_process *other;
+	const struct agg_thread *t;
+
+	if (!shared_addr || !a->hooks.shares)
+		return false;
+	for (size_t i = 0; (other = table__next(&a->processes, &i));) {
+		key.process = other;
+		t = other == p ? NULL
+			       : table__find(&a->threads, hash__mix((uintptr_t)other, key.word),
+					     thread__equal, &key);
+		if (!t || !a->hooks.shares(a->hooks.ctx, p, shared_addr, other))
+			continue;
+		*ret = *t;
+		ret->process = p;
+		return true;
+	}
+	return false;
+}
+
 /* Only threads that were found to exist are kept: a word can be stale, or no owner at all. */
 static const struct agg_thread *thread__find(struct aggregate *a, struct agg_process *p,
 					     uint32_t word, uint64_t shared_addr)
@@ -31,8 +55,11 @@ static const struct agg_thread *thread__find(struct aggregate *a, struct agg_pro
 	uint64_t hash = hash__mix((uintptr_t)p, word);
 
 	t = table__find(&a->threads, hash, thread__equal, &key);
-	if (t || !a->hooks.thread || a->hooks.thread(a->hooks.ctx, p, word, shared_addr, &key))
+	if (t)
 		return t;
+	if ((!a->hooks.thread || a->hooks.thread(a->hooks.ctx, p, word, shared_addr, &key)) &&
+	    !thread__of_another(a, p, shared_addr, &key))
+		return NULL;
 	forget_if_many(&a->threads);
 	t = malloc(sizeof(*t));
 	if (!t)
