@@ -231,6 +231,21 @@ HU_MAP struct {
 	__type(value, struct hu_proc_maps);
 } hu_maps SEC(".maps");
 
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hu_snap_ask);
+} hu_snap_ask SEC(".maps");
+
+/* Too large for the programs' stack. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct hu_thread_record);
+} hu_snap_scratch SEC(".maps");
+
 #ifdef HU_DEFINE_MAPS
 const volatile struct hu_config hu_cfg = {};
 #else

@@ -43,27 +43,6 @@ int hu_pending(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Is this thread one to be taken in? As task__wanted(), but not for current. */
-static __always_inline bool adoptable(struct task_struct *t)
-{
-	__u32 filters = hu_cfg.filters, tgid = t->tgid;
-	char comm[HU_COMM_LEN] = {};
-
-	if ((t->flags & (PF_KTHREAD | PF_EXITING)) || tgid == hu_cfg.self_tgid)
-		return false;
-	if ((filters & HU_FILTER_TID) && (__u32)t->pid != hu_cfg.tid)
-		return false;
-	/* For a cgroup the loader lists its processes here. */
-	if ((filters & (HU_FILTER_TGIDS | HU_FILTER_CGROUP)) &&
-	    !bpf_map_lookup_elem(&hu_targets, &tgid))
-		return false;
-	if (filters & HU_FILTER_COMM) {
-		BPF_CORE_READ_INTO(&comm, t, group_leader, comm);
-		return glob__matches(&hu_cfg.comm, comm);
-	}
-	return true;
-}
-
 /*
  * Once, after everything is attached: threads that sleep in a futex call get a state, as if they had gone to
  * sleep now, and their registers go to the loader, which reads their stacks. A thread that runs on meanwhile
@@ -79,7 +58,8 @@ int hu_adopt(struct bpf_iter__task *ctx)
 	const arch_regs *r;
 	__u64 now_ns;
 
-	if (!t || !adoptable(t) || !(task__state(t) & TASK_INTERRUPTIBLE))
+	if (!t || (t->flags & (PF_KTHREAD | PF_EXITING)) || !task__asked_for(t) ||
+	    !(task__state(t) & TASK_INTERRUPTIBLE))
 		return 0;
 	r = (const arch_regs *)bpf_task_pt_regs(t);
 	if (!call__parse(r, &call))

@@ -103,6 +103,26 @@ static __always_inline bool task__wanted(struct task_struct *t, __u32 tgid, __u3
 	return true;
 }
 
+/* The same for any thread, in an iterator: for a cgroup the loader lists its processes. */
+static __always_inline bool task__asked_for(struct task_struct *t)
+{
+	__u32 filters = hu_cfg.filters, tgid = T(t, tgid);
+	char comm[HU_COMM_LEN] = {};
+
+	if (tgid == hu_cfg.self_tgid)
+		return false;
+	if ((filters & HU_FILTER_TID) && (__u32)T(t, pid) != hu_cfg.tid)
+		return false;
+	if ((filters & (HU_FILTER_TGIDS | HU_FILTER_CGROUP)) &&
+	    !bpf_map_lookup_elem(&hu_targets, &tgid))
+		return false;
+	if (filters & HU_FILTER_COMM) {
+		BPF_CORE_READ_INTO(&comm, t, group_leader, comm);
+		return glob__matches(&hu_cfg.comm, comm);
+	}
+	return true;
+}
+
 static const struct thread_state thread_state_zero;
 
 /* NULL: the thread has none, or (create) it could not be had, which the caller counts. */

@@ -34,6 +34,35 @@ struct signal_struct {
 
 struct sched_entity {
 	u64 sum_exec_runtime;
+	u64 prev_sum_exec_runtime;
+};
+
+struct sched_info {
+	u64 last_arrival; /* CONFIG_SCHED_INFO */
+};
+
+typedef struct {
+	s64 counter;
+} atomic64_t;
+
+struct rw_semaphore {
+	atomic64_t count; /* not with CONFIG_PREEMPT_RT */
+};
+
+struct mm_struct {
+	struct rw_semaphore mmap_lock; /* mmap_sem until 5.8, commit da1c55f1b272 */
+};
+
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup {
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
 };
 
 struct task_struct {
@@ -43,6 +72,12 @@ struct task_struct {
 	int tgid;
 	int exit_state;
 	u64 start_boottime; /* since 5.5, commit cf25e24db61c */
+	unsigned long nvcsw, nivcsw;
+	int on_cpu;		      /* CONFIG_SMP */
+	struct sched_info sched_info; /* CONFIG_SCHED_INFO */
+	struct mm_struct *mm;
+	struct css_set *cgroups;
+	struct task_struct *real_parent;
 	void *stack;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;

@@ -100,6 +100,37 @@ static const struct member members[] = {
 	M(hu_glob, accept),
 	M(hu_glob, stay),
 	M(hu_glob, match),
+	M(hu_record, kind),
+	M(hu_record, size),
+	M(hu_record, cpu),
+	M(hu_record, ts_ns),
+	M(hu_thread_record, hdr),
+	M(hu_thread_record, tgid),
+	M(hu_thread_record, tid),
+	M(hu_thread_record, proc_start),
+	M(hu_thread_record, thread_start),
+	M(hu_thread_record, off_ns),
+	M(hu_thread_record, switches),
+	M(hu_thread_record, cgroup),
+	M(hu_thread_record, ip),
+	M(hu_thread_record, sp),
+	M(hu_thread_record, fp),
+	M(hu_thread_record, ra_reg),
+	M(hu_thread_record, nr),
+	M(hu_thread_record, arg),
+	M(hu_thread_record, state),
+	M(hu_thread_record, parent),
+	M(hu_thread_record, flags),
+	M(hu_thread_record, kframes),
+	M(hu_thread_record, pad),
+	M(hu_thread_record, comm),
+	M(hu_thread_record, leader),
+	M(hu_thread_record, kpc),
+	M(hu_snap_ask, off_before_ns),
+	M(hu_snap_ask, mode),
+	M(hu_snap_ask, kernel),
+	M(hu_snap_ask, self_tid),
+	M(hu_snap_ask, pad),
 	M(hu_config, filters),
 	M(hu_config, tid),
 	M(hu_config, self_tgid),
@@ -121,8 +152,8 @@ static const struct member members[] = {
  * Clang writes BTF for what maps, globals and functions' prototypes reach; records are only built
  * in the ring's memory, so no BTF describes them. Their layout is held by test_records().
  */
-static const char *const not_in_btf[] = { "hu_record",	     "hu_wait_record",	 "hu_proc_record",
-					  "hu_stack_record", "hu_holder_record", "hu_adopt_record" };
+static const char *const not_in_btf[] = { "hu_wait_record",   "hu_proc_record",	 "hu_stack_record",
+					  "hu_holder_record", "hu_adopt_record", "hu_thread_brief" };
 
 static bool expected_in_btf(const char *name)
 {
@@ -308,6 +339,14 @@ static void test_records(void **state)
 		M(hu_adopt_record, pad),      M(hu_adopt_record, comm),
 	};
 
+	static const struct member brief[] = {
+		M(hu_thread_brief, hdr),      M(hu_thread_brief, tgid),
+		M(hu_thread_brief, tid),      M(hu_thread_brief, thread_start),
+		M(hu_thread_brief, switches), M(hu_thread_brief, state),
+		M(hu_thread_brief, flags),
+	};
+
+	CHECK_FILLED(hu_thread_brief, brief);
 	CHECK_FILLED(hu_adopt_record, adopt);
 	CHECK_FILLED(hu_holder_record, holder);
 	CHECK_FILLED(hu_record, head);

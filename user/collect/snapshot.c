@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/collect/snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "bpf/hash.h"
+#include "user/collect/proc.h"
+
+#define TRIES 4 /* looks at a thread that keeps running between them */
+
+/* The same numbers on every architecture, include/uapi/asm-generic/unistd.h */
+#define NR_FUTEX_WAITV 449
+#define NR_FUTEX_WAIT  455
+#define FUTEX2_PRIVATE 128
+
+struct taking {
+	const struct snapshot_config *cfg;
+	struct snapshot *s;
+	size_t cap;
+	struct target_memory memory;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* ---- processes */
+
+static bool process__equal(const void *value, const void *key)
+{
+	const struct snap_process *p = value;
+	const struct hu_thread_record *rec = key;
+
+	return p->tgid == rec->tgid && p->start == rec->proc_start;
+}
+
+static int read_names(struct taking *t, struct snap_process *p)
+{
+	if (p->locked || symbolizer__add_process(t->cfg->symbolizer, p->tgid, &p->names))
+		p->names = NULL;
+	if (p->names && !sym_process__maps(p->names)) /* it could not be read */
+		p->names = NULL;
+	if (!p->names)
+		t->s->unreadable++;
+	return 0;
+}
+
+static int process__get(struct taking *t, const struct hu_thread_record *rec,
+			struct snap_process **ret)
+{
+	uint64_t hash = hash__mix(rec->tgid, rec->proc_start);
+	struct snap_process *p = table__find(&t->s->processes, hash, process__equal, rec);
+	int err;
+
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p)
+			return -ENOMEM;
+		p->tgid = rec->tgid;
+		p->start = rec->proc_start;
+		memcpy(p->comm, rec->leader, sizeof(p->comm));
+		p->comm[HU_COMM_LEN - 1] = '\0';
+		err = table__add(&t->s->processes, hash, p);
+		if (err) {
+			free(p);
+			return err;
+		}
+	}
+	p->locked |= (rec->flags & HU_THREAD_MM_LOCKED) != 0;
+	*ret = p;
+	return 0;
+}
+
+static void open_processes(struct taking *t)
+{
+	struct snap_process *p;
+
+	for (size_t i = 0; (p = table__next(&t->s->processes, &i));) {
+		p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
+		read_names(t, p);
+	}
+}
+
+/* ---- what a thread waits for */
+
+static bool parse_old_call(const struct hu_thread_record *rec, struct hu_wait_record *call)
+{
+	uint32_t op = rec->arg[1], cmd = op & ~(HU_FUTEX_PRIVATE | HU_FUTEX_REALTIME);
+
+	if (cmd != HU_OP_WAIT && cmd != HU_OP_WAIT_BITSET && cmd != HU_OP_LOCK_PI &&
+	    cmd != HU_OP_LOCK_PI2 && cmd != HU_OP_WAIT_REQUEUE_PI)
+		return false;
+	call->op = cmd;
+	call->uaddr = rec->arg[0];
+	call->val = rec->arg[2];
+	call->flags = (op & HU_FUTEX_PRIVATE ? 0 : HU_WAIT_SHARED) |
+		      (rec->arg[3] ? HU_WAIT_TIMED : 0);
+	return true;
+}
+
+/* As call__parse() in bpf/task.h, from a record. */
+static bool parse_call(struct taking *t, const struct hu_thread_record *rec,
+		       struct hu_wait_record *call)
+{
+	struct {
+		uint64_t val, uaddr;
+		uint32_t flags, reserved;
+	} first; /* struct futex_waitv, include/uapi/linux/futex.h */
+
+	memset(call, 0, sizeof(*call));
+	call->sleeps = 1; /* the model's sign of a sample */
+	if (rec->flags & HU_THREAD_COMPAT)
+		return false;
+	switch (rec->nr) {
+	case SYS_futex:
+		return parse_old_call(rec, call);
+	case NR_FUTEX_WAITV:
+		if (target_memory__read(&t->memory, rec->arg[0], &first, sizeof(first)))
+			return false;
+		call->op = HU_OP_WAITV;
+		call->uaddr = first.uaddr;
+		call->val = first.val;
+		call->flags = (first.flags & FUTEX2_PRIVATE ? 0 : HU_WAIT_SHARED) |
+			      (rec->arg[3] ? HU_WAIT_TIMED : 0);
+		return true;
+	case NR_FUTEX_WAIT:
+		call->op = HU_OP_WAIT2;
+		call->uaddr = rec->arg[0];
+		call->val = rec->arg[1];
+		call->flags = (rec->arg[3] & FUTEX2_PRIVATE ? 0 : HU_WAIT_SHARED) |
+			      (rec->arg[4] ? HU_WAIT_TIMED : 0);
+		return true;
+	}
+	return false;
+}
+
+bool snap_thread__near(const struct snap_thread *t, int off, uint32_t *ret)
+{
+	int at = off + SNAP_NEAR_BELOW;
+
+	if (at < t->near_from || at + (int)sizeof(*ret) > t->near_to)
+		return false;
+	memcpy(ret, t->near + at, sizeof(*ret));
+	return true;
+}
+
+/* As much as there is around the word: it may lie at the edge of a mapping. */
+static void read_near(struct taking *t, struct snap_thread *thread)
+{
+	static const uint8_t from[] = { 0, SNAP_NEAR_BELOW }, to[] = { SNAP_NEAR_SZ, 32, 20 };
+
+	thread->near_from = thread->near_to = 0;
+	for (size_t i = 0; i < sizeof(from); i++)
+		for (size_t j = 0; j < sizeof(to); j++) {
+			uint64_t addr = thread->call.uaddr - SNAP_NEAR_BELOW + from[i];
+
+			if (target_memory__read(&t->memory, addr, thread->near + from[i],
+						to[j] - from[i]))
+				continue;
+			thread->near_from = from[i];
+			thread->near_to = to[j];
+			return;
+		}
+}
+
+static void read_words(struct taking *t, struct snap_thread *thread)
+{
+	uint32_t word;
+
+	read_near(t, thread);
+	if (snap_thread__near(thread, 0, &word))
+		thread->call.word = word;
+	if (snap_thread__near(thread, 8, &word)) {
+		thread->call.owner_word = word;
+		thread->call.flags |= HU_WAIT_OWNER_READ;
+	}
+}
+
+/* ---- stacks */
+
+static bool stack__same(const void *value, const void *key)
+{
+	const struct hu_stack *a = &((const struct snap_stack *)value)->stack, *b = key;
+
+	return a->tgid == b->tgid && a->flags == b->flags && a->frames == b->frames &&
+	       a->exact == b->exact && !memcmp(a->pcs, b->pcs, a->frames * sizeof(a->pcs[0]));
+}
+
+static int stack__get(struct taking *t, const struct snap_process *p, const struct hu_stack *stack,
+		      const struct snap_stack **ret)
+{
+	uint64_t id = stack__hash(stack);
+	struct snap_stack *s = table__find(&t->s->stacks, id, stack__same, stack);
+	size_t unused = (HU_MAX_FRAMES - stack->frames) * sizeof(stack->pcs[0]);
+	int err;
+
+	if (!s) {
+		s = malloc(sizeof(*s) - unused);
+		if (!s)
+			return -ENOMEM;
+		s->id = id;
+		s->process = p;
+		memcpy(&s->stack, stack, sizeof(*stack) - unused);
+		err = table__add(&t->s->stacks, id, s);
+		if (err) {
+			free(s);
+			return err;
+		}
+	}
+	*ret = s;
+	return 0;
+}
+
+/* Looks at a thread that does not run: its stack, and the words that it waits for. */
+static int observe(struct taking *t, struct snap_thread *thread)
+{
+	const struct hu_thread_record *rec = &thread->rec;
+	struct hu_stack stack;
+
+	thread->stack = NULL;
+	thread->futex = false;
+	if ((rec->flags & (HU_THREAD_ON_CPU | HU_THREAD_EXITING)) || !thread->process->names)
+		return 0;
+	target_memory__set(&t->memory, rec->tgid);
+	thread->futex = parse_call(t, rec, &thread->call);
+	if (thread->futex) {
+		read_words(t, thread);
+		thread->call.tgid = rec->tgid;
+		thread->call.tid = rec->tid;
+	}
+	if (rec->flags & HU_THREAD_COMPAT)
+		return 0;
+	walker__walk(t->cfg->walker, thread->process->names, rec, &t->memory, &stack);
+	return stack__get(t, thread->process, &stack, &thread->stack);
+}
+
+/* ---- passes */
+
+static bool tid__equal(const void *value, const void *key)
+{
+	return ((const struct snap_thread *)value)->rec.tid == *(const uint32_t *)key;
+}
+
+const struct snap_thread *snapshot__thread(const struct snapshot *s, uint32_t tid)
+{
+	return table__find(&s->by_tid, hash__mix(0, tid), tid__equal, &tid);
+}
+
+static int on_first(void *ctx, const struct hu_record *rec)
+{
+	struct taking *t = ctx;
+	struct snapshot *s = t->s;
+	struct snap_thread *more;
+
+	if (rec->kind != HU_REC_THREAD)
+		return -EIO;
+	if (s->cnt == t->cap) {
+		t->cap = t->cap ? t->cap * 2 : 256;
+		more = realloc(s->thread, t->cap * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		s->thread = more;
+	}
+	more = &s->thread[s->cnt];
+	memset(more, 0, sizeof(*more));
+	memcpy(&more->rec, rec, sizeof(more->rec));
+	more->rec.comm[HU_COMM_LEN - 1] = '\0';
+	s->cnt++;
+	return process__get(t, &more->rec, &more->process);
+}
+
+/* Those that have moved are taken as they are now. */
+static int on_again(void *ctx, const struct hu_record *rec)
+{
+	struct taking *t = ctx;
+	const struct hu_thread_record *full = (const void *)rec;
+	struct snap_thread *thread;
+
+	if (rec->kind != HU_REC_THREAD)
+		return -EIO;
+	thread = (struct snap_thread *)snapshot__thread(t->s, full->tid);
+	if (!thread || !thread->moved || thread->rec.thread_start != full->thread_start)
+		return 0;
+	memcpy(&thread->rec, full, sizeof(thread->rec));
+	thread->rec.comm[HU_COMM_LEN - 1] = '\0';
+	return observe(t, thread);
+}
+
+/* Each thread that is still there is marked as steady or as moved. */
+static int on_brief(void *ctx, const struct hu_record *rec)
+{
+	struct taking *t = ctx;
+	const struct hu_thread_brief *brief = (const void *)rec;
+	struct snap_thread *thread = (struct snap_thread *)snapshot__thread(t->s, brief->tid);
+
+	if (!thread || thread->rec.thread_start != brief->thread_start)
+		return 0;
+	thread->steady = thread->rec.switches == brief->switches &&
+			 !(thread->rec.flags & HU_THREAD_ON_CPU) &&
+			 !(brief->flags & (HU_THREAD_ON_CPU | HU_THREAD_EXITING));
+	/* Who was on a CPU has no stack that could be wrong. */
+	thread->moved = !thread->steady && !(thread->rec.flags & HU_THREAD_ON_CPU);
+	return 0;
+}
+
+/* The words of locks as they are at the second look. */
+static void compare_words(struct taking *t, struct snap_thread *thread)
+{
+	struct snap_thread again = *thread;
+
+	target_memory__set(&t->memory, thread->rec.tgid);
+	read_words(t, &again);
+	if (again.near_from != thread->near_from || again.near_to != thread->near_to ||
+	    memcmp(again.near, thread->near, sizeof(again.near)))
+		thread->steady = false;
+}
+
+static int index_threads(struct taking *t)
+{
+	struct snapshot *s = t->s;
+	int err = 0;
+
+	for (size_t i = 0; i < s->cnt && !err; i++)
+		err = table__add(&s->by_tid, hash__mix(0, s->thread[i].rec.tid), &s->thread[i]);
+	return err;
+}
+
+static uint64_t count_moved(const struct snapshot *s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->cnt; i++)
+		n += s->thread[i].moved;
+	return n;
+}
+
+static void wait_until(uint64_t ns)
+{
+	struct timespec at = { ns / 1000000000, ns % 1000000000 };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+		;
+}
+
+/* A first look, and a second one; who moved meanwhile is looked at again. */
+static int look(struct taking *t)
+{
+	struct hu_snap_ask full = { .mode = HU_SNAP_FULL, .kernel = t->cfg->kernel };
+	struct hu_snap_ask brief = { .mode = HU_SNAP_BRIEF };
+	struct snapshot *s = t->s;
+	uint64_t moved;
+	int err;
+
+	err = threads__pass(t->cfg->threads, &full, on_first, t);
+	if (!err)
+		err = index_threads(t);
+	if (err)
+		return err;
+	open_processes(t);
+	for (size_t i = 0; i < s->cnt && !err; i++)
+		err = observe(t, &s->thread[i]);
+	for (int tries = 0; !err; tries++) {
+		if (!tries)
+			wait_until(now_ns() + t->cfg->between_ns);
+		err = threads__pass(t->cfg->threads, &brief, on_brief, t);
+		moved = count_moved(s);
+		if (err || !moved || tries == TRIES)
+			break;
+		s->retried += tries ? 0 : moved;
+		err = threads__pass(t->cfg->threads, &full, on_again, t);
+	}
+	return err;
+}
+
+static int by_process(const void *a, const void *b)
+{
+	const struct snap_thread *x = a, *y = b;
+
+	if (x->rec.tgid != y->rec.tgid)
+		return x->rec.tgid < y->rec.tgid ? -1 : 1;
+	return x->rec.tid < y->rec.tid ? -1 : x->rec.tid > y->rec.tid;
+}
+
+/* Times, the second look at words, and an order; those that ended meanwhile go. */
+static int finish(struct taking *t)
+{
+	struct snapshot *s = t->s;
+	int64_t offset;
+	size_t kept = 0;
+
+	s->clock = threads__clock_offset(t->cfg->threads, &offset);
+	for (size_t i = 0; i < s->cnt; i++) {
+		struct snap_thread *thread = &s->thread[i];
+
+		if (!thread->steady && !thread->moved && !(thread->rec.flags & HU_THREAD_ON_CPU)) {
+			s->gone++; /* the second look did not find it */
+			continue;
+		}
+		if (s->clock && thread->rec.off_ns)
+			thread->since_ns = thread->rec.off_ns + offset;
+		if (thread->futex && thread->steady)
+			compare_words(t, thread);
+		thread->process->threads++;
+		s->thread[kept++] = *thread;
+	}
+	s->cnt = kept;
+	qsort(s->thread, s->cnt, sizeof(s->thread[0]), by_process);
+	table__clear(&s->by_tid, NULL);
+	return index_threads(t);
+}
+
+int snapshot__take(const struct snapshot_config *cfg, struct snapshot **ret)
+{
+	struct taking t = { .cfg = cfg, .s = calloc(1, sizeof(*t.s)) };
+	int err;
+
+	if (!t.s)
+		return -ENOMEM;
+	t.s->began_ns = now_ns();
+	err = look(&t);
+	if (!err)
+		err = finish(&t);
+	t.s->taken_ns = now_ns();
+	if (err)
+		snapshot__free(t.s);
+	else
+		*ret = t.s;
+	return err;
+}
+
+void snapshot__free(struct snapshot *s)
+{
+	if (!s)
+		return;
+	table__clear(&s->by_tid, NULL);
+	table__clear(&s->processes, free);
+	table__clear(&s->stacks, free);
+	free(s->thread);
+	free(s);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The answer of `holdup stacks` and `holdup check`: what every thread waits for, who keeps it waiting, and what will
+ * never end: immutable once built; views only print it.
+ *
+ * In: a snapshot (collect/snapshot.h). A finding (deadlock, orphaned lock) is only made where both looks of the
+ * snapshot agree on every thread and word in it, so it was true for a moment at least; and since a thread in it
+ * can't go on by itself, it stays so. Waits with a timeout end by themselves and are in none.
+ *
+ * Ownership: the report owns its arrays; threads and stacks belong to the snapshot, strings and frames' names to the
+ * symbolizer and the calls object, which must outlive it. Times are nanoseconds. Errors: -ENOMEM.
+ */
+#ifndef HOLDUP_MODEL_STACKS_H
+#define HOLDUP_MODEL_STACKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "user/collect/snapshot.h"
+#include "user/sym/symbolizer.h"
+#include "user/target/call.h"
+#include "user/target/kind.h"
+
+struct stacks_query {
+	bool idle;   /* list idle groups too; else they are one line */
+	bool all;    /* every thread, not groups */
+	bool lines;  /* source lines and inlined functions */
+	bool peers;  /* look for who has the other end of pipes and sockets */
+	unsigned rows; /* at most so many groups */
+};
+
+/* How sure it is who holds a lock. */
+enum held_by {
+	HELD_UNKNOWN = 0, /* the lock does not say */
+	HELD_OWNER = 1,	  /* its word names this thread */
+	HELD_GONE = 2,	  /* its word names a thread that is no more */
+	HELD_TARGET = 3,  /* a join: the thread that is waited for */
+	HELD_NOBODY = 4,  /* the word says that it is free: a hand-over is on its way */
+};
+
+/* A lock, or what else in memory is waited for, with everybody who waits for it. */
+struct waited_lock {
+	const struct snap_process *process; /* of the first waiter; shared locks have waiters in several */
+	uint64_t address;		    /* of the whole object, there */
+	const char *name;		    /* "" when nothing names it */
+	enum lock_kind kind;
+	bool idle; /* a wait for work */
+	bool shared;
+	enum held_by held_by;
+	uint32_t owner_word; /* as the lock has it: a TID of the process's PID namespace; 0: none */
+	struct blocked_thread *owner; /* NULL: not known, or gone */
+	bool steady; /* owner and word were the same at both looks of every waiter that was steady */
+	size_t waiters;
+};
+
+/* The frames of one distinct stack, leaf first. */
+struct named_stack {
+	const struct snap_stack *stack;
+	struct sym_frame *frames;
+	size_t frame_cnt;
+};
+
+enum blocked_state {
+	BLOCKED_RUNNING = 1,	  /* on a CPU: not blocked at all */
+	BLOCKED_RUNNABLE = 2,	  /* it would run if it had a CPU */
+	BLOCKED_SLEEPING = 3,	  /* interruptible */
+	BLOCKED_DISK = 4,	  /* uninterruptible */
+	BLOCKED_STOPPED = 5,	  /* by a signal or a debugger */
+	BLOCKED_EXITING = 6,
+};
+
+const char *blocked_state__name(enum blocked_state state);
+
+struct blocked_thread {
+	const struct snap_thread *thread;
+	const struct named_stack *stack; /* NULL: none */
+	enum blocked_state state;
+	int api;		      /* frames[0..api] are the lock library's; -1: none known */
+	struct waited_lock *lock;     /* NULL: it does not wait for an object in memory */
+	struct call_wait call;	      /* what the call waits for; kind CALL_FUTEX has lock */
+	bool idle;		      /* a wait for work */
+	bool timed;		      /* ends by itself */
+	uint64_t at_least_ns;	      /* off the CPU for so long; 0: not known */
+	struct blocked_thread *holder; /* who must act for this one to go on; NULL: not known */
+	size_t behind;		      /* threads that wait for this one, also through others */
+	uint32_t visit;		      /* of the graph's walk */
+};
+
+/* Threads that wait for one another in a circle; one thread: for itself. */
+struct deadlock {
+	struct blocked_thread **thread; /* each waits for the next one, the last for the first */
+	size_t cnt;
+	size_t behind; /* others that wait for these */
+};
+
+/* A chain of waiting that ends at a thread which waits for nobody. */
+struct wait_chain {
+	struct blocked_thread *root;
+	size_t waiters;		     /* behind it, in all */
+	struct waited_lock **lock;  /* that it holds and others wait for, most waiters first */
+	size_t lock_cnt;
+};
+
+/* Threads that wait in the same place for the same kind of thing. */
+struct blocked_group {
+	struct blocked_thread **thread; /* longest blocked first */
+	size_t cnt;
+	uint64_t least_ns, most_ns; /* blocked, of those that are known */
+	size_t processes, locks;    /* how many different ones */
+};
+
+struct stacks_report {
+	uint64_t took_ns;
+	struct blocked_thread *thread; /* by process and TID */
+	size_t thread_cnt;
+	struct waited_lock **lock; /* most waiters first */
+	size_t lock_cnt;
+	struct deadlock *deadlock;
+	size_t deadlock_cnt;
+	struct waited_lock **orphan; /* locks whose owner is gone */
+	size_t orphan_cnt;
+	struct wait_chain *chain; /* most waiters first */
+	size_t chain_cnt;
+	struct blocked_group *group; /* contention first, then other waits, idle ones last */
+	size_t group_cnt;
+	size_t processes, running, runnable, idle;
+	struct {
+		uint64_t moved;	     /* threads that kept running between the looks */
+		uint64_t retried;    /* that had to be looked at again */
+		uint64_t gone;	     /* that ended meanwhile */
+		uint64_t unreadable; /* processes */
+		uint64_t locked;     /* of them, those whose address space a writer has locked */
+		uint64_t stacks_incomplete; /* of threads that are not on a CPU */
+		bool times_unknown;
+	} coverage;
+	const struct stacks_query *query;
+	void *arena; /* what the arrays above are made of */
+};
+
+struct stacks_input {
+	const struct snapshot *snapshot;
+	struct symbolizer *symbolizer;
+	struct calls *calls;
+};
+
+int stacks_report__build(const struct stacks_input *in, const struct stacks_query *query,
+			 struct stacks_report **ret);
+void stacks_report__free(struct stacks_report *r);
+
+#endif
