@@ -77,11 +77,9 @@ class ArenaOfMalloc(Zoo, unittest.TestCase):
         self.assertEqual(rows[0]["kind"], "mutex")
         self.assertRegex(rows[0]["name"], r"^(main_arena|lock in \w+|libc\.so\.6\+0x[0-9a-f]+)$")
 
-    @gap("the truth leaves out the waits of the thread that creates the others")
     def test_each_sleep_counts(self):
         super().test_each_sleep_counts()
 
-    @gap("the truth leaves out the waits of the thread that creates the others")
     def test_sites(self):
         super().test_sites()
 
@@ -109,15 +107,12 @@ class DlopenedAndClosed(Zoo, unittest.TestCase):
 class Cxx20(Zoo, unittest.TestCase):
     workload, args = "cxx20", ONE_S
 
-    @gap("the library yields before it sleeps again, which costs more CPU time than a retry is given")
     def test_attempts(self):
         super().test_attempts()
 
-    @gap("the library yields before it sleeps, and the workload's clock counts that")
     def test_wait_time(self):
         super().test_wait_time()
 
-    @gap("a C++20 semaphore is inlined: no function tells its kind")
     def test_kind_and_name(self):
         super().test_kind_and_name()
 
@@ -299,7 +294,6 @@ class Rust(unittest.TestCase):
     def test_mutex(self):
         self.check("contention::LEDGER", "mutex")
 
-    @gap("the two words of a Rust RwLock are two rows")
     def test_rwlock(self):
         self.check("contention::CATALOG", "rwlock")
 
@@ -348,7 +342,6 @@ class Python(unittest.TestCase):
         self.assertLessEqual(lock["sleeps"], totals["lock"]["sleeps"])
         self.assertGreaterEqual(total(rows, "sleeps"), totals["lock"]["sleeps"])
 
-    @gap("the interpreter's lock is a condvar, and shown as an idle one")
     def test_interpreter(self):
         """What take_gil() waits for lies in _PyRuntime, the only one of its symbols that is exported."""
         totals, rows = self.observe("--compute")
@@ -359,7 +352,6 @@ class Python(unittest.TestCase):
         self.assertFalse(longest["idle"], (longest["kind"], longest["name"]))
 
 
-@gap("Java's monitors are parked threads: only Java's own frames tell what for")
 class Java(unittest.TestCase):
     """OpenJDK's monitors and ReentrantLock both end in pthread_cond_wait(), on an object of each
     thread.  The JVM itself waits as well.

@@ -22,6 +22,7 @@ static struct target_wait classify(const struct frame *frames, size_t cnt,
 				   const struct hu_wait_record *rec)
 {
 	struct sym_frame f[20] = { 0 };
+	struct target_site site = { .frames = f, .frame_cnt = cnt, .rec = rec, .symbol = "" };
 	struct target_wait t;
 
 	memset(&t, 0xff, sizeof(t));
@@ -32,7 +33,7 @@ static struct target_wait classify(const struct frame *frames, size_t cnt,
 			.module = frames[i].module,
 			.file = "",
 		};
-	target__classify(f, cnt, rec, &t);
+	target__classify(&site, &t);
 	return t;
 }
 

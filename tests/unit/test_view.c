@@ -143,6 +143,7 @@ static struct lock_row rows[] = {
 		.module = "shop",
 		.module_offset = 0x4480,
 		.kind = LOCK_MUTEX,
+		.label = "",
 		.locks = 1,
 		.stats = { .waits = 4726,
 			   .sleeps = 15526,
@@ -174,6 +175,7 @@ static struct lock_row rows[] = {
 		.name = "lock in read_catalog",
 		.module = "",
 		.kind = LOCK_RWLOCK,
+		.label = "",
 		.shared = true,
 		.locks = 1,
 		.stats = { .waits = 811,
@@ -198,6 +200,7 @@ static struct lock_row rows[] = {
 		.module = "m\033\x9b",
 		.module_offset = 0x10,
 		.kind = LOCK_FUTEX,
+		.label = "",
 		.locks = 1,
 		.stats = { .waits = 2,
 			   .sleeps = 2,
@@ -218,6 +221,7 @@ static struct lock_row rows[] = {
 		.name = "",
 		.module = "",
 		.kind = LOCK_SEMAPHORE,
+		.label = "",
 		.locks = 1,
 		.stats = { .waits = 1,
 			   .sleeps = 1,
@@ -415,6 +419,7 @@ static void test_text_idle(void **state)
 	struct lock_row idle = rows[1];
 
 	idle.kind = LOCK_CONDVAR;
+	idle.idle = true;
 	idle.name = "work_cond";
 	idle.stats.wait_ns = r.idle_wait_ns;
 	r.idle = true;

@@ -18,6 +18,14 @@
 
 static char *main_arena_lock;
 static int take_site, give_site, count_site;
+static int started, counted; /* all threads are there; the one that counts is through */
+
+/* The arena serves thread creation and exit as well: what is not counted must not happen meanwhile. */
+static void await(const int *flag)
+{
+	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE))
+		truth_sleep(1000000);
+}
 
 TRUTH_FRAME static void *take_block(size_t size)
 {
@@ -49,6 +57,7 @@ TRUTH_FRAME static void *worker(void *arg)
 	void *shelf[SHELF] = { NULL };
 	uint64_t calls = 0;
 
+	await(&started);
 	while (truth_more(&calls)) {
 		void **place = &shelf[truth_random(SHELF)];
 
@@ -58,6 +67,7 @@ TRUTH_FRAME static void *worker(void *arg)
 			*place = take_block(2000 + truth_random(4000));
 		truth_pause();
 	}
+	await(&counted);
 	truth_worker_ends();
 	return arg;
 }
@@ -66,10 +76,12 @@ TRUTH_FRAME static void *counter(void *arg)
 {
 	uint64_t calls = 0;
 
+	await(&started);
 	while (truth_more(&calls)) {
 		count_blocks();
 		truth_pause();
 	}
+	__atomic_store_n(&counted, 1, __ATOMIC_RELEASE);
 	truth_worker_ends();
 	return arg;
 }
@@ -125,5 +137,6 @@ int main(int argc, char **argv)
 	truth_spawn(counter, NULL);
 	for (i = 0; i < truth_opt.threads; i++)
 		truth_spawn(worker, NULL);
+	__atomic_store_n(&started, 1, __ATOMIC_RELEASE);
 	return truth_finish();
 }

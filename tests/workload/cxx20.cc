@@ -89,7 +89,7 @@ static void describe()
 				 "take_berth ship_thread");
 	for (int i = 0; i < latches; i++) {
 		starts[i] = new std::latch(1);
-		start_site[i] = truth_lock("lock in await_start", starts[i], sizeof(*starts[i]),
+		start_site[i] = truth_lock("C++ latch in await_start", starts[i], sizeof(*starts[i]),
 					   "barrier", TRUTH_NEITHER, "await_start runner_thread");
 	}
 }

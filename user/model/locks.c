@@ -43,11 +43,6 @@ static int compare_rows(const void *a, const void *b, void *ctx)
 	return (*x)->row.address < (*y)->row.address ? -1 : 1;
 }
 
-static bool row__idle(const struct draft_row *d)
-{
-	return lock_kind__idle(d->row.kind);
-}
-
 /* Totals of all rows, and those that are to be listed, sorted; *ret is malloc'ed. */
 static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 {
@@ -62,9 +57,11 @@ static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 	for (size_t i = 0; (d = table__next(&b->rows, &i));) {
 		/* Percentiles can be what rows are sorted by. */
 		d->row.stats.p99_ns = hist__percentile(&d->hist, 99, d->row.stats.max_ns);
-		if (row__idle(d)) {
+		if (d->row.idle) {
 			r->idle_waits += d->row.stats.waits;
 			r->idle_wait_ns += d->row.stats.wait_ns;
+			if (d->row.unsure)
+				r->unsure_wait_ns += d->row.stats.wait_ns;
 		} else {
 			r->locks += d->row.locks;
 			r->waits += d->row.stats.waits;
@@ -73,7 +70,7 @@ static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 			r->ongoing += d->row.stats.ongoing;
 			r->before += d->row.stats.before;
 		}
-		if (row__idle(d) && !b->query->idle)
+		if (d->row.idle && !b->query->idle)
 			continue;
 		rows[(*cnt)++] = d;
 		if (!err &&

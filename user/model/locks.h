@@ -72,11 +72,20 @@ struct lock_row {
 	const struct agg_process *process; /* the first, where a shared lock has waiters in several */
 	size_t processes;		   /* that waited for it */
 	const char *exe;
-	uint64_t address;	/* of the lock; BY_PROCESS: 0 */
+	/*
+	 * Of the lock; BY_PROCESS: 0. Also 0 where memory does not tell which lock a wait is for: the row is
+	 * then of all waits of that label from one function.
+	 */
+	uint64_t address;
 	const char *name;	/* "" when nothing names it */
 	const char *module;	/* whose data it lies in; "" for heap and stack */
 	uint64_t module_offset; /* address less the module's load address, when module is set */
 	enum lock_kind kind;
+	const char
+		*label; /* what such a lock is called: "Python GIL", …; "" where kind says it all */
+	bool known_as_label; /* the label tells more than the name of the symbol */
+	bool idle;	     /* waits for work, not for what another thread holds */
+	bool unsure;	     /* idle, but it may be a lock: that can't be told from outside */
 	bool shared;
 	uint64_t locks; /* BY_PROCESS: how many locks are in this row, else 1 */
 	struct lock_stats stats;
@@ -115,6 +124,7 @@ struct locks_report {
 	uint64_t locks;			 /* contended ones, before the cut to query.rows */
 	uint64_t waits, sleeps, wait_ns; /* of contention */
 	uint64_t idle_waits, idle_wait_ns;
+	uint64_t unsure_wait_ns; /* of idle_wait_ns: may be for locks */
 	uint64_t ongoing;
 	uint64_t before;
 	struct lock_row *row;

@@ -15,12 +15,14 @@
 struct draft_site {
 	const struct agg_site *agg;
 	struct target_wait target;
+	const char *place; /* the function that waits, where the lock has no address; else "" */
 	/* Whose row it is in: for a lock in shared memory the first process that was found waiting for it. */
 	const struct agg_process *process;
 };
 
 struct draft_row {
 	struct lock_row row;
+	const char *place; /* of its sites */
 	struct hist hist;
 	struct draft_site **site;
 	size_t site_cnt, site_cap;
@@ -41,6 +43,11 @@ struct builder {
 size_t builder__frames(const struct builder *b, const struct agg_site *site, bool lines,
 		       struct sym_frame *buf, uint16_t *flags);
 
+/* What a site is for, by these frames of it. */
+void builder__classify(const struct builder *b, const struct agg_site *agg,
+		       const struct sym_frame *frames, size_t cnt, struct target_wait *ret);
+/* The first frame above frames[api] that is the program's own and sure; NULL: none. */
+const struct sym_frame *frames__caller(const struct sym_frame *frames, size_t cnt, int api);
 int builder__classify_sites(struct builder *b);
 int builder__place_sites(struct builder *b);
 /* Futex calls of the source, to the rows of their words. */

@@ -19,28 +19,43 @@ static int compare_draft_sites(const void *a, const void *b)
 	return (*x)->agg->stack_id < (*y)->agg->stack_id ? -1 : 1;
 }
 
-/* The function of the program's own that waits: the first above the library, if the stack is sure
- * of it. */
-static const struct sym_frame *caller_of(const struct lock_site *site)
+static const char *what(const struct lock_row *row)
 {
-	for (size_t i = site->api + 1; i < site->frame_cnt && !site->frames[i].guessed; i++)
-		if (!target__is_runtime(&site->frames[i]))
-			return &site->frames[i];
-	return NULL;
+	if (*row->label)
+		return row->label;
+	if (row->kind == LOCK_FUTEX || row->kind == LOCK_PARK)
+		return "futex";
+	return lock_kind__idle(row->kind) ? lock_kind__name(row->kind) : "lock";
 }
 
-static const char *what(enum lock_kind kind)
+/* Of a lock without a symbol: what it is, and where it lies or is waited for. */
+static void name_by_place(const struct lock_row *row, char *ret, size_t sz)
 {
-	if (kind == LOCK_FUTEX || kind == LOCK_PARK)
-		return "futex";
-	return lock_kind__idle(kind) ? lock_kind__name(kind) : "lock";
+	const struct lock_site *site = row->site_cnt ? &row->sites[0] : NULL;
+	const struct sym_frame *f = NULL;
+
+	if (site)
+		f = frames__caller(site->frames, site->frame_cnt, site->api);
+	/* Nothing but an interpreter's own code: the next function of that. */
+	if (site && !f && *row->label && row->address && (size_t)site->api + 1 < site->frame_cnt &&
+	    target__interpreter(&site->frames[site->api + 1]) &&
+	    *site->frames[site->api + 1].function && !site->frames[site->api + 1].guessed)
+		f = &site->frames[site->api + 1];
+	if (row->known_as_label && *row->module)
+		snprintf(ret, sz, "%s in %s", row->label, row->module);
+	else if (*row->label && (!f || !*f->function))
+		snprintf(ret, sz, "%s", row->label);
+	else if (f && *f->function)
+		snprintf(ret, sz, "%s in %s", what(row), f->function);
+	else if (f)
+		snprintf(ret, sz, "%s in %s+0x%llx", what(row), f->module,
+			 (unsigned long long)f->offset);
 }
 
 static void name_row(struct builder *b, struct lock_row *row)
 {
 	struct sym_object object = { .name = "", .module = "" };
-	const struct sym_frame *caller;
-	char text[512];
+	char text[512] = "";
 	uint64_t bias;
 
 	row->name = row->module = "";
@@ -53,23 +68,25 @@ static void name_row(struct builder *b, struct lock_row *row)
 							  row->address, &bias))
 			row->module_offset = row->address - bias;
 	}
-	if (*object.name) {
+	if (*object.name)
 		snprintf(text, sizeof(text), object.offset ? "%s+0x%llx" : "%s", object.name,
 			 (unsigned long long)object.offset);
+	else
+		name_by_place(row, text, sizeof(text));
+	if (*text)
 		row->name = symbolizer__intern(b->in->symbolizer, text);
-	} else {
-		caller = row->site_cnt ? caller_of(&row->sites[0]) : NULL;
-		if (!caller)
-			return;
-		if (*caller->function)
-			snprintf(text, sizeof(text), "%s in %s", what(row->kind), caller->function);
-		else
-			snprintf(text, sizeof(text), "%s in %s+0x%llx", what(row->kind),
-				 caller->module, (unsigned long long)caller->offset);
-		row->name = symbolizer__intern(b->in->symbolizer, text);
-	}
 	if (!row->name)
 		row->name = "";
+}
+
+/* What the row's locks are called: as at the site with most wait time that knows. */
+static void label_row(struct draft_row *d)
+{
+	for (size_t i = 0; i < d->site_cnt && !*d->row.label; i++)
+		d->row.label = d->site[i]->target.label;
+	for (size_t i = 0; i < d->site_cnt; i++)
+		if (d->row.label == d->site[i]->target.label)
+			d->row.known_as_label |= d->site[i]->target.known_as_label;
 }
 
 static int name_site(struct builder *b, const struct draft_site *draft, bool lines,
@@ -83,7 +100,7 @@ static int name_site(struct builder *b, const struct draft_site *draft, bool lin
 	ret->stats.p50_ns = hist__percentile(&draft->agg->hist, 50, ret->stats.max_ns);
 	ret->stats.p95_ns = hist__percentile(&draft->agg->hist, 95, ret->stats.max_ns);
 	ret->stats.p99_ns = hist__percentile(&draft->agg->hist, 99, ret->stats.max_ns);
-	target__classify(frames, cnt, &draft->agg->sample, &target);
+	builder__classify(b, draft->agg, frames, cnt, &target);
 	ret->api = target.api;
 	if (!cnt)
 		return 0;
@@ -150,6 +167,8 @@ int builder__finish_row(struct builder *b, struct draft_row *d)
 		if (err)
 			return err;
 	}
+	if (b->query->by != BY_PROCESS)
+		label_row(d);
 	name_row(b, row);
 	err = count_processes(d);
 	return err ? err : find_holders(b, d);

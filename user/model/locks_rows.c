@@ -7,6 +7,9 @@
 #include "user/model/holders.h"
 #include "user/model/locks_build.h"
 
+#define ASKED_MAX \
+	64 /* sites a report whose inlined functions are asked for to tell their kind: slow */
+
 struct word {
 	const struct agg_process *process;
 	uint64_t uaddr;
@@ -45,7 +48,8 @@ static int unify_shared(struct builder *b, struct draft_site *site)
 	uint64_t hash;
 	int err;
 
-	if (!(site->agg->flags & HU_WAIT_SHARED) || site->target.kind == LOCK_JOIN || !p->names)
+	if (!(site->agg->flags & HU_WAIT_SHARED) || site->target.kind == LOCK_JOIN || !p->names ||
+	    !site->target.object)
 		return 0;
 	map = maps__find(sym_process__maps(p->names), site->target.object);
 	if (!map || !map->shared || !map->ino)
@@ -78,14 +82,64 @@ static int unify_shared(struct builder *b, struct draft_site *site)
 
 /* ---- what each site is for */
 
+/* The function of the program's own that waits: the first above the library, if the stack is sure of it. */
+const struct sym_frame *frames__caller(const struct sym_frame *frames, size_t cnt, int api)
+{
+	for (size_t i = api + 1; i < cnt && !frames[i].guessed; i++)
+		if (!target__is_runtime(&frames[i]))
+			return &frames[i];
+	return NULL;
+}
+
+void builder__classify(const struct builder *b, const struct agg_site *agg,
+		       const struct sym_frame *frames, size_t cnt, struct target_wait *ret)
+{
+	struct hu_wait_record rec = agg->sample;
+	struct sym_object object = { .name = "" };
+	struct target_site site = { .frames = frames, .frame_cnt = cnt, .rec = &rec };
+
+	rec.uaddr = agg->uaddr;
+	rec.op = agg->op;
+	rec.flags |= agg->flags;
+	if (agg->process->names)
+		symbolizer__object(b->in->symbolizer, agg->process->names, agg->uaddr, &object);
+	site.symbol = object.name;
+	site.symbol_off = object.offset;
+	target__classify(&site, ret);
+}
+
+/*
+ * Where no address tells one lock from another, the function that waits is the best that is known. Code in
+ * no file has none that is the same from one time to the next.
+ */
+static const char *place_of(const struct target_wait *target, const struct sym_frame *frames,
+			    size_t cnt)
+{
+	const struct sym_frame *caller = frames__caller(frames, cnt, target->api);
+
+	return !target->object && caller ? caller->function : "";
+}
+
+/* Whether there is still room to ask for the inlined functions of a stack. */
+static bool may_ask(uint64_t asked[ASKED_MAX], uint64_t stack_id)
+{
+	size_t i = 0;
+
+	while (i < ASKED_MAX && asked[i] && asked[i] != stack_id)
+		i++;
+	if (i < ASKED_MAX)
+		asked[i] = stack_id;
+	return i < ASKED_MAX;
+}
+
 int builder__classify_sites(struct builder *b)
 {
 	const struct table *sites = &b->in->aggregate->sites;
 	struct sym_frame frames[FRAMES_MAX];
 	const struct agg_site *agg;
-	struct hu_wait_record rec;
-	uint16_t flags;
+	uint64_t asked[ASKED_MAX] = { 0 };
 	size_t cnt;
+	uint16_t flags;
 	int err;
 
 	b->site = calloc(sites->cnt + 1, sizeof(*b->site));
@@ -94,14 +148,16 @@ int builder__classify_sites(struct builder *b)
 	for (size_t i = 0; (agg = table__next(sites, &i));) {
 		struct draft_site *site = &b->site[b->site_cnt++];
 
-		rec = agg->sample;
-		rec.uaddr = agg->uaddr;
-		rec.op = agg->op;
-		rec.flags |= agg->flags;
 		cnt = builder__frames(b, agg, false, frames, &flags);
+		builder__classify(b, agg, frames, cnt, &site->target);
+		/* Only debugging information knows what was inlined. */
+		if (site->target.kind == LOCK_FUTEX && cnt && may_ask(asked, agg->stack_id)) {
+			cnt = builder__frames(b, agg, true, frames, &flags);
+			builder__classify(b, agg, frames, cnt, &site->target);
+		}
 		site->agg = agg;
 		site->process = agg->process;
-		target__classify(frames, cnt, &rec, &site->target);
+		site->place = place_of(&site->target, frames, cnt);
 		err = unify_shared(b, site);
 		if (err)
 			return err;
@@ -116,6 +172,8 @@ struct row_key {
 	uint64_t object;
 	uint64_t stack_id; /* BY_SITE only */
 	enum lock_kind kind;
+	bool idle;
+	const char *label, *place; /* only where object is 0, else "" */
 };
 
 static bool row__equal(const void *value, const void *key)
@@ -124,7 +182,9 @@ static bool row__equal(const void *value, const void *key)
 	const struct row_key *k = key;
 
 	return d->row.process == k->process && d->row.address == k->object &&
-	       d->row.kind == k->kind && (!k->stack_id || d->site[0]->agg->stack_id == k->stack_id);
+	       d->row.kind == k->kind && d->row.idle == k->idle &&
+	       (!k->stack_id || d->site[0]->agg->stack_id == k->stack_id) &&
+	       (k->object || (!strcmp(d->row.label, k->label) && !strcmp(d->place, k->place)));
 }
 
 static bool word__equal(const void *value, const void *key)
@@ -204,6 +264,9 @@ static int row__get(struct builder *b, const struct row_key *key, struct draft_r
 		d->row.process = key->process;
 		d->row.address = key->object;
 		d->row.kind = key->kind;
+		d->row.idle = key->idle;
+		d->row.label = key->label;
+		d->place = key->place;
 		d->row.locks = 1;
 		err = table__add(&b->rows, hash, d);
 		if (err) {
@@ -223,6 +286,9 @@ static int place_site(struct builder *b, struct draft_site *site)
 		.object = site->target.object,
 		.stack_id = b->query->by == BY_SITE ? agg->stack_id : 0,
 		.kind = site->target.kind,
+		.idle = site->target.idle,
+		.label = site->target.label,
+		.place = site->place,
 	};
 	struct word *word = word__find(b, agg->process, agg->uaddr);
 	struct draft_row *d;
@@ -231,20 +297,22 @@ static int place_site(struct builder *b, struct draft_site *site)
 	/* Known from other waits for the same word: one that says "futex" is the same lock. */
 	if (word && key.kind == LOCK_FUTEX) {
 		key.kind = site->target.kind = word->row->row.kind;
+		key.idle = word->row->row.idle;
 		key.object = word->row->row.address;
 	}
 	err = row__get(b, &key, &d);
 	if (!err)
 		err = row__add_site(d, site);
-	if (!err)
+	if (!err && key.object) /* a word of the thread's own serves for many locks */
 		err = word__note(b, agg, d);
 	if (err)
 		return err;
 	stats__add(&d->row.stats, agg);
 	hist__merge(&d->hist, &agg->hist);
 	d->row.shared |= (agg->flags & HU_WAIT_SHARED) != 0;
+	d->row.unsure |= site->target.unsure;
 	d->row.waiters_now += agg->waiters_now;
-	if (agg->depth_max > d->row.waiters_max)
+	if (key.object && agg->depth_max > d->row.waiters_max)
 		d->row.waiters_max = agg->depth_max;
 	return 0;
 }
@@ -303,11 +371,15 @@ int builder__fold_processes(struct builder *b)
 
 	b->rows = (struct table){ 0 };
 	for (size_t i = 0; (d = table__next(&locks, &i));) {
-		struct row_key key = { .process = d->row.process, .kind = LOCK_INVALID };
-
 		/* Idle waits keep a row of their own, to be hidden or shown apart. */
-		if (lock_kind__idle(d->row.kind))
-			key.kind = LOCK_CONDVAR;
+		struct row_key key = { .process = d->row.process,
+				       .kind = d->row.idle ? LOCK_CONDVAR : LOCK_INVALID,
+				       .idle = d->row.idle,
+				       .label = "",
+				       .place = "" };
+
+		if (d->row.unsure)
+			b->report->unsure_wait_ns += d->row.stats.wait_ns;
 		if (!err)
 			err = row__get(b, &key, &sum);
 		if (err)

@@ -142,9 +142,12 @@ static json_t *row_json(struct writer *w, const struct lock_row *r, enum locks_b
 		put_text(w, o, "name", r->name);
 		put_text(w, o, "module", r->module);
 		put_text(w, o, "kind", lock_kind__name(r->kind));
+		put_text(w, o, "label", r->label);
 		put(w, o, "shared", json_boolean(r->shared));
 	}
-	put(w, o, "idle", json_boolean(lock_kind__idle(r->kind)));
+	put(w, o, "idle", json_boolean(r->idle));
+	if (by != BY_PROCESS)
+		put(w, o, "unsure", json_boolean(r->unsure));
 	put_stats(w, o, &r->stats);
 	put_u64(w, o, "waiters_now", r->waiters_now);
 	put(w, o, "waiters_max", r->waiters_max ? json_integer(r->waiters_max) : json_null());
@@ -200,6 +203,7 @@ static json_t *report_json(struct writer *w, const struct locks_report *r)
 	put_u64(w, o, "wait_ns", r->wait_ns);
 	put_u64(w, o, "idle_waits", r->idle_waits);
 	put_u64(w, o, "idle_wait_ns", r->idle_wait_ns);
+	put_u64(w, o, "unsure_wait_ns", r->unsure_wait_ns);
 	for (size_t i = 0; i < r->row_cnt; i++)
 		append(w, rows, row_json(w, &r->row[i], r->by));
 	put(w, o, lists[r->by], rows);

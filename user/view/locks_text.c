@@ -3,29 +3,9 @@
 #include <string.h>
 
 #include "user/util/text.h"
-#include "user/view/view.h"
+#include "user/view/page.h"
 
 #define DETAILED_ROWS 5
-#define SITES_SHOWN   3
-#define FRAMES_SHOWN  5
-#define NAME_SZ	      512
-
-struct page {
-	FILE *out;
-	const struct locks_report *r;
-	const struct view_style *style;
-	const char *dot, *from, *bold, *dim, *plain;
-};
-
-static const char *escaped(const char *text, char buf[NAME_SZ])
-{
-	return text__escape(text, strlen(text), buf, NAME_SZ);
-}
-
-static const char *plural(uint64_t n)
-{
-	return n == 1 ? "" : "s";
-}
 
 /* ---- the first line */
 
@@ -91,6 +71,9 @@ static void print_head(const struct page *p)
 	fprintf(p->out, " %s idle waits %s", p->dot, text__duration(r->idle_wait_ns, t));
 	if (!r->idle && r->idle_waits)
 		fputs(" (--idle)", p->out);
+	if (r->unsure_wait_ns)
+		fprintf(p->out, ", %s of them perhaps for locks",
+			text__duration(r->unsure_wait_ns, t));
 	print_gaps(p);
 	fputc('\n', p->out);
 }
@@ -99,6 +82,16 @@ static void print_head(const struct page *p)
 
 static const char *lock_name(const struct lock_row *row, char buf[NAME_SZ])
 {
+	char name[NAME_SZ - 64];
+
+	/* Names of a runtime's own variables say little to those who use it. */
+	if (row->known_as_label && *row->name && !strstr(row->name, row->label)) {
+		snprintf(name, sizeof(name), "%s", row->name);
+		snprintf(buf, NAME_SZ, "%s (", row->label);
+		text__escape(name, strlen(name), buf + strlen(buf), NAME_SZ - 64);
+		strcat(buf, ")");
+		return buf;
+	}
 	if (*row->name)
 		return escaped(row->name, buf);
 	snprintf(buf, NAME_SZ, "0x%llx", (unsigned long long)row->address);
@@ -187,119 +180,13 @@ static void print_row(const struct page *p, const struct lock_row *row, int widt
 
 /* ---- details */
 
-static void print_frame(const struct page *p, const struct sym_frame *f)
-{
-	char buf[NAME_SZ];
-	const char *slash;
-
-	if (*f->function)
-		fputs(escaped(f->function, buf), p->out);
-	else if (*f->module)
-		fprintf(p->out, "%s+0x%llx", escaped(f->module, buf),
-			(unsigned long long)f->offset);
-	else
-		fprintf(p->out, "[0x%llx]", (unsigned long long)f->offset);
-	if (*f->file) {
-		slash = strrchr(f->file, '/');
-		fprintf(p->out, " %s%s:%d%s", p->dim, escaped(slash ? slash + 1 : f->file, buf),
-			f->line, p->plain);
-	}
-	if (f->inlined)
-		fprintf(p->out, " %s(inlined)%s", p->dim, p->plain);
-}
-
-/* Before the first frame that was found by a guess, of those from `first` on. */
-static void print_doubt(const struct page *p, const struct sym_frame *frames, size_t first,
-			size_t i)
-{
-	if (frames[i].guessed && (i == first || !frames[i - 1].guessed))
-		fputs("(frames missing) ", p->out);
-}
-
-/* The program's own part of the stack: from the caller of the lock function up to the start. */
-static void print_chain(const struct page *p, const struct lock_site *site)
-{
-	size_t first = site->api + 1, shown = 0;
-	const char *sep = "";
-
-	if (!site->frame_cnt) {
-		fputs("(no stack)", p->out);
-		return;
-	}
-	while (first < site->frame_cnt && target__is_runtime(&site->frames[first]))
-		first++;
-	if (first == site->frame_cnt)
-		first = 0;
-	for (size_t i = first; i < site->frame_cnt; i++) {
-		/* clone and start_thread tell nobody anything. */
-		if (i > first && target__is_runtime(&site->frames[i]) && i + 2 >= site->frame_cnt)
-			break;
-		if (shown++ == FRAMES_SHOWN && !p->style->verbose) {
-			fprintf(p->out, "%s%zu more", sep, site->frame_cnt - i);
-			return;
-		}
-		fputs(sep, p->out);
-		print_doubt(p, site->frames, first, i);
-		print_frame(p, &site->frames[i]);
-		sep = p->from;
-	}
-	if (!(site->stack_flags & HU_STACK_COMPLETE))
-		fprintf(p->out, "%s?", p->from);
-}
-
-static void print_full_stack(const struct page *p, const struct lock_site *site)
-{
-	for (size_t i = 0; i < site->frame_cnt; i++) {
-		fprintf(p->out, "%22s", "");
-		print_doubt(p, site->frames, 0, i);
-		print_frame(p, &site->frames[i]);
-		fputc('\n', p->out);
-	}
-}
-
-static void print_site(const struct page *p, const struct lock_site *site, bool first)
-{
-	char n[TEXT_COUNT_SZ], t[TEXT_DURATION_SZ];
-
-	fprintf(p->out, "   %-12s ", first ? "waiting at" : "");
-	print_chain(p, site);
-	fprintf(p->out, "  %s%s in ", p->dim, text__duration(site->stats.wait_ns, t));
-	fprintf(p->out, "%s wait%s%s\n", text__count(site->stats.waits, n),
-		plural(site->stats.waits), p->plain);
-	if (p->style->verbose)
-		print_full_stack(p, site);
-}
-
-/* What the holder does, from the leaf on; where it releases, from the program's own part on. */
-static void print_holder_stack(const struct page *p, const struct lock_holder *h)
-{
-	size_t first = 0, shown = 0;
-
-	fprintf(p->out, "   %-12s ", h->why == HU_HOLDER_SWITCH ? "meanwhile in" : "releasing in");
-	if (h->why == HU_HOLDER_WAKE)
-		while (first + 1 < h->frame_cnt && target__is_runtime(&h->frames[first]))
-			first++;
-	/* Of the library's frames the outermost is the one the program called. */
-	while (first + 1 < h->frame_cnt && target__is_runtime(&h->frames[first]) &&
-	       target__is_runtime(&h->frames[first + 1]))
-		first++;
-	for (size_t i = first; i < h->frame_cnt && shown < FRAMES_SHOWN; i++, shown++) {
-		if (i > first && target__is_runtime(&h->frames[i]) && i + 2 >= h->frame_cnt)
-			break;
-		fputs(shown ? p->from : "", p->out);
-		print_doubt(p, h->frames, first, i);
-		print_frame(p, &h->frames[i]);
-	}
-	fputc('\n', p->out);
-}
-
 static void print_holders(const struct page *p, const struct lock_row *row)
 {
 	const struct lock_holder *h = row->holders;
 	char name[NAME_SZ];
 	size_t shown = p->style->verbose ? row->holder_cnt : 1;
 
-	if (lock_kind__idle(row->kind) || !row->stats.wait_ns)
+	if (row->idle || !row->stats.wait_ns)
 		return;
 	if (!row->holder_cnt) {
 		fprintf(p->out, "   %-12s unknown\n", "held by");
@@ -316,7 +203,7 @@ static void print_holders(const struct page *p, const struct lock_row *row)
 				100.0 * row->holder_unknown_ns / row->stats.wait_ns);
 		fputc('\n', p->out);
 		if (h->frame_cnt)
-			print_holder_stack(p, h);
+			page__print_holder(p, h);
 	}
 }
 
@@ -334,16 +221,19 @@ static void print_calls(const struct page *p, const struct hu_calls *c)
 static void print_details(const struct page *p, const struct lock_row *row, size_t number)
 {
 	char name[NAME_SZ], t[TEXT_DURATION_SZ];
-	size_t shown = p->style->verbose ? row->site_cnt : SITES_SHOWN;
 
 	fprintf(p->out, "\n%-3zu%s%s%s", number, p->bold, lock_name(row, name), p->plain);
 	if (row->kind != LOCK_INVALID)
 		fprintf(p->out, " %s %s", p->dot, kind_name(row));
+	if (*row->label && strncmp(lock_name(row, name), row->label, strlen(row->label)))
+		fprintf(p->out, " %s %s", p->dot, row->label);
 	if (*row->module)
 		fprintf(p->out, " %s %s+0x%llx", p->dot, escaped(row->module, name),
 			(unsigned long long)row->module_offset);
 	else if (row->address)
 		fprintf(p->out, " %s at 0x%llx", p->dot, (unsigned long long)row->address);
+	else
+		fprintf(p->out, " %s one or several, memory does not tell", p->dot);
 	if (row->shared && row->kind != LOCK_JOIN)
 		fprintf(p->out, " %s shared between processes", p->dot);
 	if (row->stats.waits)
@@ -351,10 +241,7 @@ static void print_details(const struct page *p, const struct lock_row *row, size
 			(double)row->stats.sleeps / row->stats.waits);
 	fprintf(p->out, " %s %s of it waiting for a CPU\n", p->dot,
 		text__duration(row->stats.runq_ns, t));
-	for (size_t i = 0; i < row->site_cnt && i < shown; i++)
-		print_site(p, &row->sites[i], i == 0);
-	if (row->site_cnt > shown)
-		fprintf(p->out, "   %-12s %zu more sites (-v)\n", "", row->site_cnt - shown);
+	page__print_sites(p, row);
 	print_holders(p, row);
 	if (row->has_calls)
 		print_calls(p, &row->calls);
