@@ -130,21 +130,39 @@ static void test_glibc(void **state)
 		check_name(names[i].name, "libc.so.6", names[i].kind);
 }
 
+/* Where a lock begins that waits on the word at WORD + 4. */
+enum object {
+	AT_WORD,
+	BEFORE_WORD, /* at WORD */
+	NOWHERE,     /* the word is the thread's own */
+};
+
+static void check_where(const char *name, enum object where, uint64_t object)
+{
+	static const uint64_t at[] = { [AT_WORD] = WORD + 4, [BEFORE_WORD] = WORD, [NOWHERE] = 0 };
+
+	if (object != at[where])
+		fail_msg("%s: the object is at 0x%llx", name, (unsigned long long)object);
+}
+
+/* musl 1.2, src/internal/pthread_impl.h: _m_lock is the second int of a mutex, other words are the first. */
 static void test_musl(void **state)
 {
 	static const struct {
 		const char *api;
 		enum lock_kind kind;
+		enum object where;
 	} names[] = {
-		{ "__pthread_mutex_timedlock", LOCK_MUTEX },
-		{ "__pthread_rwlock_timedrdlock", LOCK_RWLOCK },
-		{ "__pthread_cond_timedwait", LOCK_CONDVAR },
-		{ "sem_timedwait", LOCK_SEMAPHORE },
-		{ "pthread_barrier_wait", LOCK_BARRIER },
-		{ "__pthread_timedjoin_np", LOCK_JOIN },
-		{ "__pthread_once_full", LOCK_ONCE },
-		{ "__lock", LOCK_MUTEX },
-		{ "__lockfile", LOCK_MUTEX },
+		{ "__pthread_mutex_timedlock", LOCK_MUTEX, BEFORE_WORD },
+		{ "__pthread_mutex_lock", LOCK_MUTEX, BEFORE_WORD },
+		{ "__pthread_rwlock_timedrdlock", LOCK_RWLOCK, AT_WORD },
+		{ "__pthread_cond_timedwait", LOCK_CONDVAR, NOWHERE },
+		{ "sem_timedwait", LOCK_SEMAPHORE, AT_WORD },
+		{ "pthread_barrier_wait", LOCK_BARRIER, AT_WORD },
+		{ "__pthread_timedjoin_np", LOCK_JOIN, AT_WORD },
+		{ "__pthread_once_full", LOCK_ONCE, AT_WORD },
+		{ "__lock", LOCK_MUTEX, AT_WORD },
+		{ "__lockfile", LOCK_MUTEX, AT_WORD },
 	};
 	static const char *const modules[] = { "ld-musl-x86_64.so.1", "static-prog" };
 
@@ -163,9 +181,33 @@ static void test_musl(void **state)
 			t = classify(frames, 4, &rec);
 			assert_int_equal(t.kind, names[i].kind);
 			assert_int_equal(t.api, 2);
-			/* glibc's layouts are not musl's. */
-			assert_int_equal(t.object, WORD + 4);
+			check_where(names[i].api, names[i].where, t.object);
 		}
+}
+
+/* A shared condition variable's waiters wait on the object itself; its mutex afterwards. */
+static void test_musl_condvar(void **state)
+{
+	static const struct frame frames[] = {
+		{ "__timedwait", "ld-musl-x86_64.so.1" },
+		{ "__pthread_mutex_timedlock", "ld-musl-x86_64.so.1" },
+		{ "__pthread_cond_timedwait", "ld-musl-x86_64.so.1" },
+		{ "work", "prog" },
+	};
+	struct hu_wait_record rec = futex(HU_OP_WAIT, 2);
+	struct target_wait t;
+
+	rec.uaddr = WORD + 4;
+	rec.flags = HU_WAIT_SHARED;
+	t = classify(frames + 2, 2, &rec);
+	assert_int_equal(t.kind, LOCK_CONDVAR);
+	assert_int_equal(t.object, WORD + 4);
+	rec.flags = 0;
+	t = classify(frames, 4, &rec);
+	assert_int_equal(t.kind, LOCK_MUTEX);
+	assert_int_equal(t.api, 2);
+	assert_int_equal(t.object, WORD);
+	assert_false(t.idle);
 }
 
 static void test_other_languages(void **state)
@@ -173,40 +215,52 @@ static void test_other_languages(void **state)
 	static const struct {
 		const char *name;
 		enum lock_kind kind;
+		const char *label;
+		enum object where;
 	} names[] = {
-		{ "std::sys::sync::mutex::futex::Mutex::lock_contended", LOCK_MUTEX },
-		{ "std::sys::unix::locks::futex_mutex::Mutex::lock_contended", LOCK_MUTEX },
-		{ "std::sys::sync::rwlock::futex::RwLock::read_contended", LOCK_RWLOCK },
-		{ "std::sys::sync::rwlock::futex::RwLock::write_contended", LOCK_RWLOCK },
-		{ "std::sys::sync::condvar::futex::Condvar::wait_timeout", LOCK_CONDVAR },
-		{ "std::sys::sync::once::futex::Once::call", LOCK_ONCE },
-		{ "std::sys::sync::thread_parking::futex::Parker::park", LOCK_PARK },
-		{ "parking_lot::raw_mutex::RawMutex::lock_slow", LOCK_MUTEX },
-		{ "parking_lot::raw_rwlock::RawRwLock::lock_exclusive_slow", LOCK_RWLOCK },
-		{ "parking_lot::condvar::Condvar::wait_until_internal", LOCK_CONDVAR },
-		{ "runtime.lock2", LOCK_MUTEX },
-		{ "runtime.notesleep", LOCK_PARK },
-		{ "runtime.notetsleepg", LOCK_PARK },
-		{ "runtime.mallocgc", LOCK_FUTEX },
-		{ "std::sys::thread::Thread::join", LOCK_FUTEX },
+		{ "std::sys::sync::mutex::futex::Mutex::lock_contended", LOCK_MUTEX, "Rust Mutex",
+		  AT_WORD },
+		{ "std::sys::unix::locks::futex_mutex::Mutex::lock_contended", LOCK_MUTEX,
+		  "Rust Mutex", AT_WORD },
+		{ "std::sys::sync::rwlock::futex::RwLock::read_contended", LOCK_RWLOCK,
+		  "Rust RwLock", AT_WORD },
+		/* state at 0, writer_notify at 4: library/std/src/sys/sync/rwlock/futex.rs */
+		{ "std::sys::sync::rwlock::futex::RwLock::write_contended", LOCK_RWLOCK,
+		  "Rust RwLock", BEFORE_WORD },
+		{ "std::sys::unix::locks::futex_rwlock::RwLock::write_contended", LOCK_RWLOCK,
+		  "Rust RwLock", BEFORE_WORD },
+		{ "std::sys::sync::condvar::futex::Condvar::wait_timeout", LOCK_CONDVAR,
+		  "Rust Condvar", AT_WORD },
+		{ "std::sys::sync::once::futex::Once::call", LOCK_ONCE, "Rust Once", AT_WORD },
+		{ "std::sync::once::Once::call_inner", LOCK_ONCE, "Rust Once", NOWHERE },
+		{ "std::sys::sync::thread_parking::futex::Parker::park", LOCK_PARK,
+		  "Rust thread::park", NOWHERE },
+		{ "std::sync::mpsc::Receiver<T>::recv", LOCK_PARK, "Rust channel", NOWHERE },
+		{ "parking_lot::raw_mutex::RawMutex::lock_slow", LOCK_MUTEX, "parking_lot Mutex",
+		  NOWHERE },
+		{ "parking_lot::raw_rwlock::RawRwLock::lock_exclusive_slow", LOCK_RWLOCK,
+		  "parking_lot RwLock", NOWHERE },
+		{ "parking_lot::condvar::Condvar::wait_until_internal", LOCK_CONDVAR,
+		  "parking_lot Condvar", NOWHERE },
+		{ "runtime.lock2", LOCK_MUTEX, "Go runtime lock", AT_WORD },
+		{ "runtime.notesleep", LOCK_PARK, "Go idle thread", NOWHERE },
+		{ "runtime.notetsleepg", LOCK_PARK, "Go idle thread", NOWHERE },
+		{ "runtime.mallocgc", LOCK_FUTEX, "", AT_WORD },
+		{ "std::sys::thread::Thread::join", LOCK_FUTEX, "", AT_WORD },
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		struct frame frames[] = { { names[i].name, "prog" }, { "prog::main", "prog" } };
+		struct hu_wait_record rec = futex(HU_OP_WAIT_BITSET, 2);
+		struct target_wait t;
 
-		for (int second = 0; second < 2; second++) {
-			struct hu_wait_record rec = futex(HU_OP_WAIT_BITSET, 2);
-			struct target_wait t;
-
-			rec.uaddr += 4 * second;
-			t = classify(frames, 2, &rec);
-			if (t.kind != names[i].kind)
-				fail_msg("%s: %s", names[i].name, lock_kind__name(t.kind));
-			/* Their locks are no pthread objects, whatever they are called. */
-			if (t.object != rec.uaddr)
-				fail_msg("%s: the object is %lld bytes before its word",
-					 names[i].name, (long long)(rec.uaddr - t.object));
-		}
+		rec.uaddr += 4;
+		t = classify(frames, 2, &rec);
+		if (t.kind != names[i].kind)
+			fail_msg("%s: %s", names[i].name, lock_kind__name(t.kind));
+		assert_string_equal(t.label, names[i].label);
+		assert_int_equal(t.idle, lock_kind__idle(t.kind));
+		check_where(names[i].name, names[i].where, t.object);
 	}
 }
 
@@ -399,9 +453,9 @@ static void test_depth_is_bounded(void **state)
 
 	for (int i = 0; i < 20; i++)
 		frames[i] = (struct frame){ "", "libc.so.6" };
-	frames[12] = (struct frame){ "pthread_mutex_lock", "libc.so.6" };
+	frames[16] = (struct frame){ "pthread_mutex_lock", "libc.so.6" };
 	assert_int_equal(classify(frames, 20, &rec).kind, LOCK_FUTEX);
-	frames[11] = frames[12];
+	frames[15] = frames[16];
 	assert_int_equal(classify(frames, 20, &rec).kind, LOCK_MUTEX);
 }
 
@@ -443,6 +497,13 @@ static void test_runtime(void **state)
 		{ "", "prog", false },
 		{ "", "", false },
 		{ "work", "libcurl.so.4", false },
+		{ "", "libjvm.so", true },
+		{ "", "python3.11", true },
+		{ "", "libpython3.13.so.1.0", true },
+		{ "", "numpy.cpython-311-x86_64-linux-gnu.so", false },
+		{ "uv_mutex_lock", "node", true },
+		{ "worker", "node", false }, /* a name that says little: only its label is known */
+		{ "malloc", "prog", false },
 		{ "work", "libcrypto.so.3", false },
 	};
 
@@ -465,6 +526,7 @@ int main(void)
 		cmocka_unit_test(test_kind_names),
 		cmocka_unit_test(test_glibc),
 		cmocka_unit_test(test_musl),
+		cmocka_unit_test(test_musl_condvar),
 		cmocka_unit_test(test_other_languages),
 		cmocka_unit_test(test_api_frame),
 		cmocka_unit_test(test_cxx),

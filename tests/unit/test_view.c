@@ -428,6 +428,132 @@ static void test_text_idle(void **state)
 	check_golden("locks-idle.txt", &r, &utf8);
 }
 
+#define OWN(fn, mod)                                                 \
+	{                                                            \
+		.function = fn, .raw = fn, .module = mod, .file = "" \
+	}
+#define GUESS(fn, mod)                                                                \
+	{                                                                             \
+		.function = fn, .raw = fn, .module = mod, .file = "", .guessed = true \
+	}
+
+/* An interpreter's frames are one item, and sites that look the same without them are one line. */
+static void test_text_runtimes(void **state)
+{
+	struct sym_frame compiled[] = {
+		OWN("pthread_cond_wait", "libc.so.6"),
+		OWN("ObjectMonitor::enter", "libjvm.so"),
+		OWN("ObjectSynchronizer::enter", "libjvm.so"),
+		OWN("", ""),
+		GUESS("", ""),
+		GUESS("JavaCalls::call_helper", "libjvm.so"),
+		GUESS("JavaThread::run", "libjvm.so"),
+		GUESS("start_thread", "libc.so.6"),
+		GUESS("clone3", "libc.so.6"),
+	};
+	struct sym_frame interpreted[] = {
+		OWN("pthread_cond_wait", "libc.so.6"),
+		OWN("ObjectMonitor::enter", "libjvm.so"),
+		OWN("InterpreterRuntime::monitorenter", "libjvm.so"),
+		OWN("ObjectSynchronizer::enter", "libjvm.so"),
+		OWN("", ""),
+		GUESS("", ""),
+		GUESS("", ""),
+		GUESS("JavaCalls::call_helper", "libjvm.so"),
+		GUESS("JavaThread::run", "libjvm.so"),
+		GUESS("start_thread", "libc.so.6"),
+		GUESS("clone3", "libc.so.6"),
+	};
+	struct sym_frame releasing[] = {
+		OWN("pthread_cond_signal", "libc.so.6"),
+		OWN("ObjectMonitor::exit", "libjvm.so"),
+		OWN("", ""),
+		OWN("", ""),
+		OWN("start_thread", "libc.so.6"),
+		OWN("clone3", "libc.so.6"),
+	};
+	struct sym_frame python[] = {
+		OWN("pthread_cond_timedwait", "libc.so.6"),
+		OWN("PyEval_RestoreThread", "python3.11"),
+		OWN("", "python3.11"),
+		OWN("", "python3.11"),
+		OWN("compute", "numbers.so"),
+		OWN("", "python3.11"),
+		OWN("Py_RunMain", "python3.11"),
+		OWN("main", "python3.11"),
+	};
+	struct lock_site monitor_sites[] = {
+		{ .stats = { .waits = 3, .sleeps = 3, .wait_ns = 5000000 },
+		  .frames = compiled,
+		  .frame_cnt = 9,
+		  .api = 1,
+		  .stack_flags = HU_STACK_COMPLETE },
+		{ .stats = { .waits = 1, .sleeps = 1, .wait_ns = 1000000 },
+		  .frames = interpreted,
+		  .frame_cnt = 11,
+		  .api = 1,
+		  .stack_flags = HU_STACK_COMPLETE },
+	};
+	struct lock_site gil_sites[] = {
+		{ .stats = { .waits = 2, .sleeps = 2, .wait_ns = 3000000 },
+		  .frames = python,
+		  .frame_cnt = 8,
+		  .api = 1,
+		  .stack_flags = HU_STACK_COMPLETE },
+	};
+	struct lock_holder auditor = { .tgid = 811,
+				       .tid = 815,
+				       .comm = "auditor",
+				       .sleeps = 4,
+				       .wait_ns = 6000000,
+				       .frames = releasing,
+				       .frame_cnt = 6,
+				       .why = HU_HOLDER_WAKE };
+	struct lock_row three[] = {
+		{ .process = &shop,
+		  .name = "Java monitor",
+		  .label = "Java monitor",
+		  .module = "",
+		  .exe = "",
+		  .kind = LOCK_MUTEX,
+		  .locks = 1,
+		  .sites = monitor_sites,
+		  .site_cnt = 2,
+		  .stats = { .waits = 4, .sleeps = 4, .wait_ns = 6000000 },
+		  .holders = &auditor,
+		  .holder_cnt = 1 },
+		{ .process = &shop,
+		  .name = "_PyRuntime",
+		  .label = "Python GIL",
+		  .known_as_label = true,
+		  .module = "python3.11",
+		  .module_offset = 0xa5b740,
+		  .address = 0xa5b740,
+		  .exe = "",
+		  .kind = LOCK_MUTEX,
+		  .locks = 1,
+		  .sites = gil_sites,
+		  .site_cnt = 1,
+		  .stats = { .waits = 2, .sleeps = 2, .wait_ns = 3000000 } },
+		{ .process = &shop,
+		  .name = "app::LEDGER",
+		  .label = "Rust Mutex",
+		  .module = "app",
+		  .module_offset = 0x10,
+		  .address = 0x1010,
+		  .exe = "",
+		  .kind = LOCK_MUTEX,
+		  .locks = 1,
+		  .stats = { .waits = 1, .sleeps = 1, .wait_ns = 1000000 } },
+	};
+	struct locks_report r = full_report();
+
+	r.row = three;
+	r.row_cnt = 3;
+	r.unsure_wait_ns = 2000000000;
+	check_golden("locks-runtimes.txt", &r, &utf8);
+}
+
 static void test_text_empty(void **state)
 {
 	struct locks_report r = empty_report();
@@ -877,6 +1003,7 @@ int main(void)
 		cmocka_unit_test(test_text_colour),
 		cmocka_unit_test(test_text_processes),
 		cmocka_unit_test(test_text_idle),
+		cmocka_unit_test(test_text_runtimes),
 		cmocka_unit_test(test_text_empty),
 		cmocka_unit_test(test_text_losses),
 		cmocka_unit_test(test_text_is_clean),

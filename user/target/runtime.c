@@ -9,11 +9,11 @@ static const struct {
 	const char *pattern;
 	const char *interpreter; /* see target__interpreter() */
 } modules[] = {
-	{ "libc.so*", NULL },	      { "libc-2.*", NULL },	  { "libpthread*", NULL },
-	{ "ld-musl*", NULL },	      { "ld-linux*", NULL },	  { "libstdc++.so*", NULL },
-	{ "libc++*", NULL },	      { "libgcc_s*", NULL },	  { "\\[vdso]", NULL },
-	{ "libjvm.so", "HotSpot" },   { "libjli.so", "HotSpot" }, { "python3*", "CPython" },
-	{ "libpython3*", "CPython" },
+	{ "libc.so*", NULL },	   { "libc-2.*", NULL },	 { "libpthread*", NULL },
+	{ "ld-musl*", NULL },	   { "ld-linux*", NULL },	 { "libstdc++.so*", NULL },
+	{ "libc++*", NULL },	   { "libgcc_s*", NULL },	 { "\\[vdso]", NULL },
+	{ "libuv.so*", NULL },	   { "libjvm.so", "HotSpot" },	 { "libjli.so", "HotSpot" },
+	{ "python3*", "CPython" }, { "libpython3*", "CPython" },
 };
 
 /* Functions in programs of any name: templates, and libraries that are linked in. */

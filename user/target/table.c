@@ -124,7 +124,7 @@ static const struct target_function glibc_labels[] = {
 	LOADER("dlinfo*", "dl_load lock"),
 	LOADER("dlerror_run", "dl_load lock"),
 	LOADER("tls_get_addr*", "dl_load lock"),
-	LOADER("dl_iterate_phdr", "dl_load_write lock"),
+	LOADER("dl_iterate_phdr", "dl_load lock"),
 	/* nptl/allocatestack.c, nptl/nptl-stack.c */
 	LOADER("allocate_stack", "thread stack cache"),
 	LOADER("get_cached_stack", "thread stack cache"),
@@ -151,10 +151,16 @@ static const struct target_function glibc_labels[] = {
 };
 
 /*
- * C++20 as libstdc++ 11 and newer has it, all of it inlined (include/bits/atomic_wait.h, semaphore_base.h,
- * std/latch, std/barrier): known where the program has debugging information.
+ * C++20 as libstdc++ 11 and newer has it (include/bits/atomic_wait.h, semaphore_base.h, std/latch,
+ * std/barrier). Most of it is inlined: which of them it is tells the template argument of a function that
+ * was not, or debugging information.
  */
 static const struct target_function cxx_functions[] = {
+	F("std::__atomic_wait_address*<*std::__atomic_semaphore::*", SEMAPHORE, MEANING,
+	  "C++ semaphore", 0),
+	F("std::__atomic_wait_address*<*std::latch::*", BARRIER, MEANING, "C++ latch", 0),
+	F("std::__atomic_wait_address*<*std::__tree_barrier*", BARRIER, MEANING, "C++ barrier", 0),
+	F("std::__detail::__platform_wait*", FUTEX, BUILT, "C++ atomic wait", 0),
 	F("std::__atomic_semaphore::*", SEMAPHORE, MEANING, "C++ semaphore", 0),
 	F("std::__platform_semaphore::*", SEMAPHORE, MEANING, "C++ semaphore", 0),
 	F("std::counting_semaphore<*>::*acquire*", SEMAPHORE, MEANING, "C++ semaphore", 0),
@@ -303,12 +309,13 @@ static const struct target_function uv_functions[] = {
 	F("uv_thread_join", JOIN, CALL, NULL, 0),
 	F("uv_once", ONCE, MEANING, NULL, 0),
 	UV_POOL("worker", "node"),
-	UV_POOL("worker", "libuv.so*"),
+	/* Without local symbols: nothing else of the library waits for a condition variable. */
+	IN("libuv.so*", "*", CONDVAR, LABEL, "libuv thread pool", TARGET_KNOWN),
 	UV_POOL("uv_queue_work", "node"),
 	UV_POOL("uv__work_submit*", "node"),
-	IN("node", "node::(anonymous namespace)::PlatformWorkerThread*", INVALID, LABEL,
+	IN("*node*", "node::(anonymous namespace)::PlatformWorkerThread*", INVALID, LABEL,
 	   "node worker pool", TARGET_KNOWN),
-	IN("node", "node::inspector::*::StartIoThreadMain*", SEMAPHORE, MEANING,
+	IN("*node*", "node::inspector::*::StartIoThreadMain*", SEMAPHORE, MEANING,
 	   "node inspector thread", TARGET_IDLE | TARGET_KNOWN),
 };
 

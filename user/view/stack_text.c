@@ -59,7 +59,7 @@ static size_t print_frames(const struct page *p, const struct sym_frame *frames,
 				break;
 		fputs(shown > 1 ? p->from : "", p->out);
 		print_doubt(p, frames, first, i);
-		if (run > 1)
+		if (i > first && of && (run > 1 || *frames[i].module))
 			fprintf(p->out, "%s[%s]%s", p->dim, of, p->plain);
 		else
 			print_frame(p, &frames[i]);
