@@ -47,10 +47,10 @@ int main(int argc, char **argv)
 	if (!journal || fputc('\n', journal) < 0) /* has its buffer now */
 		truth_die("/dev/null", errno);
 	/* _IO_lock_t: lock, cnt, owner (sysdeps/nptl/stdio-lock.h), behind the FILE on the heap */
-	page_site = truth_lock("stdio FILE lock in print_page", journal->_lock, 16, "mutex", TRUTH_CONTENTION,
-			       "print_page worker");
-	line_site = truth_lock("stdio FILE lock in print_line", journal->_lock, 16, "mutex", TRUTH_CONTENTION,
-			       "print_line worker");
+	page_site = truth_lock("stdio FILE lock in print_page", journal->_lock, 16, "mutex",
+			       TRUTH_CONTENTION, "print_page worker");
+	line_site = truth_lock("stdio FILE lock in print_line", journal->_lock, 16, "mutex",
+			       TRUTH_CONTENTION, "print_line worker");
 	for (i = 0; i < truth_opt.threads; i++)
 		truth_spawn(worker, (void *)i);
 	return truth_finish();
