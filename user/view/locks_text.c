@@ -5,7 +5,8 @@
 #include "user/util/text.h"
 #include "user/view/page.h"
 
-#define DETAILED_ROWS 5
+#define DETAILED_ROWS	5
+#define RELEASERS_SHOWN 3
 
 /* ---- the first line */
 
@@ -180,25 +181,42 @@ static void print_row(const struct page *p, const struct lock_row *row, int widt
 
 /* ---- details */
 
+static void print_holder(const struct page *p, const struct lock_row *row,
+			 const struct lock_holder *h)
+{
+	char name[NAME_SZ];
+
+	fprintf(p->out, "%s%s(%u) %.0f %%", escaped(h->comm, name), *h->comm ? " " : "thread ",
+		h->tid, 100.0 * h->wait_ns / row->stats.wait_ns);
+}
+
+/*
+ * The thread with most of the wait time. Who ended waits by its wake has not held the lock all the while, so
+ * there the next ones may be the culprit just as well.
+ */
 static void print_holders(const struct page *p, const struct lock_row *row)
 {
-	const struct lock_holder *h = row->holders;
-	char name[NAME_SZ];
-	size_t shown = p->style->verbose ? row->holder_cnt : 1;
+	const struct lock_holder *h;
+	size_t i = 0, last;
 
 	if (row->idle || !row->stats.wait_ns)
 		return;
-	if (!row->holder_cnt) {
+	if (!row->holder_cnt)
 		fprintf(p->out, "   %-12s unknown\n", "held by");
-		return;
-	}
-	for (size_t i = 0; i < row->holder_cnt && i < shown; i++, h++) {
-		fprintf(p->out, "   %-12s %s%s(%u) %.0f %%%s", i ? "" : "held by",
-			escaped(h->comm, name), *h->comm ? " " : "thread ", h->tid,
-			100.0 * h->wait_ns / row->stats.wait_ns, h->owner ? "" : ", by its wake");
-		if (i + 1 == shown && row->holder_cnt > shown)
-			fprintf(p->out, " %s %zu more threads", p->dot, row->holder_cnt - shown);
-		if (i + 1 == shown && row->holder_unknown_ns * 200 > row->stats.wait_ns)
+	while (i < row->holder_cnt && (i == 0 || p->style->verbose)) {
+		h = &row->holders[i];
+		last = p->style->verbose || h->owner ? i + 1 : i + RELEASERS_SHOWN;
+		fprintf(p->out, "   %-12s ", h->owner ? "held by" : "released by");
+		print_holder(p, row, h);
+		while (++i < last && i < row->holder_cnt) {
+			fprintf(p->out, " %s ", p->dot);
+			print_holder(p, row, &row->holders[i]);
+		}
+		if (!p->style->verbose && i < row->holder_cnt)
+			fprintf(p->out, " %s %zu more thread%s", p->dot, row->holder_cnt - i,
+				plural(row->holder_cnt - i));
+		if ((i == row->holder_cnt || !p->style->verbose) &&
+		    row->holder_unknown_ns * 200 > row->stats.wait_ns)
 			fprintf(p->out, " %s unknown %.0f %%", p->dot,
 				100.0 * row->holder_unknown_ns / row->stats.wait_ns);
 		fputc('\n', p->out);

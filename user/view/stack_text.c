@@ -37,6 +37,16 @@ static void print_doubt(const struct page *p, const struct sym_frame *frames, si
 		fputs("(frames missing) ", p->out);
 }
 
+/* Nothing but how threads and programs start: that tells nobody anything. */
+static bool is_start(const struct sym_frame *frames, size_t i, size_t cnt)
+{
+	if (!strncmp(frames[i].raw, "__libc_start_", 13))
+		return true; /* what called it is the program's first code */
+	while (i < cnt && !target__interpreter(&frames[i]) && target__is_runtime(&frames[i]))
+		i++;
+	return i == cnt;
+}
+
 /*
  * Frames from `first` on, FRAMES_SHOWN of them unless `all`. Those of one interpreter next to each other say
  * nothing of the program: they are one item. Returns how many frames are left out.
@@ -49,8 +59,7 @@ static size_t print_frames(const struct page *p, const struct sym_frame *frames,
 	for (size_t i = first; i < cnt; i += run) {
 		const char *of = target__interpreter(&frames[i]);
 
-		/* clone and start_thread tell nobody anything. */
-		if (i > first && target__is_runtime(&frames[i]) && !of && i + 2 >= cnt)
+		if (i > first && is_start(frames, i, cnt))
 			return 0;
 		if (shown++ == FRAMES_SHOWN && !all)
 			return cnt - i;
