@@ -37,7 +37,8 @@ static void name_by_place(const struct lock_row *row, char *ret, size_t sz)
 	if (site)
 		f = frames__caller(site->frames, site->frame_cnt, site->api);
 	/* Nothing but an interpreter's own code: the next function of that. */
-	if (site && !f && *row->label && row->address && row->kind != LOCK_BARRIER &&
+	if (site && !f && *row->label && row->address &&
+	    (row->kind == LOCK_MUTEX || row->kind == LOCK_CONDVAR) &&
 	    (size_t)site->api + 1 < site->frame_cnt &&
 	    target__interpreter(&site->frames[site->api + 1]) &&
 	    *site->frames[site->api + 1].function && !site->frames[site->api + 1].guessed)
