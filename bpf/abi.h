@@ -180,7 +180,8 @@ enum hu_thread_flag {
 	HU_THREAD_MM_LOCKED =
 		1 << 2, /* a writer has its address space locked: reading it would hang */
 	HU_THREAD_KERNEL = 1 << 3, /* a kernel thread: it has no registers */
-	HU_THREAD_SELF = 1 << 4,   /* the thread that asks: its off_ns is when it came to the CPU last */
+	HU_THREAD_SELF =
+		1 << 4, /* the thread that asks: its off_ns is when it came to the CPU last */
 	HU_THREAD_EXITING = 1 << 5,
 };
 

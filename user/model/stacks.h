@@ -23,10 +23,10 @@
 #include "user/target/kind.h"
 
 struct stacks_query {
-	bool idle;   /* list idle groups too; else they are one line */
-	bool all;    /* every thread, not groups */
-	bool lines;  /* source lines and inlined functions */
-	bool peers;  /* look for who has the other end of pipes and sockets */
+	bool idle;     /* list idle groups too; else they are one line */
+	bool all;      /* every thread, not groups */
+	bool lines;    /* source lines and inlined functions */
+	bool peers;    /* look for who has the other end of pipes and sockets */
 	unsigned rows; /* at most so many groups */
 };
 
@@ -41,9 +41,10 @@ enum held_by {
 
 /* A lock, or what else in memory is waited for, with everybody who waits for it. */
 struct waited_lock {
-	const struct snap_process *process; /* of the first waiter; shared locks have waiters in several */
-	uint64_t address;		    /* of the whole object, there */
-	const char *name;		    /* "" when nothing names it */
+	const struct snap_process
+		*process; /* of the first waiter; shared locks have waiters in several */
+	uint64_t address; /* of the whole object, there */
+	const char *name; /* "" when nothing names it */
 	enum lock_kind kind;
 	bool idle; /* a wait for work */
 	bool shared;
@@ -62,11 +63,11 @@ struct named_stack {
 };
 
 enum blocked_state {
-	BLOCKED_RUNNING = 1,	  /* on a CPU: not blocked at all */
-	BLOCKED_RUNNABLE = 2,	  /* it would run if it had a CPU */
-	BLOCKED_SLEEPING = 3,	  /* interruptible */
-	BLOCKED_DISK = 4,	  /* uninterruptible */
-	BLOCKED_STOPPED = 5,	  /* by a signal or a debugger */
+	BLOCKED_RUNNING = 1,  /* on a CPU: not blocked at all */
+	BLOCKED_RUNNABLE = 2, /* it would run if it had a CPU */
+	BLOCKED_SLEEPING = 3, /* interruptible */
+	BLOCKED_DISK = 4,     /* uninterruptible */
+	BLOCKED_STOPPED = 5,  /* by a signal or a debugger */
 	BLOCKED_EXITING = 6,
 };
 
@@ -76,15 +77,15 @@ struct blocked_thread {
 	const struct snap_thread *thread;
 	const struct named_stack *stack; /* NULL: none */
 	enum blocked_state state;
-	int api;		      /* frames[0..api] are the lock library's; -1: none known */
-	struct waited_lock *lock;     /* NULL: it does not wait for an object in memory */
-	struct call_wait call;	      /* what the call waits for; kind CALL_FUTEX has lock */
-	bool idle;		      /* a wait for work */
-	bool timed;		      /* ends by itself */
-	uint64_t at_least_ns;	      /* off the CPU for so long; 0: not known */
+	int api;		       /* frames[0..api] are the lock library's; -1: none known */
+	struct waited_lock *lock;      /* NULL: it does not wait for an object in memory */
+	struct call_wait call;	       /* what the call waits for; kind CALL_FUTEX has lock */
+	bool idle;		       /* a wait for work */
+	bool timed;		       /* ends by itself */
+	uint64_t at_least_ns;	       /* off the CPU for so long; 0: not known */
 	struct blocked_thread *holder; /* who must act for this one to go on; NULL: not known */
-	size_t behind;		      /* threads that wait for this one, also through others */
-	uint32_t visit;		      /* of the graph's walk */
+	size_t behind;		       /* threads that wait for this one, also through others */
+	uint32_t visit;		       /* of the graph's walk */
 };
 
 /* Threads that wait for one another in a circle; one thread: for itself. */
@@ -97,8 +98,8 @@ struct deadlock {
 /* A chain of waiting that ends at a thread which waits for nobody. */
 struct wait_chain {
 	struct blocked_thread *root;
-	size_t waiters;		     /* behind it, in all */
-	struct waited_lock **lock;  /* that it holds and others wait for, most waiters first */
+	size_t waiters;		   /* behind it, in all */
+	struct waited_lock **lock; /* that it holds and others wait for, most waiters first */
 	size_t lock_cnt;
 };
 
