@@ -39,6 +39,13 @@ ifneq ($(building),)
   endif
   PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags '$(PKGS)')
   PKG_LIBS := $(shell $(PKG_CONFIG) --libs '$(PKGS)')
+  # Zydis decodes x86-64 (user/unwind/derive_x86_64.c); Debian's 4.0 has no pkg-config file.
+  ifeq ($(shell uname -m),x86_64)
+    ifneq ($(shell printf '\043include <Zydis/Zydis.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes),yes)
+      $(error holdup needs Zydis (Zydis/Zydis.h is not found): run tools/deps)
+    endif
+    PKG_LIBS += -lZydis
+  endif
 endif
 
 CFLAGS	?= -O2 -g

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "user/unwind/cfi_arch.h"
+#include "user/unwind/derive_file.h"
 
 /* The largest .eh_frame we know is Chromium's, some 20 MiB; libelf reads a section as a whole. */
 #define SECTION_MAX (1ULL << 30)
@@ -183,12 +185,44 @@ static int build_sections(const struct elf_file *f, size_t max_rows, struct cfi_
 	return 0;
 }
 
+/* Where there is no CFI, the machine code says what it can; where that fails, it stays a gap. */
+static int complete(const struct elf_file *f, int fd, size_t max_rows, struct cfi_table *t)
+{
+	int err = derive_file__fill(f->elf, fd, max_rows, t);
+	GElf_Ehdr eh;
+
+	if (err == -ENOMEM)
+		return err;
+	if (!t->cnt)
+		return -ENOENT;
+	return gelf_getehdr(f->elf, &eh) && eh.e_entry ? cfi__mark_entry(t, eh.e_entry) : 0;
+}
+
+static int build(const struct elf_file *f, int fd, size_t max_rows, struct cfi_table **ret)
+{
+	struct cfi_table *t;
+	int err = build_sections(f, max_rows, &t);
+
+	if (err == -ENOENT) {
+		t = calloc(1, sizeof(*t));
+		if (!t)
+			return -ENOMEM;
+		t->base = f->base;
+	} else if (err) {
+		return err;
+	}
+	err = complete(f, fd, max_rows, t);
+	if (err)
+		cfi__free(t);
+	else
+		*ret = t;
+	return err;
+}
+
 int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
 {
 	struct elf_file f = { 0 };
-	struct cfi_table *t;
 	struct stat st;
-	GElf_Ehdr eh;
 	int err;
 
 	if (fstat(fd, &st))
@@ -204,14 +238,7 @@ int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
 	if (!err)
 		err = read_sections(&f);
 	if (!err)
-		err = build_sections(&f, max_rows, &t);
-	if (!err) {
-		err = gelf_getehdr(f.elf, &eh) && eh.e_entry ? cfi__mark_entry(t, eh.e_entry) : 0;
-		if (err)
-			cfi__free(t);
-		else
-			*ret = t;
-	}
+		err = build(&f, fd, max_rows, ret);
 	elf_end(f.elf);
 	return err;
 }
