@@ -25,6 +25,8 @@ struct module {
 
 	struct fde_list fdes;
 	bool fdes_read;
+	struct cfi_func *derived; /* functions without CFI, once the rows were made */
+	size_t derived_cnt;
 
 	struct lines *lines;
 	struct intern *text; /* what lines answered */
@@ -94,6 +96,7 @@ void module__free(struct module *m)
 	intern__free(m->text);
 	symtab__free(m->symtab);
 	free(m->fdes.range);
+	free(m->derived);
 	elf_file__close(m->debug);
 	elf_file__close(m->file);
 	free(m->path);
@@ -160,10 +163,39 @@ void module__settle(struct module *m)
 	m->lines_tried = true;
 }
 
+/* The start of the function by what was derived from the code; false: it is not known. */
+static bool derived_start(const struct module *m, uint64_t vaddr, uint64_t *ret)
+{
+	uint64_t pc = vaddr - m->lo;
+	size_t lo = 0, hi = m->derived_cnt;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (m->derived[mid].lo <= pc)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (!lo || pc >= m->derived[lo - 1].hi)
+		return false;
+	*ret = m->lo + m->derived[lo - 1].start;
+	return true;
+}
+
 bool module__func(struct module *m, uint64_t vaddr, struct symbol *ret)
 {
+	struct symbol sym;
+	uint64_t start;
+
 	load(m);
-	return symtab__func(m->symtab, vaddr, ret);
+	if (!symtab__func(m->symtab, vaddr, &sym))
+		return false;
+	/* assembly's memset, without a size, does not reach over the nameless __clone behind it */
+	if (!sym.size && derived_start(m, vaddr, &start) && start > sym.addr)
+		return false;
+	*ret = sym;
+	return true;
 }
 
 bool module__object(struct module *m, uint64_t vaddr, struct symbol *ret)
@@ -191,7 +223,7 @@ bool module__fde_start(struct module *m, uint64_t vaddr, uint64_t *ret)
 	read_fdes(m);
 	range = fde__find(&m->fdes, vaddr);
 	if (!range)
-		return false;
+		return derived_start(m, vaddr, ret);
 	*ret = range->start;
 	return true;
 }
@@ -345,9 +377,23 @@ static int image_cfi(const struct module *m, size_t max_rows, struct cfi_table *
 	return err;
 }
 
-int module__cfi(const struct module *m, size_t max_rows, struct cfi_table **ret)
+int module__cfi(struct module *m, size_t max_rows, struct cfi_table **ret)
 {
+	struct cfi_table *t;
+	int err;
+
 	if (m->file->image)
 		return image_cfi(m, max_rows, ret);
-	return m->file->fd < 0 ? -ENOENT : cfi__build_file(m->file->fd, max_rows, ret);
+	err = m->file->fd < 0 ? -ENOENT : cfi__build_file(m->file->fd, max_rows, &t);
+	if (err)
+		return err;
+	if (t->base == m->lo) {
+		free(m->derived);
+		m->derived = t->func;
+		m->derived_cnt = t->func_cnt;
+		t->func = NULL;
+		t->func_cnt = 0;
+	}
+	*ret = t;
+	return 0;
 }

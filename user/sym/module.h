@@ -47,14 +47,17 @@ void module__settle(struct module *m);
 
 /*
  * The module's call frame information as unwind rows (unwind/cfi.h), at most max_rows; the caller frees the
- * table. -ENOENT: it has none, or its file is closed; others as of cfi__build_file().
+ * table. -ENOENT: it has none, or its file is closed; others as of cfi__build_file(). Where rows were derived, the
+ * module remembers where functions start (module__fde_start()).
  */
 struct cfi_table;
-int module__cfi(const struct module *m, size_t max_rows, struct cfi_table **ret);
+int module__cfi(struct module *m, size_t max_rows, struct cfi_table **ret);
 
 bool module__func(struct module *m, uint64_t vaddr, struct symbol *ret);
 bool module__object(struct module *m, uint64_t vaddr, struct symbol *ret);
-/* The function's start by its FDE in .eh_frame, for code that has no symbol; false: none covers it.
+/*
+ * The function's start by its FDE in .eh_frame, or as derived by module__cfi(), for code that has no symbol;
+ * false: not known.
  */
 bool module__fde_start(struct module *m, uint64_t vaddr, uint64_t *ret);
 /* The symbol by its exact name (a version suffix is ignored), of any type; false: not defined here.

@@ -321,6 +321,7 @@ void cfi__free(struct cfi_table *t)
 	if (!t)
 		return;
 	free(t->row);
+	free(t->func);
 	free(t);
 }
 

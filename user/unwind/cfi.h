@@ -34,10 +34,18 @@ struct cfi_stats {
 	uint64_t malformed;   /* entries that were left out or broke off */
 };
 
+/* Code that was reached from one function's start, where rows were derived: [lo, hi), counted like rows' pcs. */
+struct cfi_func {
+	uint32_t lo, hi;
+	uint32_t start;
+};
+
 struct cfi_table {
 	struct hu_row *row;
 	size_t cnt;
-	uint64_t base; /* ELF vaddr that row[].pc counts from */
+	uint64_t base;	       /* ELF vaddr that row[].pc counts from */
+	struct cfi_func *func; /* sorted, disjoint; NULL: nothing was derived */
+	size_t func_cnt;
 	struct cfi_stats stats;
 };
 

@@ -257,8 +257,9 @@ static bool is_sure(const struct derive *d, uint32_t func)
 	return d->func[func].trust != DERIVE_MAYBE;
 }
 
-/* State s reaches instruction `at` in function func. */
-static int reach(struct derive *d, uint32_t at, const struct derive_state *s, uint32_t func)
+/* State s, index of it or NONE, reaches instruction `at` in function func. */
+static int reach(struct derive *d, uint32_t at, const struct derive_state *s, uint32_t index,
+		 uint32_t func)
 {
 	struct insn *in = &d->insn[at];
 	struct derive_state joined;
@@ -266,9 +267,12 @@ static int reach(struct derive *d, uint32_t at, const struct derive_state *s, ui
 
 	if (in->state == NONE) {
 		in->func = func;
-		err = intern(d, s, &in->state);
+		in->state = index;
+		err = index == NONE ? intern(d, s, &in->state) : 0;
 		return err ? err : enqueue(d, at);
 	}
+	if (in->state == index)
+		return 0;
 	joined = d->state[in->state];
 	if (!derive_state__join(&joined, s))
 		return 0;
@@ -334,12 +338,20 @@ static int found_address(struct derive *d, uint64_t vaddr)
 }
 
 /* The edge from one instruction to another one, at offset off. */
-static int go(struct derive *d, uint32_t off, const struct derive_state *s, uint32_t func,
-	      uint32_t *ret_at)
+static int go(struct derive *d, uint32_t off, const struct derive_state *s, uint32_t index,
+	      uint32_t func, uint32_t *ret_at)
 {
 	int err = insn_at(d, off, ret_at);
 
-	return err ? err : reach(d, *ret_at, s, func);
+	return err ? err : reach(d, *ret_at, s, index, func);
+}
+
+/* Most instructions change nothing that we follow. */
+static uint32_t index_if_same(const struct derive *d, uint32_t at, const struct derive_state *s)
+{
+	uint32_t index = d->insn[at].state;
+
+	return memcmp(&d->state[index], s, sizeof(*s)) ? NONE : index;
 }
 
 static int go_to_target(struct derive *d, uint32_t at, struct derive_state s, uint32_t func)
@@ -352,7 +364,7 @@ static int go_to_target(struct derive *d, uint32_t at, struct derive_state s, ui
 		return 0;
 	if (op->kind == OP_BRANCH_EQ)
 		derive_state__equal(&s, op->dst, op->src);
-	err = go(d, off, &s, func, &target);
+	err = go(d, off, &s, index_if_same(d, at, &s), func, &target);
 	if (!err)
 		d->insn[at].target = target;
 	return err;
@@ -406,7 +418,7 @@ static int go_on(struct derive *d, uint32_t at, struct derive_state s, uint32_t 
 		return 0;
 	if (op->kind == OP_BRANCH_NE)
 		derive_state__equal(&s, op->dst, op->src);
-	err = go(d, off, &s, func, &next);
+	err = go(d, off, &s, index_if_same(d, at, &s), func, &next);
 	if (!err)
 		d->insn[at].next = next;
 	return err;
@@ -496,7 +508,7 @@ static int begin(struct derive *d, uint32_t func)
 	int err;
 
 	derive_state__entry(&s, d->func[func].trust == DERIVE_ENTRY);
-	err = reach(d, d->func[func].insn, &s, func);
+	err = reach(d, d->func[func].insn, &s, NONE, func);
 	return err ? err : run(d);
 }
 
@@ -901,26 +913,41 @@ int derive__rows(const struct derive *d, size_t max, struct hu_row **ret, size_t
 	return 0;
 }
 
-#define INSN_LEN_MAX 15 /* Intel SDM volume 2, section 2.3.11 */
-
-bool derive__function(const struct derive *d, uint64_t vaddr, uint64_t *ret)
+int derive__functions(const struct derive *d, struct cfi_func **ret, size_t *ret_cnt)
 {
-	uint32_t off;
+	struct cfi_func *func = NULL, *last = NULL;
+	uint32_t cnt = 0, cap = 0;
 
-	for (uint32_t back = 0; back < INSN_LEN_MAX; back++) {
-		const struct insn *in;
+	for (size_t piece = 0; piece < d->code_cnt; piece++) {
+		uint32_t rel = d->code[piece].vaddr - d->base;
 
-		if (!to_off(d, vaddr - back, &off))
-			return false;
-		in = reached(d, off);
-		if (!in || in->op.len <= back)
-			continue;
-		if (d->func[in->func].wrong)
-			return false;
-		*ret = to_vaddr(d, d->insn[d->func[in->func].insn].off);
-		return true;
+		for (uint32_t i = 0; i < d->code[piece].sz; i++) {
+			const struct insn *in = reached(d, d->code_off[piece] + i);
+			uint32_t start;
+			int err;
+
+			if (!in || d->func[in->func].wrong)
+				continue;
+			start = to_vaddr(d, d->insn[d->func[in->func].insn].off) - d->base;
+			if (last && last->start == start && last->hi >= rel + i) {
+				if (last->hi < rel + i + in->op.len)
+					last->hi = rel + i + in->op.len;
+				continue;
+			}
+			err = reserve((void **)&func, &cap, cnt, sizeof(*func));
+			if (err) {
+				free(func);
+				return err;
+			}
+			if (last && last->hi > rel + i)
+				last->hi = rel + i; /* overlapping instructions */
+			last = &func[cnt++];
+			*last = (struct cfi_func){ rel + i, rel + i + in->op.len, start };
+		}
 	}
-	return false;
+	*ret = func;
+	*ret_cnt = cnt;
+	return 0;
 }
 
 bool derive__state(const struct derive *d, uint64_t vaddr, struct derive_state *ret)

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "bpf/abi.h"
+#include "user/unwind/cfi.h"
 
 #define DERIVE_CODE_MAX (4U << 20) /* bytes; musl's libc has 0.4 MiB */
 
@@ -76,8 +77,8 @@ void derive__free(struct derive *d);
  * -E2BIG: more than max.
  */
 int derive__rows(const struct derive *d, size_t max, struct hu_row **ret, size_t *ret_cnt);
-/* The start of the function that an instruction at vaddr was reached from; false: none. */
-bool derive__function(const struct derive *d, uint64_t vaddr, uint64_t *ret);
+/* Which code belongs to which function, by the start that it was reached from; malloc'ed. */
+int derive__functions(const struct derive *d, struct cfi_func **ret, size_t *ret_cnt);
 void derive__stats(const struct derive *d, struct derive_stats *ret);
 
 /*

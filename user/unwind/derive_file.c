@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/unwind/derive_op.h"
+
 /* Between functions that have CFI lies padding: functions are aligned to 16 bytes. */
 #define GAP_MIN 16
 /* More than crtbegin.o's functions, .init and .fini: somebody left CFI out. */
@@ -18,6 +20,7 @@
 /* Of the code that has CFI so much is searched for calls into the gaps. */
 #define SCAN_MAX   (64U << 20)
 #define SCAN_CHUNK (1U << 16)
+#define WINDOW_SZ  (1U << 16)
 #define SCAN_TAIL  8 /* longer than what is looked for */
 #define STARTS_MAX (1U << 18)
 
@@ -34,6 +37,8 @@ struct reader {
 	struct region *region;
 	size_t region_cnt, region_cap;
 	struct derive_file *out;
+	uint8_t *window; /* WINDOW_SZ bytes, of them window_sz from the file's window_off */
+	uint64_t window_off, window_sz;
 };
 
 static int reserve(void **array, size_t *cap, size_t cnt, size_t elem_sz)
@@ -154,30 +159,89 @@ static int find_code(struct reader *r)
 
 /* ---- gaps */
 
-static int add_gap(struct reader *r, const struct region *reg, uint64_t lo, uint64_t hi)
+/* Bytes of the file, through the window: gaps are many and small. The region lies in the file. */
+static int read_through_window(struct reader *r, uint64_t off, uint8_t *buf, size_t sz)
 {
-	struct derive_file *f = r->out;
+	uint64_t len;
+	int err;
+
+	if (sz > WINDOW_SZ)
+		return read_at(r, off, buf, sz);
+	if (off < r->window_off || off + sz > r->window_off + r->window_sz) {
+		len = r->file_sz - off < WINDOW_SZ ? r->file_sz - off : WINDOW_SZ;
+		r->window_sz = 0;
+		err = read_at(r, off, r->window, len);
+		if (err)
+			return err;
+		r->window_off = off;
+		r->window_sz = len;
+	}
+	memcpy(buf, r->window + (off - r->window_off), sz);
+	return 0;
+}
+
+/* How much of the beginning is what linkers and assemblers put between functions. */
+static uint64_t padding(const uint8_t *code, uint64_t sz)
+{
+	struct derive_op op;
+	uint64_t at = 0;
+
+	while (at < sz) {
+		if (code[at] == 0 || code[at] == 0xcc) {
+			at++;
+			continue;
+		}
+		derive_op__decode(code + at, sz - at, 0, &op);
+		if (op.kind != OP_NOP)
+			break;
+		at += op.len;
+	}
+	return at;
+}
+
+static int keep_gap(struct derive_file *f, const uint8_t *code, uint64_t vaddr, uint64_t sz)
+{
 	uint8_t *data;
 	int err;
 
-	if (hi - lo < GAP_MIN)
-		return 0;
-	f->code_sz += hi - lo;
+	f->code_sz += sz;
 	if (f->code_sz > DERIVE_CODE_MAX)
 		return -E2BIG;
 	err = reserve((void **)&f->code, &f->code_cap, f->code_cnt, sizeof(*f->code));
 	if (err)
 		return err;
-	data = malloc(hi - lo);
+	data = malloc(sz);
 	if (!data)
 		return -ENOMEM;
-	err = read_at(r, reg->off + (lo - reg->vaddr), data, hi - lo);
-	if (err) {
-		free(data);
-		return err;
-	}
-	f->code[f->code_cnt++] = (struct derive_code){ .data = data, .vaddr = lo, .sz = hi - lo };
+	memcpy(data, code, sz);
+	f->code[f->code_cnt++] = (struct derive_code){ .data = data, .vaddr = vaddr, .sz = sz };
 	return 0;
+}
+
+static int add_gap(struct reader *r, const struct region *reg, uint64_t lo, uint64_t hi)
+{
+	uint8_t small[256], *buf = small;
+	uint64_t sz = hi - lo, skip;
+	int err;
+
+	if (sz < GAP_MIN)
+		return 0;
+	if (sz > DERIVE_CODE_MAX)
+		return -E2BIG;
+	if (sz > sizeof(small)) {
+		buf = malloc(sz);
+		if (!buf)
+			return -ENOMEM;
+	}
+	err = read_through_window(r, reg->off + (lo - reg->vaddr), buf, sz);
+	if (!err) {
+		skip = padding(buf, sz);
+		if (skip < sz)
+			err = keep_gap(r->out, buf + skip, lo + skip, sz - skip);
+	}
+	if (buf != small)
+		free(buf);
+	return err;
 }
 
 /* The first row above pc. */
@@ -395,12 +459,16 @@ int derive_file__read(Elf *elf, int fd, const struct cfi_table *t, struct derive
 	if (fstat(fd, &st))
 		return -errno;
 	r.file_sz = st.st_size;
+	r.window = malloc(WINDOW_SZ);
+	if (!r.window)
+		return -ENOMEM;
 	err = find_code(&r);
 	for (size_t i = 0; !err && i < r.region_cnt; i++)
 		err = gaps_of_region(&r, &r.region[i]);
 	if (!err && out.code_cnt)
 		err = find_starts(&r);
 	free(r.region);
+	free(r.window);
 	if (err) {
 		derive_file__free(&out);
 		return err;
@@ -469,9 +537,10 @@ static int merge(struct cfi_table *t, const struct hu_row *more, size_t more_cnt
 int derive_file__fill(Elf *elf, int fd, size_t max_rows, struct cfi_table *t)
 {
 	struct derive_file f = { 0 };
+	struct cfi_func *func = NULL;
 	struct hu_row *row = NULL;
 	struct derive *d = NULL;
-	size_t cnt = 0;
+	size_t cnt = 0, func_cnt = 0;
 	int err = derive_file__read(elf, fd, t, &f);
 
 	if (err)
@@ -486,8 +555,16 @@ int derive_file__fill(Elf *elf, int fd, size_t max_rows, struct cfi_table *t)
 		err = derive__new(&in, &d);
 		if (!err)
 			err = derive__rows(d, max_rows, &row, &cnt);
+		if (!err)
+			err = derive__functions(d, &func, &func_cnt);
 		if (!err && cnt)
 			err = merge(t, row, cnt, max_rows);
+	}
+	if (err) {
+		free(func);
+	} else {
+		t->func = func;
+		t->func_cnt = func_cnt;
 	}
 	free(row);
 	derive__free(d);
