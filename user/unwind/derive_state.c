@@ -206,14 +206,15 @@ bool derive_state__join(struct derive_state *s, const struct derive_state *other
 	return changed;
 }
 
-void derive_state__equal(struct derive_state *s, uint8_t a, uint8_t b)
+bool derive_state__equal(struct derive_state *s, uint8_t a, uint8_t b)
 {
 	if (a != DERIVE_SP && b != DERIVE_SP)
-		return;
+		return true;
 	if (!value__is_off(get(s, a)))
 		set(s, a, get(s, b));
 	else if (!value__is_off(get(s, b)))
 		set(s, b, get(s, a));
+	return get(s, a) == get(s, b);
 }
 
 bool derive_state__saves_fp(const struct derive_state *s, int32_t *ret_off)

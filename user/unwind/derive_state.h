@@ -41,8 +41,11 @@ void derive_state__entry(struct derive_state *s, bool outermost);
 void derive_state__step(struct derive_state *s, const struct derive_op *op);
 /* *s becomes what holds by both; false: it was so already. */
 bool derive_state__join(struct derive_state *s, const struct derive_state *other);
-/* On the edge on which registers a and b hold the same, one of them sp: both are known if one is. */
-void derive_state__equal(struct derive_state *s, uint8_t a, uint8_t b);
+/*
+ * On the edge on which registers a and b hold the same, one of them sp: both are known if one is. False: they
+ * don't, so that nothing goes this way as far as is known.
+ */
+bool derive_state__equal(struct derive_state *s, uint8_t a, uint8_t b);
 
 static inline bool value__is_off(int32_t v)
 {
