@@ -88,7 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 {
 	struct derive_start start[STARTS];
 	struct derive_code code[2];
-	struct derive_input in = { code, 1, start, STARTS, BASE };
+	static const uint64_t noreturn[] = { BASE + 8, BASE + 100000 };
+	struct derive_input in = { code, 1, start, STARTS, BASE, noreturn, 2 };
 	struct derive_state state;
 	struct derive *d;
 	size_t half;

@@ -156,7 +156,7 @@ static inline int oracle__run(Elf *elf, int fd, const struct cfi_table *t, const
 		    (!cfi || HU_ROW_CFA(cfi->kind) != HU_CFA_END))
 			f.start[i].trust = DERIVE_SURE;
 	}
-	in = (struct derive_input){ f.code, f.code_cnt, f.start, f.start_cnt, t->base };
+	in = derive_file__input(&f, t->base);
 	err = derive__new(&in, &d);
 	if (!err) {
 		err = derive__rows(d, SIZE_MAX, &rows, &cnt);

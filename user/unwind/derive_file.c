@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/unwind/derive_noreturn.h"
 #include "user/unwind/derive_op.h"
 
 /* Between functions that have CFI lies padding: functions are aligned to 16 bytes. */
@@ -467,6 +468,8 @@ int derive_file__read(Elf *elf, int fd, const struct cfi_table *t, struct derive
 		err = gaps_of_region(&r, &r.region[i]);
 	if (!err && out.code_cnt)
 		err = find_starts(&r);
+	if (!err && out.start_cnt)
+		err = derive_noreturn__find(elf, r.file_sz, &out.noreturn, &out.noreturn_cnt);
 	free(r.region);
 	free(r.window);
 	if (err) {
@@ -477,12 +480,24 @@ int derive_file__read(Elf *elf, int fd, const struct cfi_table *t, struct derive
 	return 0;
 }
 
+struct derive_input derive_file__input(const struct derive_file *f, uint64_t base)
+{
+	return (struct derive_input){ .code = f->code,
+				      .code_cnt = f->code_cnt,
+				      .start = f->start,
+				      .start_cnt = f->start_cnt,
+				      .base = base,
+				      .noreturn = f->noreturn,
+				      .noreturn_cnt = f->noreturn_cnt };
+}
+
 void derive_file__free(struct derive_file *f)
 {
 	for (size_t i = 0; i < f->code_cnt; i++)
 		free((uint8_t *)f->code[i].data);
 	free(f->code);
 	free(f->start);
+	free(f->noreturn);
 }
 
 /* ---- into the table */
@@ -546,11 +561,7 @@ int derive_file__fill(Elf *elf, int fd, size_t max_rows, struct cfi_table *t)
 	if (err)
 		return err;
 	if (f.start_cnt) {
-		struct derive_input in = { .code = f.code,
-					   .code_cnt = f.code_cnt,
-					   .start = f.start,
-					   .start_cnt = f.start_cnt,
-					   .base = t->base };
+		struct derive_input in = derive_file__input(&f, t->base);
 
 		err = derive__new(&in, &d);
 		if (!err)

@@ -24,6 +24,8 @@ struct derive_file {
 	struct derive_start *start;
 	size_t start_cnt, start_cap;
 	uint64_t code_sz;
+	uint64_t *noreturn;
+	size_t noreturn_cnt;
 };
 
 /*
@@ -31,6 +33,8 @@ struct derive_file {
  * where nothing is worth it.
  */
 int derive_file__read(Elf *elf, int fd, const struct cfi_table *t, struct derive_file *ret);
+/* As input; it points into f. */
+struct derive_input derive_file__input(const struct derive_file *f, uint64_t base);
 void derive_file__free(struct derive_file *f); /* what it points to, not itself */
 
 /* Derives rows for what t has none for, and adds them: at most max_rows in all. */

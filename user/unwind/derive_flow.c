@@ -153,6 +153,22 @@ static int go_to_target(struct derive *d, uint32_t at, struct derive_state s, ui
 	return err;
 }
 
+/* Is this what the caller knows not to return? */
+static bool is_noreturn(const struct derive *d, uint64_t target)
+{
+	size_t lo = 0, hi = d->noreturn_cnt;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (d->noreturn[mid] < target)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return target && lo < d->noreturn_cnt && d->noreturn[lo] == target;
+}
+
 /* Does a sure function begin at off, or behind the padding there? */
 static int begins_function(struct derive *d, uint32_t off, bool *ret)
 {
@@ -184,7 +200,7 @@ static int comes_back(struct derive *d, uint32_t caller, uint32_t func, bool *re
 	if (in->target != NONE && d->insn[in->target].start != NONE &&
 	    d->func[d->insn[in->target].start].noreturn)
 		return 0;
-	if (d->func[func].end == end)
+	if (d->func[func].end == end || is_noreturn(d, in->op.target))
 		return 0;
 	err = begins_function(d, end, &last);
 	*ret = !last;
@@ -379,9 +395,10 @@ static bool leads_back(const struct derive *d, const struct insn *in)
 
 	switch (in->op.kind) {
 	case OP_RETURN:
-	case OP_JUMP_REG:
 	case OP_UNKNOWN:
 		return true;
+	case OP_JUMP_REG:
+		return !is_noreturn(d, in->op.target);
 	case OP_STOP:
 		return false;
 	case OP_CALL:
@@ -391,7 +408,9 @@ static bool leads_back(const struct derive *d, const struct insn *in)
 			return false;
 		break;
 	}
-	if (jumps && (in->target == NONE || d->insn[in->target].flags & INSN_RETURNS))
+	if (jumps && in->target == NONE && !is_noreturn(d, in->op.target))
+		return true;
+	if (jumps && in->target != NONE && (d->insn[in->target].flags & INSN_RETURNS))
 		return true;
 	if (in->op.kind == OP_JUMP)
 		return false;

@@ -54,6 +54,8 @@ struct derive {
 	uint32_t *code_off; /* of each piece of code, in the code as a whole */
 	size_t code_cnt, code_sz;
 	uint64_t base;
+	const uint64_t *noreturn;
+	size_t noreturn_cnt;
 	uint32_t *at; /* instruction that begins at each byte, NONE: not decoded */
 	struct insn *insn;
 	uint32_t insn_cnt, insn_cap;

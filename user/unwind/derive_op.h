@@ -35,9 +35,9 @@ enum derive_op_kind {
 	OP_COMPARE,	/* dst with src: a jump on equality tells more */
 	OP_ADDRESS,	/* dst = target, an address of code or data */
 	OP_CALL,	/* target */
-	OP_CALL_REG,	/* somewhere */
+	OP_CALL_REG,	/* somewhere; target: where the pointer to it is, 0: not known */
 	OP_JUMP,	/* target */
-	OP_JUMP_REG,	/* somewhere: a tail call or a jump table */
+	OP_JUMP_REG,	/* the same: a tail call or a jump table */
 	OP_BRANCH,	/* target or the next instruction */
 	OP_BRANCH_NE,	/* the same, to target where what was compared differs */
 	OP_BRANCH_EQ,

@@ -233,6 +233,11 @@ static bool is_exit(const uint8_t *code, size_t sz)
 static void control(const struct decoded *d, struct derive_op *op, enum derive_op_kind direct,
 		    enum derive_op_kind indirect)
 {
+	op->target = 0;
+	/* call *WORD(%rip): where the pointer is */
+	if (d->opnd[0].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+	    d->opnd[0].mem.base == ZYDIS_REGISTER_RIP && !absolute(d, 0, &op->target))
+		op->target = 0;
 	op->kind = d->opnd[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE && absolute(d, 0, &op->target)
 			   ? direct
 			   : indirect;
