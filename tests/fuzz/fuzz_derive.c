@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 	struct derive_start start[STARTS];
 	struct derive_code code[2];
 	static const uint64_t noreturn[] = { BASE + 8, BASE + 100000 };
-	struct derive_input in = { code, 1, start, STARTS, BASE, noreturn, 2 };
+	struct derive_input in = { code, 1, start, STARTS, BASE, data[0] & 4, noreturn, 2 };
 	struct derive_state state;
 	struct derive *d;
 	size_t half;

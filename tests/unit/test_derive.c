@@ -44,7 +44,7 @@ static void derive(const uint8_t *code, const uint8_t *end, const struct derive_
 		   size_t start_cnt, struct result *r)
 {
 	struct derive_code piece = { code, BASE, (size_t)(end - code) };
-	struct derive_input in = { &piece, 1, start, start_cnt, BASE, NULL, 0 };
+	struct derive_input in = { &piece, 1, start, start_cnt, BASE, false, NULL, 0 };
 	struct derive *d;
 
 	*r = (struct result){ .code = code };
@@ -305,7 +305,7 @@ static void test_pieces(void **state)
 	const struct derive_code touching[] = { { saved, BASE, 4 }, { saved + 4, BASE + 4, 4 } };
 	const struct derive_code crossing[] = { { saved, BASE, 4 }, { saved, BASE + 2, 4 } };
 	struct derive_start start = { BASE, 0, DERIVE_SURE };
-	struct derive_input in = { touching, 2, &start, 1, BASE, NULL, 0 };
+	struct derive_input in = { touching, 2, &start, 1, BASE, false, NULL, 0 };
 	struct derive *d;
 
 	assert_int_equal(derive__new(&in, &d), 0);

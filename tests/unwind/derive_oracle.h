@@ -66,6 +66,10 @@ static inline bool oracle__fp_agrees(const struct derive_state *s, const struct 
 		if (theirs == HU_FP_CFA && s->slot[i].value == VALUE_CALLER_FP &&
 		    s->slot[i].off == cfi->fp_off * 8)
 			return true;
+	/* compilers do not say that it was popped: the word below sp is still what it was */
+	if (theirs == HU_FP_CFA && ours == HU_FP_SAME && value__is_off(s->reg[DERIVE_SP]) &&
+	    cfi->fp_off * 8 < s->reg[DERIVE_SP])
+		return true;
 	return theirs == HU_FP_REL; /* relative to what rows of ours can't say */
 }
 

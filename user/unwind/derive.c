@@ -238,6 +238,7 @@ int derive__new(const struct derive_input *in, struct derive **ret)
 	if (!d)
 		return -ENOMEM;
 	d->base = in->base;
+	d->fixed = in->fixed;
 	d->noreturn = in->noreturn;
 	d->noreturn_cnt = in->noreturn_cnt;
 	err = place_code(d, in);

@@ -56,6 +56,7 @@ struct derive_input {
 	const struct derive_start *start; /* in any order; outside of code they are ignored */
 	size_t start_cnt;
 	uint64_t base; /* what rows count from; code lies within 4 GiB above */
+	bool fixed;    /* not position-independent: constants may be addresses */
 	/* Sorted addresses of functions outside that do not return, of stubs and pointers to them. */
 	const uint64_t *noreturn;
 	size_t noreturn_cnt;

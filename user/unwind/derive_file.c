@@ -443,7 +443,10 @@ static int find_starts(struct reader *r)
 	GElf_Ehdr eh;
 	int err = 0;
 
-	if (gelf_getehdr(r->elf, &eh) && eh.e_entry)
+	if (!gelf_getehdr(r->elf, &eh))
+		return 0;
+	r->out->fixed = eh.e_type == ET_EXEC;
+	if (eh.e_entry)
 		err = add_start(r->out, eh.e_entry, 0, DERIVE_ENTRY);
 	if (!err)
 		err = starts_of_sections(r);
@@ -487,6 +490,7 @@ struct derive_input derive_file__input(const struct derive_file *f, uint64_t bas
 				      .start = f->start,
 				      .start_cnt = f->start_cnt,
 				      .base = base,
+				      .fixed = f->fixed,
 				      .noreturn = f->noreturn,
 				      .noreturn_cnt = f->noreturn_cnt };
 }

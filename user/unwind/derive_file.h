@@ -26,6 +26,7 @@ struct derive_file {
 	uint64_t code_sz;
 	uint64_t *noreturn;
 	size_t noreturn_cnt;
+	bool fixed;
 };
 
 /*

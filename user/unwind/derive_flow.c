@@ -19,7 +19,9 @@
  * A state can change as often as it has values to lose. In compilers' code an instruction is visited 1.1 times;
  * code that was made to take long gets no rows.
  */
-#define VISITS_PER_INSN 16
+#define VISITS_PER_INSN	   16
+#define FUNCTION_ALIGN	   16
+#define RETURN_ADDRESS_OFF (-8) /* from the CFA */
 /* Between functions that are aligned to 64 bytes: nops of at most 11 bytes, or of one each. */
 #define PADDING_INSNS 64
 /* Passes over all instructions to find those that lead to a return; compilers' code takes five. */
@@ -53,6 +55,8 @@ static int reach(struct derive *d, uint32_t at, const struct derive_state *s, ui
 		err = index == NONE ? derive__intern(d, s, &in->state) : 0;
 		return err ? err : enqueue(d, at);
 	}
+	if (in->func != func && in->start == NONE)
+		d->func[func].jumped = true;
 	if (in->state == index)
 		return 0;
 	joined = d->state[in->state];
@@ -169,41 +173,46 @@ static bool is_noreturn(const struct derive *d, uint64_t target)
 	return target && lo < d->noreturn_cnt && d->noreturn[lo] == target;
 }
 
-/* Does a sure function begin at off, or behind the padding there? */
-static int begins_function(struct derive *d, uint32_t off, bool *ret)
+/* What stands at off: a sure function, perhaps behind padding, or at least padding. */
+static int look_behind(struct derive *d, uint32_t off, bool *ret_function, bool *ret_padding)
 {
 	uint32_t at;
 	int err;
 
-	*ret = false;
+	*ret_function = *ret_padding = false;
 	for (int i = 0; i < PADDING_INSNS && off < d->code_sz; i++) {
 		err = derive__insn_at(d, off, &at);
 		if (err)
 			return err;
-		*ret = d->insn[at].start != NONE && func__is_sure(d, d->insn[at].start);
-		if (*ret || d->insn[at].op.kind != OP_NOP)
+		*ret_function = d->insn[at].start != NONE && func__is_sure(d, d->insn[at].start);
+		if (*ret_function || d->insn[at].op.kind != OP_NOP)
 			return 0;
+		*ret_padding = true;
 		off += d->insn[at].op.len;
 	}
 	return 0;
 }
 
-/* Does a call come back to the instruction behind it? A function that ends with a call does not end there. */
+/*
+ * Does a call come back to the instruction behind it? A function that ends with a call does not end there.
+ * Of a callee that is not ours, and is followed by padding, nobody knows: it may be the padding of the next
+ * function, or of a loop, which mostly has other ways in.
+ */
 static int comes_back(struct derive *d, uint32_t caller, uint32_t func, bool *ret)
 {
-	const struct insn *in = &d->insn[caller];
-	uint32_t end = in->off + in->op.len;
-	bool last;
+	struct insn in = d->insn[caller];
+	uint32_t end = in.off + in.op.len;
+	bool function, padding;
 	int err;
 
 	*ret = false;
-	if (in->target != NONE && d->insn[in->target].start != NONE &&
-	    d->func[d->insn[in->target].start].noreturn)
+	if (in.target != NONE && d->insn[in.target].start != NONE &&
+	    d->func[d->insn[in.target].start].noreturn)
 		return 0;
-	if (d->func[func].end == end || is_noreturn(d, in->op.target))
+	if (d->func[func].end == end || is_noreturn(d, in.op.target))
 		return 0;
-	err = begins_function(d, end, &last);
-	*ret = !last;
+	err = look_behind(d, end, &function, &padding);
+	*ret = !function && !(padding && in.target == NONE);
 	return err;
 }
 
@@ -248,15 +257,24 @@ static int follow(struct derive *d, uint32_t at)
 	bool back = true;
 	int err = 0;
 
+	/* Functions set up a frame pointer before they use it. */
+	if (op.uses_fp && s.reg[DERIVE_FP] == VALUE_CALLER_FP)
+		d->func[func].wrong |= !func__is_sure(d, func);
 	switch (op.kind) {
 	case OP_UNKNOWN:
 		d->func[func].wrong |= !func__is_sure(d, func);
 		return 0;
 	case OP_RETURN:
 		d->func[func].wrong |= derive_state__returns(&s) == DERIVE_WRONG;
+		d->func[func].returned |= derive_state__returns(&s) == DERIVE_RIGHT;
 		return 0;
 	case OP_STOP:
+		return 0;
 	case OP_JUMP_REG:
+		/* a tail call leaves the return address where it was */
+		d->func[func].wrong |= value__is_off(s.reg[DERIVE_SP]) &&
+				       s.reg[DERIVE_SP] > RETURN_ADDRESS_OFF;
+		d->func[func].jumped = true;
 		return 0;
 	case OP_CALL:
 		err = found_call(d, at, func);
@@ -269,6 +287,11 @@ static int follow(struct derive *d, uint32_t at)
 	case OP_ADDRESS:
 		err = found_address(d, op.target);
 		break;
+	case OP_CONSTANT:
+		/* of numbers few are aligned as functions are */
+		if (d->fixed && op.target % FUNCTION_ALIGN == 0)
+			err = found_address(d, op.target);
+		break;
 	default:
 		break;
 	}
@@ -276,6 +299,7 @@ static int follow(struct derive *d, uint32_t at)
 	if (!err && (op.kind == OP_JUMP || op.kind == OP_BRANCH || op.kind == OP_BRANCH_EQ ||
 		     op.kind == OP_BRANCH_NE))
 		err = go_to_target(d, at, s, func);
+	d->func[func].exits |= !back;
 	if (err || op.kind == OP_JUMP || !back)
 		return err;
 	err = go_on(d, at, s, func);
@@ -361,9 +385,16 @@ static void clear(struct derive *d)
 		in->flags = 0;
 	}
 	for (uint32_t i = 0; i < d->func_cnt; i++)
-		d->func[i].wrong = false;
+		d->func[i].wrong = d->func[i].returned = d->func[i].jumped = d->func[i].exits =
+			false;
 	d->visits = 0;
 	d->news = false;
+}
+
+/* Functions end somewhere. A label of a computed goto leads to the next one, or to what was left out. */
+static bool is_plausible(const struct func *f)
+{
+	return f->returned || (f->exits && !f->jumped);
 }
 
 /* Functions found on the way are appended, and their turn comes. */
@@ -384,6 +415,7 @@ static int round_of(struct derive *d)
 			d->func[i].wrong = true;
 		else
 			err = begin(d, i);
+		d->func[i].wrong |= !is_plausible(&d->func[i]);
 	}
 	return err;
 }

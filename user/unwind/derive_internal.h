@@ -40,6 +40,9 @@ struct func {
 	uint32_t insn;
 	uint32_t end; /* offset, by its symbol; 0: not known */
 	uint8_t trust;
+	bool returned; /* a path returns as a function does */
+	bool jumped;   /* a path leads to where we don't know, or into another one's code */
+	bool exits;    /* a path ends in a call of what never returns */
 	bool wrong;    /* what was found contradicts that it is one */
 	bool noreturn; /* no path leads back from it */
 };
@@ -54,6 +57,7 @@ struct derive {
 	uint32_t *code_off; /* of each piece of code, in the code as a whole */
 	size_t code_cnt, code_sz;
 	uint64_t base;
+	bool fixed;
 	const uint64_t *noreturn;
 	size_t noreturn_cnt;
 	uint32_t *at; /* instruction that begins at each byte, NONE: not decoded */

@@ -34,6 +34,7 @@ enum derive_op_kind {
 	OP_LEAVE,	/* sp = fp; pop fp */
 	OP_COMPARE,	/* dst with src: a jump on equality tells more */
 	OP_ADDRESS,	/* dst = target, an address of code or data */
+	OP_CONSTANT,	/* dst = target, which in position-dependent code may be an address */
 	OP_CALL,	/* target */
 	OP_CALL_REG,	/* somewhere; target: where the pointer to it is, 0: not known */
 	OP_JUMP,	/* target */
@@ -51,6 +52,7 @@ struct derive_op {
 	uint8_t dst, src;
 	uint16_t kill; /* bits of registers that get a value that nothing is known of */
 	uint16_t sz;   /* OP_STORE: bytes */
+	bool uses_fp;  /* memory at the frame pointer */
 	int32_t imm;
 	uint64_t target;
 };

@@ -126,7 +126,7 @@ static void kill(struct derive_state *s, uint16_t regs)
 
 void derive_state__step(struct derive_state *s, const struct derive_op *op)
 {
-	int32_t value;
+	int32_t sp = s->reg[DERIVE_SP], value;
 
 	switch (op->kind) {
 	case OP_PUSH:
@@ -141,6 +141,7 @@ void derive_state__step(struct derive_state *s, const struct derive_op *op)
 		break;
 	case OP_ZERO:
 	case OP_ADDRESS:
+	case OP_CONSTANT:
 		set(s, op->dst, VALUE_UNKNOWN);
 		break;
 	case OP_EXCHANGE:
@@ -166,6 +167,9 @@ void derive_state__step(struct derive_state *s, const struct derive_op *op)
 		break;
 	}
 	kill(s, op->kill);
+	/* What was popped is gone; what a leaf keeps below sp was stored there, and sp stays. */
+	if (s->reg[DERIVE_SP] != sp && value__is_off(s->reg[DERIVE_SP]))
+		forget_below(s, s->reg[DERIVE_SP]);
 }
 
 /* The words that both have. */
@@ -276,8 +280,8 @@ static bool find_fp(const struct derive_state *s, enum hu_row_fp *ret_kind, int6
 		return true;
 	}
 	for (int i = 0; i < DERIVE_SLOTS; i++) {
-		if (s->slot[i].value != VALUE_CALLER_FP || !value__is_off(sp) ||
-		    s->slot[i].off < sp - RED_ZONE)
+		if (s->slot[i].value != VALUE_CALLER_FP || s->slot[i].off >= RA_OFF ||
+		    !value__is_off(sp) || s->slot[i].off < sp - RED_ZONE)
 			continue;
 		*ret_kind = HU_FP_CFA;
 		return in_words(s->slot[i].off, INT8_MIN, INT8_MAX, ret_off);

@@ -160,8 +160,7 @@ static void move(const struct decoded *d, struct derive_op *op)
 		};
 	} else if (d->opnd[1].type == ZYDIS_OPERAND_TYPE_IMMEDIATE &&
 		   d->opnd[0].type == ZYDIS_OPERAND_TYPE_REGISTER && d->opnd[0].size >= 32) {
-		/* position-dependent code takes addresses so */
-		op->kind = OP_ADDRESS;
+		op->kind = OP_CONSTANT;
 		op->dst = reg_number(d->opnd[0].reg.value);
 		op->target = d->opnd[0].size == 32 ? (uint32_t)d->opnd[1].imm.value.u
 						   : d->opnd[1].imm.value.u;
@@ -359,6 +358,9 @@ void derive_op__decode(const uint8_t *code, size_t sz, uint64_t vaddr, struct de
 		return;
 	d.vaddr = vaddr;
 	classify(&d, ret);
+	for (int i = 0; i < d.insn.operand_count; i++)
+		ret->uses_fp |= d.opnd[i].type == ZYDIS_OPERAND_TYPE_MEMORY &&
+				d.opnd[i].mem.base == ZYDIS_REGISTER_RBP;
 	ret->len = d.insn.length;
 	if (ret->kind == OP_UNKNOWN)
 		ret->len = 0;
