@@ -5,7 +5,7 @@
  *
  *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE \
  *		tests/fuzz/fuzz_derive.c user/unwind/derive.c user/unwind/derive_flow.c \
- *		user/unwind/derive_rows.c user/unwind/derive_state.c \
+ *		user/unwind/derive_returns.c user/unwind/derive_rows.c user/unwind/derive_state.c \
  *		user/unwind/derive_x86_64.c user/unwind/cfi.c user/unwind/cfi_parse.c \
  *		user/unwind/cfi_exec.c user/unwind/cfi_x86_64.c -lZydis -o fuzz_derive
  *

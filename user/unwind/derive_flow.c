@@ -24,8 +24,6 @@
 #define RETURN_ADDRESS_OFF (-8) /* from the CFA */
 /* Between functions that are aligned to 64 bytes: nops of at most 11 bytes, or of one each. */
 #define PADDING_INSNS 64
-/* Passes over all instructions to find those that lead to a return; compilers' code takes five. */
-#define PASSES_MAX 64
 
 static int enqueue(struct derive *d, uint32_t at)
 {
@@ -157,22 +155,6 @@ static int go_to_target(struct derive *d, uint32_t at, struct derive_state s, ui
 	return err;
 }
 
-/* Is this what the caller knows not to return? */
-static bool is_noreturn(const struct derive *d, uint64_t target)
-{
-	size_t lo = 0, hi = d->noreturn_cnt;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (d->noreturn[mid] < target)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return target && lo < d->noreturn_cnt && d->noreturn[lo] == target;
-}
-
 /* What stands at off: a sure function, perhaps behind padding, or at least padding. */
 static int look_behind(struct derive *d, uint32_t off, bool *ret_function, bool *ret_padding)
 {
@@ -195,8 +177,8 @@ static int look_behind(struct derive *d, uint32_t off, bool *ret_function, bool 
 
 /*
  * Does a call come back to the instruction behind it? A function that ends with a call does not end there.
- * Of a callee that is not ours, and is followed by padding, nobody knows: it may be the padding of the next
- * function, or of a loop, which mostly has other ways in.
+ * Padding behind a call may be that of the next function, as the call does not come back (from a function that
+ * does at times: spice's log), or of a loop, which mostly has other ways in: less is reached so, and right.
  */
 static int comes_back(struct derive *d, uint32_t caller, uint32_t func, bool *ret)
 {
@@ -209,10 +191,10 @@ static int comes_back(struct derive *d, uint32_t caller, uint32_t func, bool *re
 	if (in.target != NONE && d->insn[in.target].start != NONE &&
 	    d->func[d->insn[in.target].start].noreturn)
 		return 0;
-	if (d->func[func].end == end || is_noreturn(d, in.op.target))
+	if (d->func[func].end == end || derive__is_noreturn(d, in.op.target))
 		return 0;
 	err = look_behind(d, end, &function, &padding);
-	*ret = !function && !(padding && in.target == NONE);
+	*ret = !function && !padding;
 	return err;
 }
 
@@ -420,105 +402,6 @@ static int round_of(struct derive *d)
 	return err;
 }
 
-static bool leads_back(const struct derive *d, const struct insn *in)
-{
-	bool jumps = in->op.kind == OP_JUMP || in->op.kind == OP_BRANCH ||
-		     in->op.kind == OP_BRANCH_EQ || in->op.kind == OP_BRANCH_NE;
-
-	switch (in->op.kind) {
-	case OP_RETURN:
-	case OP_UNKNOWN:
-		return true;
-	case OP_JUMP_REG:
-		return !is_noreturn(d, in->op.target);
-	case OP_STOP:
-		return false;
-	case OP_CALL:
-		/* A callee of ours that never returned so far in this search does not come back. */
-		if (in->target != NONE && d->insn[in->target].state != NONE &&
-		    !(d->insn[in->target].flags & INSN_RETURNS))
-			return false;
-		break;
-	}
-	if (jumps && in->target == NONE && !is_noreturn(d, in->op.target))
-		return true;
-	if (jumps && in->target != NONE && (d->insn[in->target].flags & INSN_RETURNS))
-		return true;
-	if (in->op.kind == OP_JUMP)
-		return false;
-	if (in->next == NONE) /* behind a call it was not followed; else there is no code of ours */
-		return in->op.kind != OP_CALL && in->op.kind != OP_CALL_REG;
-	return d->insn[in->next].flags & INSN_RETURNS;
-}
-
-/* Which functions never return: the others are those from which a path leads back. */
-static void find_noreturn(struct derive *d)
-{
-	bool changed = true;
-
-	for (int pass = 0; changed && pass < PASSES_MAX; pass++) {
-		changed = false;
-		for (uint32_t i = d->insn_cnt; i-- > 0;) {
-			struct insn *in = &d->insn[i];
-
-			if (in->state == NONE || in->flags & INSN_RETURNS || !leads_back(d, in))
-				continue;
-			in->flags |= INSN_RETURNS;
-			changed = true;
-		}
-	}
-	for (uint32_t i = 0; i < d->func_cnt; i++) {
-		struct func *f = &d->func[i];
-		const struct insn *in = &d->insn[f->insn];
-		bool noreturn = !changed && in->state != NONE && !(in->flags & INSN_RETURNS);
-
-		if (noreturn == f->noreturn)
-			continue;
-		f->noreturn = noreturn;
-		d->news = true;
-	}
-	if (!changed)
-		return;
-	/* Made to take long: nothing is known of who returns. */
-	for (uint32_t i = 0; i < d->insn_cnt; i++)
-		d->insn[i].flags |= INSN_RETURNS;
-}
-
-/*
- * A frame whose return address is gone and that never goes back anywhere has no caller: the child's side of
- * clone (musl's src/thread/x86_64/clone.s), which begins on a stack of its own. Neither has what only
- * leads there.
- */
-static bool is_outermost(const struct derive *d, const struct insn *in)
-{
-	int32_t sp = d->state[in->state].reg[DERIVE_SP];
-
-	if (in->flags & INSN_RETURNS)
-		return false;
-	if (value__is_off(sp) && sp >= 0)
-		return true;
-	return (in->next != NONE && d->insn[in->next].flags & INSN_OUTERMOST) ||
-	       (in->target != NONE && in->op.kind == OP_JUMP &&
-		d->insn[in->target].flags & INSN_OUTERMOST);
-}
-
-static void find_outermost(struct derive *d)
-{
-	bool changed = true;
-
-	for (int pass = 0; changed && pass < PASSES_MAX; pass++) {
-		changed = false;
-		for (uint32_t i = d->insn_cnt; i-- > 0;) {
-			struct insn *in = &d->insn[i];
-
-			if (in->state == NONE || in->flags & INSN_OUTERMOST || !is_outermost(d, in))
-				continue;
-			in->flags |= INSN_OUTERMOST;
-			changed = true;
-		}
-	}
-}
-
 int derive__rounds(struct derive *d)
 {
 	int err;
@@ -529,8 +412,8 @@ int derive__rounds(struct derive *d)
 		err = round_of(d);
 		if (err)
 			return err;
-		find_noreturn(d);
+		derive__find_noreturn(d);
 	} while (d->news && d->stats.rounds < ROUNDS_MAX);
-	find_outermost(d);
+	derive__find_outermost(d);
 	return 0;
 }

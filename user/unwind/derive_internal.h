@@ -3,7 +3,8 @@
  * What the files of the derivation share: instructions, linked by index; functions; interned states. Nothing
  * else includes this.
  *
- * derive.c has code, instructions and states; derive_flow.c follows states from the starts; derive_rows.c
+ * derive.c has code, instructions and states; derive_flow.c follows states from the starts; derive_returns.c
+ * knows who comes back; derive_rows.c
  * says what came of it. Errors: negative errno.
  */
 #ifndef HOLDUP_UNWIND_DERIVE_INTERNAL_H
@@ -91,6 +92,13 @@ int derive__intern(struct derive *d, const struct derive_state *s, uint32_t *ret
 int derive__add_func(struct derive *d, uint32_t off, uint32_t end, enum derive_trust trust);
 /* Follows the states from all starts until nothing new is found. */
 int derive__rounds(struct derive *d);
+
+/* Is this an address that in->noreturn has? */
+bool derive__is_noreturn(const struct derive *d, uint64_t target);
+/* Which functions never return: the others are those from which a path leads back. */
+void derive__find_noreturn(struct derive *d);
+/* Which instructions have no caller; after derive__find_noreturn(). */
+void derive__find_outermost(struct derive *d);
 
 static inline bool func__is_sure(const struct derive *d, uint32_t func)
 {
