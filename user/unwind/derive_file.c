@@ -483,18 +483,6 @@ int derive_file__read(Elf *elf, int fd, const struct cfi_table *t, struct derive
 	return 0;
 }
 
-struct derive_input derive_file__input(const struct derive_file *f, uint64_t base)
-{
-	return (struct derive_input){ .code = f->code,
-				      .code_cnt = f->code_cnt,
-				      .start = f->start,
-				      .start_cnt = f->start_cnt,
-				      .base = base,
-				      .fixed = f->fixed,
-				      .noreturn = f->noreturn,
-				      .noreturn_cnt = f->noreturn_cnt };
-}
-
 void derive_file__free(struct derive_file *f)
 {
 	for (size_t i = 0; i < f->code_cnt; i++)

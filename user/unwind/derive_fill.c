@@ -53,6 +53,18 @@ static int merge(struct cfi_table *t, const struct hu_row *more, size_t more_cnt
 	return 0;
 }
 
+struct derive_input derive_file__input(const struct derive_file *f, uint64_t base)
+{
+	return (struct derive_input){ .code = f->code,
+				      .code_cnt = f->code_cnt,
+				      .start = f->start,
+				      .start_cnt = f->start_cnt,
+				      .base = base,
+				      .fixed = f->fixed,
+				      .noreturn = f->noreturn,
+				      .noreturn_cnt = f->noreturn_cnt };
+}
+
 int derive_file__fill(Elf *elf, int fd, size_t max_rows, struct cfi_table *t)
 {
 	struct derive_file f = { 0 };
