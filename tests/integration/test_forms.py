@@ -13,7 +13,7 @@ import oracle
 from oracle import total
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from test_kinds import ATTEMPTS_PERCENT, ONE_S, Zoo, check_holders, gap  # noqa: E402
+from test_kinds import ATTEMPTS_PERCENT, ONE_S, Zoo, check_holders  # noqa: E402
 
 NOT_HERE = 77  # the exit status of a workload whose system call the kernel has not
 STOP_NS = 300_000  # to stop all threads of a process, and to let them run again

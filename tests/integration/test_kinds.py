@@ -18,11 +18,6 @@ RETRIES_PERCENT = 2
 ONE_S = ("--for", 1)
 
 
-def gap(what):
-    """What is known to be missing: shown as skipped, with the reason, until it is there."""
-    return unittest.skip("gap: " + what)
-
-
 class Zoo(Oracle):
     """The checks of one workload, with the counts and names that all locks are to have in the end."""
 
@@ -234,15 +229,8 @@ class Musl(Zoo):
                 self.assertNotIn("pthread_mutex_lock", functions)
 
 
-OBJECT = "the word that musl's mutexes wait on is their second, and their name takes it for the first"
-
-
 class MuslMutex(Musl, unittest.TestCase):
     workload, args = "musl/mutex", ONE_S
-
-    @gap(OBJECT)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
 
 
 class MuslRwlock(Musl, unittest.TestCase):
@@ -255,10 +243,6 @@ class MuslSemaphore(Musl, unittest.TestCase):
 
 class MuslStaticMutex(Musl, unittest.TestCase):
     workload, args = "musl-static/mutex", ONE_S
-
-    @gap(OBJECT)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
 
 
 class MuslStaticRwlock(Musl, unittest.TestCase):
@@ -273,10 +257,6 @@ class MuslMayflies(Musl, unittest.TestCase):
     """Ten thousand threads that start and end: each has its outermost frame in __clone()."""
 
     workload = "musl/mayflies"
-
-    @gap(OBJECT)
-    def test_kind_and_name(self):
-        super().test_kind_and_name()
 
 
 class MuslCondvar(unittest.TestCase):

@@ -66,7 +66,7 @@ static bool rows_of(const void *value, const void *key)
 	return ((const struct module_rows *)value)->module == key;
 }
 
-static const struct cfi_table *table_of(struct walker *w, const struct module *m)
+static const struct cfi_table *table_of(struct walker *w, struct module *m)
 {
 	uint64_t hash = hash__mix(0, (uintptr_t)m);
 	struct module_rows *rows = table__find(&w->modules, hash, rows_of, m);
