@@ -46,7 +46,8 @@ struct waited_lock {
 	uint64_t address; /* of the whole object, there */
 	const char *name; /* "" when nothing names it */
 	enum lock_kind kind;
-	bool idle; /* a wait for work */
+	const char *label; /* as struct target_wait has it */
+	bool idle;	   /* a wait for work */
 	bool shared;
 	enum held_by held_by;
 	uint32_t owner_word; /* as the lock has it: a TID of the process's PID namespace; 0: none */

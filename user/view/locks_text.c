@@ -267,19 +267,12 @@ static void print_details(const struct page *p, const struct lock_row *row, size
 
 int view__locks_text(FILE *out, const struct locks_report *r, const struct view_style *style)
 {
-	struct page p = {
-		.out = out,
-		.r = r,
-		.style = style,
-		.dot = style->utf8 ? "·" : "|",
-		.from = style->utf8 ? " ← " : " <- ",
-		.bold = style->colour ? "\033[1m" : "",
-		.dim = style->colour ? "\033[2m" : "",
-		.plain = style->colour ? "\033[0m" : "",
-	};
-	int width = name_width(&p, 48);
+	struct page p = page__begin(out, style);
 	size_t details = style->verbose ? r->row_cnt : DETAILED_ROWS;
+	int width;
 
+	p.r = r;
+	width = name_width(&p, 48);
 	print_head(&p);
 	if (r->row_cnt) {
 		print_table_head(&p, width);

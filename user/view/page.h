@@ -16,6 +16,7 @@
 struct page {
 	FILE *out;
 	const struct locks_report *r;
+	const struct stacks_report *stacks; /* one of the two */
 	const struct view_style *style;
 	const char *dot, *from, *bold, *dim, *plain;
 };
@@ -25,11 +26,33 @@ static inline const char *escaped(const char *text, char buf[NAME_SZ])
 	return text__escape(text, strlen(text), buf, NAME_SZ);
 }
 
+/* A page in this style; the caller sets what it shows. */
+static inline struct page page__begin(FILE *out, const struct view_style *style)
+{
+	return (struct page){
+		.out = out,
+		.style = style,
+		.dot = style->utf8 ? "·" : "|",
+		.from = style->utf8 ? " ← " : " <- ",
+		.bold = style->colour ? "\033[1m" : "",
+		.dim = style->colour ? "\033[2m" : "",
+		.plain = style->colour ? "\033[0m" : "",
+	};
+}
+
 static inline const char *plural(uint64_t n)
 {
 	return n == 1 ? "" : "s";
 }
 
+/*
+ * A thread's stack in one line: the program's own part, above frames[0..api] which are the lock library's.
+ * complete: it reaches to the thread's start.
+ */
+void page__print_stack(const struct page *p, const struct sym_frame *frames, size_t cnt, int api,
+		       bool complete);
+/* Every frame, one a line. */
+void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt);
 /* Where the waits of a row happened: the longest of them, or all if verbose. */
 void page__print_sites(const struct page *p, const struct lock_row *row);
 /* What a holder whose stack is known does. */

@@ -84,35 +84,41 @@ static size_t skip_runtime(const struct sym_frame *frames, size_t first, size_t 
 	return first;
 }
 
-/* The program's own part of the stack: from the caller of the lock function up to the start. */
-static void print_chain(const struct page *p, const struct lock_site *site)
+void page__print_stack(const struct page *p, const struct sym_frame *frames, size_t cnt, int api,
+		       bool complete)
 {
 	size_t first, left;
 
-	if (!site->frame_cnt) {
+	if (!cnt) {
 		fputs("(no stack)", p->out);
 		return;
 	}
-	first = skip_runtime(site->frames, site->api + 1, site->frame_cnt);
+	first = skip_runtime(frames, api + 1, cnt);
 	/* Where nothing else has a name, what the program asked its runtime for is the most there is. */
-	if (site->api >= 0 &&
-	    (first == site->frame_cnt || target__interpreter(&site->frames[first])))
-		first = site->api;
-	else if (first == site->frame_cnt)
+	if (api >= 0 && (first == cnt || target__interpreter(&frames[first])))
+		first = api;
+	else if (first == cnt)
 		first = 0;
-	left = print_frames(p, site->frames, first, site->frame_cnt, p->style->verbose);
+	left = print_frames(p, frames, first, cnt, p->style->verbose);
 	if (left)
 		fprintf(p->out, "%s%zu more", p->from, left);
-	else if (!(site->stack_flags & HU_STACK_COMPLETE))
+	else if (!complete)
 		fprintf(p->out, "%s?", p->from);
 }
 
-static void print_full_stack(const struct page *p, const struct lock_site *site)
+/* The program's own part of the stack: from the caller of the lock function up to the start. */
+static void print_chain(const struct page *p, const struct lock_site *site)
 {
-	for (size_t i = 0; i < site->frame_cnt; i++) {
+	page__print_stack(p, site->frames, site->frame_cnt, site->api,
+			  site->stack_flags & HU_STACK_COMPLETE);
+}
+
+void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++) {
 		fprintf(p->out, "%22s", "");
-		print_doubt(p, site->frames, 0, i);
-		print_frame(p, &site->frames[i]);
+		print_doubt(p, frames, 0, i);
+		print_frame(p, &frames[i]);
 		fputc('\n', p->out);
 	}
 }
@@ -187,7 +193,7 @@ static void print_all_sites(const struct page *p, const struct lock_row *row)
 		fprintf(p->out, "   %-12s ", i ? "" : "waiting at");
 		print_chain(p, site);
 		print_time(p, site->stats.wait_ns, site->stats.waits);
-		print_full_stack(p, site);
+		page__print_whole_stack(p, site->frames, site->frame_cnt);
 	}
 }
 

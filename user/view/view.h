@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "user/model/locks.h"
+#include "user/model/stacks.h"
 
 struct view_style {
 	bool colour;
@@ -23,6 +24,12 @@ struct view_style view__style(FILE *out);
 
 int view__locks_text(FILE *out, const struct locks_report *r, const struct view_style *style);
 int view__locks_json(FILE *out, const struct locks_report *r, const struct view_style *style);
+int view__stacks_text(FILE *out, const struct stacks_report *r, const struct view_style *style);
+int view__stacks_json(FILE *out, const struct stacks_report *r, const struct view_style *style);
+/* The graph of who waits for whom, for Graphviz. */
+int view__stacks_dot(FILE *out, const struct stacks_report *r);
+/* One line for each finding; returns how many, or negative. */
+int view__findings(FILE *out, const struct stacks_report *r);
 /* The schema of every document that --json prints. */
 int view__json_schema(FILE *out);
 /* Flushes; tells the user and returns negative when anything could not be written. */

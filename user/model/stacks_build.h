@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A stacks report in the making: threads are told what they wait for (stacks_waits.c), who waits for whom
+ * (stacks_graph.c), and grouped (stacks_groups.c); stacks.c puts it together. Internal to these files.
+ * Errors: -ENOMEM.
+ */
+#ifndef HOLDUP_MODEL_STACKS_BUILD_H
+#define HOLDUP_MODEL_STACKS_BUILD_H
+
+#include "user/model/stacks.h"
+#include "user/util/table.h"
+
+#define STACK_FRAMES_MAX 256 /* of one stack, inlined ones included */
+
+/* A report and what its arrays are made of; the report's arena points here. */
+struct stacks_builder {
+	struct stacks_report r;
+	const struct stacks_input *in;
+	struct table stacks; /* of struct named_stack, by struct snap_stack */
+	struct table locks;  /* of struct waited_lock */
+	struct table inner; /* of struct inner_tid: threads of PID namespaces, by their own numbers */
+	struct blocked_thread **sorted; /* all threads, group by group */
+	struct target_memory memory;
+};
+
+/* What each thread waits for: its stack's names, state, lock or call. */
+int stacks__find_waits(struct stacks_builder *b);
+/* Gives a stack its frames with source lines, for what will be shown. */
+int stacks__name_lines(struct stacks_builder *b, const struct named_stack *stack);
+/* Who keeps whom waiting; deadlocks, orphaned locks, chains. */
+int stacks__find_holders(struct stacks_builder *b);
+int stacks__group(struct stacks_builder *b);
+void stacks__free_waits(struct stacks_builder *b);
+
+/* The function of the program that waits; NULL: not known. */
+const struct sym_frame *blocked_thread__caller(const struct blocked_thread *t);
+
+#endif

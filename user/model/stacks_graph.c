@@ -1,0 +1,380 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Who keeps whom waiting: owners of locks, circles, locks whose owner is gone, chains and their ends. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bpf/wait.h"
+#include "user/collect/proc.h"
+#include "user/model/stacks_build.h"
+
+/*
+ * glibc's pthread_rwlock_t (sysdeps/nptl/bits/struct_rwlock.h, the same since 2.25 on x86-64 and arm64):
+ * __readers at 0, __cur_writer at 24. While a writer has it, both of these bits are set in __readers
+ * (nptl/pthread_rwlock_common.c: PTHREAD_RWLOCK_WRPHASE, PTHREAD_RWLOCK_WRLOCKED).
+ */
+#define RWLOCK_CUR_WRITER_OFF 24
+#define RWLOCK_WRITING	      3u
+
+/* ---- threads by the number that their own process knows them by */
+
+struct inner_tid {
+	uint32_t tgid, inner, tid;
+};
+
+static bool inner__equal(const void *value, const void *key)
+{
+	const struct inner_tid *a = value, *b = key;
+
+	return a->tgid == b->tgid && a->inner == b->inner;
+}
+
+/* 0: there is no such thread in the process. */
+static uint32_t outer_tid(struct stacks_builder *b, const struct snap_process *p, uint32_t word)
+{
+	struct inner_tid key = { .tgid = p->tgid, .inner = word }, *found;
+	uint64_t hash = hash__mix(p->tgid, word);
+
+	if (!p->in_pid_namespace)
+		return word;
+	found = table__find(&b->inner, hash, inner__equal, &key);
+	if (found)
+		return found->tid;
+	found = malloc(sizeof(*found));
+	if (!found)
+		return 0;
+	*found = key;
+	if (proc__by_inner_tid(p->tgid, word, &found->tid))
+		found->tid = 0;
+	key.tid = found->tid;
+	if (table__add(&b->inner, hash, found))
+		free(found);
+	return key.tid;
+}
+
+static struct blocked_thread *thread_of(struct stacks_builder *b, uint32_t tid)
+{
+	const struct snap_thread *t = tid ? snapshot__thread(b->in->snapshot, tid) : NULL;
+
+	/* Both arrays have the same order. */
+	return t ? &b->r.thread[t - b->in->snapshot->thread] : NULL;
+}
+
+/* ---- who has a lock */
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+	name += strspn(name, "_");
+	return !strncmp(name, prefix, strlen(prefix));
+}
+
+/* Is what it waits for in a call of the library for such objects? Words of other locks name nobody. */
+static bool waits_in(const struct blocked_thread *t, const char *const *prefixes)
+{
+	for (int i = 0; t->stack && i <= t->api && i < (int)t->stack->frame_cnt; i++)
+		for (const char *const *prefix = prefixes; *prefix; prefix++)
+			if (has_prefix(t->stack->frames[i].raw, *prefix))
+				return true;
+	return false;
+}
+
+/* The owner that the lock's words name; false: they don't tell. 0: nobody has it. */
+static bool owner_word(const struct blocked_thread *t, uint32_t *ret)
+{
+	static const char *const mutexes[] = { "pthread_mutex_", "pthread_cond_", "mtx_", "cnd_",
+					       NULL };
+	static const char *const rwlocks[] = { "pthread_rwlock_", NULL };
+	const struct snap_thread *thread = t->thread;
+	const struct hu_wait_record *call = &thread->call;
+	int object_off = t->lock->address - call->uaddr;
+	uint32_t word, readers;
+
+	switch (t->lock->kind) {
+	case LOCK_MUTEX:
+		if (owner__in_word(call->op, call->val)) {
+			if (!snap_thread__near(thread, 0, &word))
+				return false;
+			*ret = word & FUTEX_TID_MASK;
+			return true;
+		}
+		if (!owner__beside_word(call->op, call->val) || !waits_in(t, mutexes) ||
+		    !snap_thread__near(thread, 0, &word) || !snap_thread__near(thread, 8, ret))
+			return false;
+		if (!word)
+			*ret = 0;
+		return true;
+	case LOCK_RWLOCK:
+		if (!waits_in(t, rwlocks) || !snap_thread__near(thread, object_off, &readers) ||
+		    !snap_thread__near(thread, object_off + RWLOCK_CUR_WRITER_OFF, ret))
+			return false;
+		/* Readers have no names. */
+		return (readers & RWLOCK_WRITING) == RWLOCK_WRITING && *ret;
+	default:
+		return false;
+	}
+}
+
+/* Is there such a thread at all? Not asked for each waiter: only where the snapshot does not have it. */
+static bool lives(const struct waited_lock *lock, uint32_t tid)
+{
+	char comm[HU_COMM_LEN];
+
+	if (lock->shared)
+		return proc__of_thread(tid) != 0;
+	return !proc__comm(lock->process->tgid, tid, comm);
+}
+
+static void set_owner(struct stacks_builder *b, const struct blocked_thread *t, uint32_t word)
+{
+	struct waited_lock *lock = t->lock;
+	uint32_t tid = outer_tid(b, t->thread->process, word);
+	struct blocked_thread *owner = thread_of(b, tid);
+
+	lock->owner_word = word;
+	if (!word) {
+		lock->held_by = HELD_NOBODY;
+		return;
+	}
+	/* The number may be another process's by now: a lock that is not shared can't be its. */
+	if (owner && !lock->shared && owner->thread->process != lock->process)
+		owner = NULL;
+	lock->owner = owner;
+	if (owner && owner->state != BLOCKED_EXITING)
+		lock->held_by = HELD_OWNER;
+	else if (tid && lives(lock, tid))
+		lock->held_by = HELD_OWNER;
+	else
+		lock->held_by = HELD_GONE;
+}
+
+/* Waiters that were read at different moments may differ: then it is being handed over. */
+static void look_at_lock(struct stacks_builder *b, struct blocked_thread *t)
+{
+	struct waited_lock *lock = t->lock;
+	uint32_t word;
+
+	if (lock->kind == LOCK_JOIN) {
+		lock->owner = thread_of(b, outer_tid(b, t->thread->process, t->thread->call.val));
+		if (lock->owner)
+			lock->held_by = HELD_TARGET;
+		return;
+	}
+	if (!t->thread->steady || !owner_word(t, &word))
+		return;
+	if (lock->held_by == HELD_UNKNOWN)
+		set_owner(b, t, word);
+	else if (lock->owner_word != word &&
+		 (lock->process == t->thread->process || !t->thread->process->in_pid_namespace))
+		lock->steady = false;
+}
+
+/* ---- the graph: each thread waits for one at most */
+
+static void find_holders(struct stacks_builder *b)
+{
+	struct stacks_report *r = &b->r;
+
+	for (size_t i = 0; i < r->thread_cnt; i++)
+		if (r->thread[i].lock)
+			look_at_lock(b, &r->thread[i]);
+	for (size_t i = 0; i < r->thread_cnt; i++) {
+		struct blocked_thread *t = &r->thread[i];
+
+		if (t->lock && t->lock->owner &&
+		    (t->lock->held_by == HELD_OWNER || t->lock->held_by == HELD_TARGET))
+			t->holder = t->lock->owner;
+	}
+}
+
+/* Will it never go on unless its holder acts, as far as both looks tell? */
+static bool stuck(const struct blocked_thread *t)
+{
+	return t->thread->steady && !t->thread->moved && !t->timed && t->lock && t->lock->steady;
+}
+
+/* From the lowest TID on, so that the same circle always reads the same. */
+static void order_deadlock(struct deadlock *d, struct blocked_thread *any, size_t cnt)
+{
+	struct blocked_thread *first = any, *t;
+
+	for (t = any->holder; t != any; t = t->holder)
+		if (t->thread->rec.tid < first->thread->rec.tid)
+			first = t;
+	d->cnt = cnt;
+	t = first;
+	for (size_t i = 0; i < cnt; i++, t = t->holder)
+		d->thread[i] = t;
+}
+
+static int add_deadlock(struct stacks_builder *b, struct blocked_thread *first)
+{
+	struct stacks_report *r = &b->r;
+	struct blocked_thread *t = first;
+	struct deadlock *d;
+	size_t cnt = 0;
+	bool sure = true;
+
+	do {
+		sure &= stuck(t);
+		cnt++;
+		t = t->holder;
+	} while (t != first);
+	if (!sure)
+		return 0;
+	d = realloc(r->deadlock, (r->deadlock_cnt + 1) * sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	r->deadlock = d;
+	d += r->deadlock_cnt;
+	*d = (struct deadlock){ .thread = calloc(cnt, sizeof(struct blocked_thread *)) };
+	if (!d->thread)
+		return -ENOMEM;
+	r->deadlock_cnt++;
+	order_deadlock(d, first, cnt);
+	return 0;
+}
+
+/* Walks from each thread to its holder's holder; one that comes upon its own trace has gone in a circle. */
+static int find_circles(struct stacks_builder *b)
+{
+	struct stacks_report *r = &b->r;
+	int err = 0;
+
+	for (size_t i = 0; i < r->thread_cnt && !err; i++) {
+		struct blocked_thread *t = &r->thread[i];
+
+		for (; t && !t->visit; t = t->holder)
+			t->visit = i + 1;
+		if (t && t->visit == i + 1)
+			err = add_deadlock(b, t);
+	}
+	return err;
+}
+
+/* Who waits behind whom: each waiter counts for all above it, once. */
+static void count_behind(struct stacks_report *r)
+{
+	for (size_t i = 0; i < r->thread_cnt; i++) {
+		struct blocked_thread *t = &r->thread[i];
+		size_t steps = 0;
+
+		for (t = t->holder; t && t != &r->thread[i] && steps++ < r->thread_cnt;
+		     t = t->holder)
+			t->behind++;
+	}
+}
+
+static bool in_deadlock(const struct deadlock *d, const struct blocked_thread *t)
+{
+	for (size_t i = 0; i < d->cnt; i++)
+		if (d->thread[i] == t)
+			return true;
+	return false;
+}
+
+static void count_behind_deadlocks(struct stacks_report *r)
+{
+	for (size_t n = 0; n < r->deadlock_cnt; n++) {
+		struct deadlock *d = &r->deadlock[n];
+
+		for (size_t i = 0; i < r->thread_cnt; i++) {
+			struct blocked_thread *t = &r->thread[i];
+			size_t steps = 0;
+
+			if (in_deadlock(d, t))
+				continue;
+			while (t && steps++ < r->thread_cnt && !in_deadlock(d, t))
+				t = t->holder;
+			d->behind += t && in_deadlock(d, t);
+		}
+	}
+}
+
+static int more_waiters(const void *a, const void *b)
+{
+	const struct waited_lock *const *x = a, *const *y = b;
+
+	if ((*x)->waiters != (*y)->waiters)
+		return (*x)->waiters < (*y)->waiters ? 1 : -1;
+	if ((*x)->process->tgid != (*y)->process->tgid)
+		return (*x)->process->tgid < (*y)->process->tgid ? -1 : 1;
+	return (*x)->address < (*y)->address ? -1 : (*x)->address > (*y)->address;
+}
+
+static int list_locks(struct stacks_builder *b)
+{
+	struct stacks_report *r = &b->r;
+	struct waited_lock *lock;
+
+	r->lock = calloc(b->locks.cnt + 1, sizeof(struct waited_lock *));
+	r->orphan = calloc(b->locks.cnt + 1, sizeof(struct waited_lock *));
+	if (!r->lock || !r->orphan)
+		return -ENOMEM;
+	for (size_t i = 0; (lock = table__next(&b->locks, &i));)
+		r->lock[r->lock_cnt++] = lock;
+	qsort(r->lock, r->lock_cnt, sizeof(r->lock[0]), more_waiters);
+	for (size_t i = 0; i < r->lock_cnt; i++)
+		if (r->lock[i]->held_by == HELD_GONE && r->lock[i]->steady)
+			r->orphan[r->orphan_cnt++] = r->lock[i];
+	return 0;
+}
+
+static int chain__add_locks(const struct stacks_report *r, struct wait_chain *c)
+{
+	c->lock = calloc(r->lock_cnt + 1, sizeof(struct waited_lock *));
+	if (!c->lock)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->lock_cnt; i++)
+		if (r->lock[i]->owner == c->root && r->lock[i]->held_by == HELD_OWNER)
+			c->lock[c->lock_cnt++] = r->lock[i];
+	return 0;
+}
+
+static int longer_chain(const void *a, const void *b)
+{
+	const struct wait_chain *x = a, *y = b;
+
+	if (x->waiters != y->waiters)
+		return x->waiters < y->waiters ? 1 : -1;
+	return x->root->thread->rec.tid < y->root->thread->rec.tid ? -1 : 1;
+}
+
+/* Threads behind which others wait, and that themselves wait for no thread: what they do is what matters. */
+static int find_chains(struct stacks_builder *b)
+{
+	struct stacks_report *r = &b->r;
+	struct wait_chain *more;
+	int err = 0;
+
+	for (size_t i = 0; i < r->thread_cnt && !err; i++) {
+		struct blocked_thread *t = &r->thread[i];
+
+		if (!t->behind || t->holder)
+			continue;
+		t->idle = false;
+		more = realloc(r->chain, (r->chain_cnt + 1) * sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		r->chain = more;
+		more += r->chain_cnt++;
+		*more = (struct wait_chain){ .root = t, .waiters = t->behind };
+		err = chain__add_locks(r, more);
+	}
+	if (r->chain_cnt)
+		qsort(r->chain, r->chain_cnt, sizeof(r->chain[0]), longer_chain);
+	return err;
+}
+
+int stacks__find_holders(struct stacks_builder *b)
+{
+	int err;
+
+	find_holders(b);
+	err = find_circles(b);
+	if (err)
+		return err;
+	count_behind(&b->r);
+	count_behind_deadlocks(&b->r);
+	err = list_locks(b);
+	return err ? err : find_chains(b);
+}

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What each thread waits for. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/model/stacks_build.h"
+
+/* include/linux/sched.h */
+#define TASK_INTERRUPTIBLE   0x1
+#define TASK_UNINTERRUPTIBLE 0x2
+#define TASK_STOPPED	     0x4
+#define TASK_TRACED	     0x8
+
+/* ---- names of stacks */
+
+static bool stack__is(const void *value, const void *key)
+{
+	return ((const struct named_stack *)value)->stack == key;
+}
+
+static size_t name_frames(const struct stacks_builder *b, const struct snap_stack *s, bool lines,
+			  struct sym_frame *ret)
+{
+	struct sym_process *names = s->process->names;
+	size_t cnt = 0, before;
+
+	for (size_t i = 0; i < s->stack.frames && cnt < STACK_FRAMES_MAX; i++) {
+		before = cnt;
+		cnt += symbolizer__frames(b->in->symbolizer, names, s->stack.pcs[i], i == 0, lines,
+					  ret + cnt, STACK_FRAMES_MAX - cnt);
+		for (; before < cnt; before++)
+			ret[before].guessed = i >= s->stack.exact;
+	}
+	return cnt;
+}
+
+static int set_frames(struct stacks_builder *b, struct named_stack *s, bool lines)
+{
+	struct sym_frame frames[STACK_FRAMES_MAX];
+	size_t cnt = name_frames(b, s->stack, lines, frames);
+	struct sym_frame *copy = malloc((cnt + 1) * sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	memcpy(copy, frames, cnt * sizeof(*copy));
+	free(s->frames);
+	s->frames = copy;
+	s->frame_cnt = cnt;
+	return 0;
+}
+
+static int stack__get(struct stacks_builder *b, const struct snap_stack *snap,
+		      const struct named_stack **ret)
+{
+	uint64_t hash = hash__mix(0, (uintptr_t)snap);
+	struct named_stack *s = table__find(&b->stacks, hash, stack__is, snap);
+	int err;
+
+	if (!s) {
+		s = calloc(1, sizeof(*s));
+		if (!s)
+			return -ENOMEM;
+		s->stack = snap;
+		err = set_frames(b, s, false);
+		if (!err)
+			err = table__add(&b->stacks, hash, s);
+		if (err) {
+			free(s->frames);
+			free(s);
+			return err;
+		}
+	}
+	*ret = s;
+	return 0;
+}
+
+/* Lock functions are those of the frames without inlined ones: api moves with them. */
+static int api_with_lines(const struct named_stack *s, int api)
+{
+	int frame = -1;
+
+	/* Inlined frames come before the one that has their code. */
+	for (size_t i = 0; i < s->frame_cnt && api >= 0; i++) {
+		frame = i;
+		api -= !s->frames[i].inlined;
+	}
+	return frame;
+}
+
+int stacks__name_lines(struct stacks_builder *b, const struct named_stack *stack)
+{
+	struct named_stack *s = (struct named_stack *)stack;
+	int err = set_frames(b, s, true);
+
+	for (size_t i = 0; i < b->r.thread_cnt && !err; i++)
+		if (b->r.thread[i].stack == s && b->r.thread[i].api >= 0)
+			b->r.thread[i].api = api_with_lines(s, b->r.thread[i].api);
+	return err;
+}
+
+const struct sym_frame *blocked_thread__caller(const struct blocked_thread *t)
+{
+	if (!t->stack)
+		return NULL;
+	for (size_t i = t->api + 1; i < t->stack->frame_cnt && !t->stack->frames[i].guessed; i++)
+		if (!target__is_runtime(&t->stack->frames[i]))
+			return &t->stack->frames[i];
+	return NULL;
+}
+
+/* ---- locks */
+
+struct lock_key {
+	const struct snap_process *process; /* NULL: shared, by the file that it lies in */
+	uint64_t address;		    /* or the offset in the file */
+	uint64_t ino;
+	uint32_t major, minor;
+	enum lock_kind kind;
+	const char *label;
+};
+
+struct keyed_lock {
+	struct waited_lock lock;
+	struct lock_key key;
+};
+
+static bool lock__equal(const void *value, const void *key)
+{
+	const struct lock_key *a = &((const struct keyed_lock *)value)->key, *b = key;
+
+	return a->process == b->process && a->address == b->address && a->ino == b->ino &&
+	       a->major == b->major && a->minor == b->minor && a->kind == b->kind &&
+	       a->label == b->label;
+}
+
+/* A lock in shared memory is one, wherever each process has it mapped. */
+static void find_shared(const struct snap_process *p, uint64_t address, struct lock_key *key)
+{
+	const struct mapping *map = maps__find(sym_process__maps(p->names), address);
+
+	if (!map || !map->shared || !map->ino)
+		return;
+	key->process = NULL;
+	key->address = map->off + (address - map->start);
+	key->ino = map->ino;
+	key->major = map->major;
+	key->minor = map->minor;
+}
+
+static const char *name_lock(struct stacks_builder *b, const struct snap_process *p,
+			     uint64_t address)
+{
+	struct sym_object object = { .name = "", .module = "" };
+	char text[512];
+	const char *name;
+
+	if (!address)
+		return "";
+	symbolizer__object(b->in->symbolizer, p->names, address, &object);
+	if (!*object.name)
+		return "";
+	snprintf(text, sizeof(text), object.offset ? "%s+0x%llx" : "%s", object.name,
+		 (unsigned long long)object.offset);
+	name = symbolizer__intern(b->in->symbolizer, text);
+	return name ? name : "";
+}
+
+static int lock__get(struct stacks_builder *b, const struct blocked_thread *t,
+		     const struct target_wait *wait, struct waited_lock **ret)
+{
+	const struct snap_process *p = t->thread->process;
+	struct lock_key key = {
+		.process = p,
+		.address = wait->object,
+		.kind = wait->kind,
+		.label = wait->object ? "" : wait->label,
+	};
+	struct keyed_lock *lock;
+	uint64_t hash;
+	int err;
+
+	if ((t->thread->call.flags & HU_WAIT_SHARED) && wait->kind != LOCK_JOIN && wait->object)
+		find_shared(p, wait->object, &key);
+	hash = hash__mix(hash__mix((uintptr_t)key.process, key.address), key.ino + key.kind);
+	lock = table__find(&b->locks, hash, lock__equal, &key);
+	if (!lock) {
+		lock = calloc(1, sizeof(*lock));
+		if (!lock)
+			return -ENOMEM;
+		lock->key = key;
+		lock->lock = (struct waited_lock){
+			.process = p,
+			.address = wait->object,
+			.name = name_lock(b, p, wait->object),
+			.kind = wait->kind,
+			.label = wait->label,
+			.idle = wait->idle,
+			.shared = !key.process,
+			.steady = true,
+		};
+		err = table__add(&b->locks, hash, lock);
+		if (err) {
+			free(lock);
+			return err;
+		}
+	}
+	lock->lock.waiters++;
+	*ret = &lock->lock;
+	return 0;
+}
+
+static int find_lock(struct stacks_builder *b, struct blocked_thread *t)
+{
+	const struct snap_thread *thread = t->thread;
+	struct sym_object object = { .name = "" };
+	struct target_site site = { .rec = &thread->call };
+	struct target_wait wait;
+
+	if (t->stack) {
+		site.frames = t->stack->frames;
+		site.frame_cnt = t->stack->frame_cnt;
+	}
+	symbolizer__object(b->in->symbolizer, thread->process->names, thread->call.uaddr, &object);
+	site.symbol = object.name;
+	site.symbol_off = object.offset;
+	target__classify(&site, &wait);
+	t->api = wait.api;
+	t->idle = wait.idle;
+	t->timed = thread->call.flags & HU_WAIT_TIMED;
+	return lock__get(b, t, &wait, &t->lock);
+}
+
+/* ---- states and calls */
+
+static enum blocked_state state_of(const struct hu_thread_record *rec)
+{
+	if (rec->flags & HU_THREAD_ON_CPU)
+		return BLOCKED_RUNNING;
+	if (rec->flags & HU_THREAD_EXITING)
+		return BLOCKED_EXITING;
+	if (rec->state & (TASK_STOPPED | TASK_TRACED))
+		return BLOCKED_STOPPED;
+	if (rec->state & TASK_UNINTERRUPTIBLE)
+		return BLOCKED_DISK;
+	return rec->state & TASK_INTERRUPTIBLE ? BLOCKED_SLEEPING : BLOCKED_RUNNABLE;
+}
+
+const char *blocked_state__name(enum blocked_state state)
+{
+	static const char *const names[] = {
+		[BLOCKED_RUNNING] = "running",	 [BLOCKED_RUNNABLE] = "runnable",
+		[BLOCKED_SLEEPING] = "sleeping", [BLOCKED_DISK] = "uninterruptible",
+		[BLOCKED_STOPPED] = "stopped",	 [BLOCKED_EXITING] = "exiting",
+	};
+
+	return state && state < sizeof(names) / sizeof(names[0]) ? names[state] : "invalid";
+}
+
+/* Waits for somebody to come with work, rather than for a thing that should be done by now. */
+static bool call_idle(const struct call_wait *c)
+{
+	switch (c->kind) {
+	case CALL_POLL:
+	case CALL_TIMER:
+	case CALL_SIGNAL:
+	case CALL_TERMINAL:
+	case CALL_CHILD:
+	case CALL_EVENT:
+		return true;
+	case CALL_SOCKET:
+		return !strncmp(c->call, "accept", 6);
+	default:
+		return false;
+	}
+}
+
+static int describe(struct stacks_builder *b, struct blocked_thread *t)
+{
+	const struct hu_thread_record *rec = &t->thread->rec;
+	long nr = t->state == BLOCKED_RUNNING ? -1 : rec->nr;
+	uint64_t args[6];
+	int err;
+
+	memcpy(args, rec->arg, sizeof(args));
+	target_memory__set(&b->memory, rec->tgid);
+	err = calls__describe(b->in->calls, rec->tgid, rec->tid, nr, args,
+			      rec->flags & HU_THREAD_COMPAT, b->r.query->peers, target_memory__read,
+			      &b->memory, &t->call);
+	if (err)
+		return err;
+	if (t->state == BLOCKED_STOPPED)
+		t->call.kind = CALL_STOPPED;
+	t->idle = t->state == BLOCKED_SLEEPING && call_idle(&t->call);
+	t->timed = t->call.timeout_ns != UINT64_MAX;
+	return 0;
+}
+
+static int find_wait(struct stacks_builder *b, const struct snap_thread *thread,
+		     struct blocked_thread *t)
+{
+	uint64_t now = b->in->snapshot->taken_ns;
+	int err = 0;
+
+	t->thread = thread;
+	t->api = -1;
+	t->state = state_of(&thread->rec);
+	if (thread->since_ns && now > thread->since_ns && t->state != BLOCKED_RUNNING)
+		t->at_least_ns = now - thread->since_ns;
+	if (thread->stack)
+		err = stack__get(b, thread->stack, &t->stack);
+	if (err)
+		return err;
+	if (t->state == BLOCKED_SLEEPING && thread->futex) {
+		t->call = (struct call_wait){ .kind = CALL_FUTEX,
+					      .call = "futex",
+					      .what = "",
+					      .object = "",
+					      .fd = -1,
+					      .timeout_ns = UINT64_MAX };
+		return find_lock(b, t);
+	}
+	return describe(b, t);
+}
+
+static void count(struct stacks_builder *b, const struct blocked_thread *t)
+{
+	struct stacks_report *r = &b->r;
+
+	r->running += t->state == BLOCKED_RUNNING;
+	r->runnable += t->state == BLOCKED_RUNNABLE;
+	r->coverage.moved += t->thread->moved;
+	if (t->state != BLOCKED_RUNNING && t->state != BLOCKED_EXITING &&
+	    !(t->stack && (t->stack->stack->stack.flags & HU_STACK_COMPLETE)))
+		r->coverage.stacks_incomplete++;
+}
+
+int stacks__find_waits(struct stacks_builder *b)
+{
+	const struct snapshot *s = b->in->snapshot;
+	struct stacks_report *r = &b->r;
+	int err = 0;
+
+	r->thread = calloc(s->cnt + 1, sizeof(*r->thread));
+	if (!r->thread)
+		return -ENOMEM;
+	for (size_t i = 0; i < s->cnt && !err; i++) {
+		err = find_wait(b, &s->thread[i], &r->thread[i]);
+		r->thread_cnt++;
+		count(b, &r->thread[i]);
+	}
+	return err;
+}
+
+static void stack__free(void *value)
+{
+	struct named_stack *s = value;
+
+	free(s->frames);
+	free(s);
+}
+
+void stacks__free_waits(struct stacks_builder *b)
+{
+	table__clear(&b->stacks, stack__free);
+	table__clear(&b->locks, free);
+	free(b->r.thread);
+}
