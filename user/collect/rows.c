@@ -23,7 +23,7 @@ struct extent {
 
 /* The rows of one module. */
 struct row_module {
-	const struct module *module;
+	struct module *module;
 	uint32_t first, cnt; /* cnt 0: it has none */
 	uint64_t base;
 	unsigned int refs;
@@ -182,7 +182,7 @@ static void fill(struct row_store *s, struct row_module *rm)
 }
 
 /* One more reference; NULL: out of memory. */
-static struct row_module *module__get(struct row_store *s, const struct module *m)
+static struct row_module *module__get(struct row_store *s, struct module *m)
 {
 	struct row_module *rm = table__find(&s->modules, module__hash(m), module__is, m);
 

@@ -17,6 +17,7 @@
 struct module {
 	struct elf_file *file;
 	struct elf_file *debug; /* NULL: none was found, or not looked for yet */
+	bool debug_tried;
 	char *path, *root;
 	uint64_t lo, hi;
 
@@ -111,6 +112,16 @@ static bool has_dwarf(const struct elf_file *f)
 	return sh && sh->sh_type != SHT_NOBITS && f->fd >= 0;
 }
 
+static void find_debug(struct module *m)
+{
+	struct debug_search where = { m->path, m->root };
+
+	if (m->debug_tried)
+		return;
+	m->debug_tried = true;
+	debugfile__find(m->file, &where, &m->debug);
+}
+
 /*
  * A stripped file is completed from wherever there is more. .dynsym is always added: its names and
  * versions are those that other modules bind to. Whatever fails leaves fewer names.
@@ -124,9 +135,8 @@ static void load(struct module *m)
 	m->loaded = true;
 	m->has_symtab = symtab__add(m->symtab, m->file, SHT_SYMTAB) == 0;
 	if (!m->has_symtab || !has_dwarf(m->file)) {
-		struct debug_search where = { m->path, m->root };
-
-		if (debugfile__find(m->file, &where, &m->debug) == 0 && !m->has_symtab)
+		find_debug(m);
+		if (m->debug && !m->has_symtab)
 			m->has_symtab = symtab__add(m->symtab, m->debug, SHT_SYMTAB) == 0;
 	}
 	if (!m->has_symtab && debugfile__unpack_mini(m->file, &mini) == 0) {
@@ -136,7 +146,7 @@ static void load(struct module *m)
 	symtab__add(m->symtab, m->file, SHT_DYNSYM);
 	if (symtab__finish(m->symtab))
 		m->has_symtab = false;
-	if (m->debug && !has_dwarf(m->debug))
+	if (m->debug && !has_dwarf(m->debug) && !elf_file__section(m->debug, ".debug_frame"))
 		elf_file__close_fd(m->debug);
 }
 
@@ -324,30 +334,33 @@ bool module__line(struct module *m, uint64_t vaddr, struct source_line *ret)
 	return true;
 }
 
-/* An image in memory has no descriptor that libelf could read: the vdso, which is small and plain. */
-static int image_cfi(const struct module *m, size_t max_rows, struct cfi_table **ret)
+/* Beyond this share of code without rows a debug file is worth a look. */
+#define SPARSE(t) ((t)->gap_bytes > (t)->code_bytes / 8)
+
+/*
+ * A stripped program that was built without unwind tables has its .debug_frame in the debug file. It
+ * is looked for only here, so that the many files with .eh_frame cost nothing more.
+ */
+int module__cfi(struct module *m, size_t max_rows, struct cfi_table **ret)
 {
-	const Elf64_Shdr *sh = elf_file__section(m->file, ".eh_frame");
-	struct cfi_section sec = { 0 };
-	uint8_t *data;
+	struct cfi_table *t = NULL, *better;
 	int err;
 
-	if (!sh)
+	if (!m->file->image && m->file->fd < 0)
 		return -ENOENT;
-	err = elf_file__section_data(m->file, sh, &data);
-	if (err)
+	err = cfi__build_elf(m->file, NULL, max_rows, &t);
+	if (err && err != -ENOENT)
 		return err;
-	sec.data = data;
-	sec.sz = sh->sh_size;
-	sec.vaddr = sh->sh_addr;
-	err = cfi__build(&sec, 1, m->lo, max_rows, ret);
-	free(data);
-	return err;
-}
-
-int module__cfi(const struct module *m, size_t max_rows, struct cfi_table **ret)
-{
-	if (m->file->image)
-		return image_cfi(m, max_rows, ret);
-	return m->file->fd < 0 ? -ENOENT : cfi__build_file(m->file->fd, max_rows, ret);
+	if (err || SPARSE(t)) {
+		find_debug(m);
+		if (m->debug && m->debug->fd >= 0 && elf_file__section(m->debug, ".debug_frame") &&
+		    cfi__build_elf(m->file, m->debug, max_rows, &better) == 0) {
+			cfi__free(t);
+			t = better;
+		}
+	}
+	if (!t)
+		return err;
+	*ret = t;
+	return 0;
 }

@@ -46,11 +46,12 @@ void module__free(struct module *m); /* NULL is fine */
 void module__settle(struct module *m);
 
 /*
- * The module's call frame information as unwind rows (unwind/cfi.h), at most max_rows; the caller frees the
- * table. -ENOENT: it has none, or its file is closed; others as of cfi__build_file().
+ * The module's call frame information as unwind rows (unwind/cfi.h), at most max_rows; the caller
+ * frees the table. Where it leaves much of the code out, the local debug file's .debug_frame is
+ * added. -ENOENT: there is none, or its file is closed; others as of cfi__build_elf().
  */
 struct cfi_table;
-int module__cfi(const struct module *m, size_t max_rows, struct cfi_table **ret);
+int module__cfi(struct module *m, size_t max_rows, struct cfi_table **ret);
 
 bool module__func(struct module *m, uint64_t vaddr, struct symbol *ret);
 bool module__object(struct module *m, uint64_t vaddr, struct symbol *ret);
@@ -102,8 +103,10 @@ size_t module__inlined(struct module *m, uint64_t vaddr, struct source_frame *re
 void module__end_lines(struct module *m);
 
 /*
- * A readable name for a mangled one (C++ and Rust, legacy and v0), by libiberty; returns malloc'ed
- * text, or a copy of the input when it is not mangled or too long; NULL only when out of memory.
+ * A readable name for a symbol: demangled (C++ and Rust, legacy and v0, by libiberty), without what
+ * compilers append to parts and special versions of a function; "[cold]" stands behind the part that
+ * was moved out of the way. So "_Z3fooi.part.0.cold" reads "foo [cold]". Names of more than 4 KiB stay,
+ * as do those that would read as more than 16 KiB. malloc'ed; NULL only when out of memory.
  */
 char *demangle__name(const char *name);
 

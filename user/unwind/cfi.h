@@ -38,6 +38,8 @@ struct cfi_table {
 	struct hu_row *row;
 	size_t cnt;
 	uint64_t base; /* ELF vaddr that row[].pc counts from */
+	/* Of a file: how much code it has, and how much of that no row speaks of. */
+	uint64_t code_bytes, gap_bytes;
 	struct cfi_stats stats;
 };
 
@@ -65,9 +67,13 @@ int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t 
 /*
  * The same from an ELF file: .debug_frame, if there is one, and .eh_frame; compilers put a unit's
  * FDEs into one of them, and the C library's start files have .eh_frame even where the program has
- * not. base = lowest PT_LOAD vaddr. -ENOEXEC: no ELF file of this machine; -ENOENT: it has no FDEs;
- * -EFBIG: a section above 1 GiB. The file is read, never mapped: a truncated one can't raise SIGBUS.
+ * not. debug: its separate debug file, which holds .debug_frame once a file is stripped, or NULL.
+ * base = lowest PT_LOAD vaddr. -ENOEXEC: no ELF file of this machine; -ENOENT: it has no FDEs;
+ * -EFBIG: a section above 256 MiB. Files are read, never mapped: a truncated one can't raise SIGBUS.
  */
+struct elf_file;
+int cfi__build_elf(const struct elf_file *f, const struct elf_file *debug, size_t max_rows,
+		   struct cfi_table **ret);
 int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret);
 /*
  * The program's entry point has no caller, and in musl no CFI either (crt/x86_64/crt_arch.h): where no
