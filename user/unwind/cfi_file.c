@@ -11,6 +11,7 @@
 
 /* Chromium's .eh_frame, the largest we know, has some 20 MiB; -g's .debug_frame twice that. */
 #define SECTION_MAX (256u << 20)
+#define DYNAMIC_MAX 256 /* entries; DT_NEEDED comes first */
 
 /* What is known of the file as a whole. */
 struct frame_info {
@@ -117,6 +118,43 @@ static uint64_t gap_bytes(const struct cfi_table *t, const struct frame_info *in
 	return in_gap ? sum + (info->text_hi - at) : sum;
 }
 
+static bool needs_libraries(const struct elf_file *f)
+{
+	Elf64_Dyn dyn[DYNAMIC_MAX];
+	size_t cnt = 0;
+
+	for (size_t i = 0; i < f->phdr_cnt && !cnt; i++) {
+		const Elf64_Phdr *ph = &f->phdr[i];
+
+		if (ph->p_type != PT_DYNAMIC)
+			continue;
+		cnt = ph->p_filesz / sizeof(dyn[0]);
+		if (cnt > DYNAMIC_MAX)
+			cnt = DYNAMIC_MAX;
+		if (elf_file__read(f, ph->p_offset, dyn, cnt * sizeof(dyn[0])))
+			return false;
+	}
+	for (size_t i = 0; i < cnt && dyn[i].d_tag != DT_NULL; i++)
+		if (dyn[i].d_tag == DT_NEEDED)
+			return true;
+	return false;
+}
+
+/*
+ * Is its entry point one? Programs have an interpreter, or are linked statically, as the dynamic linker
+ * is, too. In libraries, which have none, older versions of ld let it point to the start of .text,
+ * where any function may lie.
+ */
+static bool has_entry(const struct elf_file *f)
+{
+	if (!f->ehdr.e_entry || f->ehdr.e_type == ET_EXEC)
+		return f->ehdr.e_entry;
+	for (size_t i = 0; i < f->phdr_cnt; i++)
+		if (f->phdr[i].p_type == PT_INTERP)
+			return true;
+	return !needs_libraries(f);
+}
+
 int cfi__build_elf(const struct elf_file *f, const struct elf_file *debug, size_t max_rows,
 		   struct cfi_table **ret)
 {
@@ -145,7 +183,7 @@ int cfi__build_elf(const struct elf_file *f, const struct elf_file *debug, size_
 		return err;
 	t->code_bytes = info.text_hi - info.text_lo;
 	t->gap_bytes = gap_bytes(t, &info);
-	err = f->ehdr.e_entry ? cfi__mark_entry(t, f->ehdr.e_entry) : 0;
+	err = has_entry(f) ? cfi__mark_entry(t, f->ehdr.e_entry) : 0;
 	if (err) {
 		cfi__free(t);
 		return err;
