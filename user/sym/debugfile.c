@@ -2,61 +2,17 @@
 #include "user/sym/debugfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <zlib.h>
 
+#include "user/sym/safe_open.h"
+
 #define CRC_FILE_MAX (1ull << 30) /* a larger file is not read through to check it */
 #define LINK_SZ_MAX  4096
-
-/* Path resolution as if root were "/" (openat2(2), Linux 5.6), to an O_PATH descriptor. */
-static int open_path(const char *root, const char *path)
-{
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	int dir, fd, err;
-
-	if (!root[0]) {
-		fd = open(path, O_PATH | O_CLOEXEC);
-		return fd < 0 ? -errno : fd;
-	}
-	dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
-	err = fd < 0 ? -errno : fd;
-	close(dir);
-	return err;
-}
-
-int debugfile__open_regular(const char *root, const char *path)
-{
-	int path_fd = open_path(root, path), fd, err = 0;
-	char self[32];
-	struct stat st;
-
-	if (path_fd < 0)
-		return path_fd;
-	/* Looked at before it is opened: opening a FIFO can block and opening a device can do
-	 * anything. */
-	if (fstat(path_fd, &st) < 0)
-		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -ENOEXEC;
-	if (!err) {
-		snprintf(self, sizeof(self), "/proc/self/fd/%d", path_fd);
-		fd = open(self, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-		err = fd < 0 ? -errno : fd;
-	}
-	close(path_fd);
-	return err;
-}
 
 static bool crc_matches(const struct elf_file *f, uint32_t want)
 {
@@ -86,7 +42,7 @@ static int try_candidate(const struct elf_file *f, const char *root, const char 
 			 const uint32_t *crc, struct elf_file **ret)
 {
 	struct elf_file *debug;
-	int fd = debugfile__open_regular(root, path), err;
+	int fd = safe_open__regular(root, path, false), err;
 
 	if (fd < 0)
 		return fd;

@@ -18,6 +18,7 @@ struct entry {
 
 struct perfmap {
 	char *text;
+	size_t text_sz;
 	struct entry *entry; /* the last line first */
 	size_t cnt, cap;
 	uint64_t *bound; /* where cells begin, sorted; the last one ends the last cell */
@@ -203,6 +204,7 @@ int perfmap__parse(char *text, size_t len, struct perfmap **ret)
 		return -ENOMEM;
 	}
 	m->text = text;
+	m->text_sz = len;
 	err = read_lines(m, len);
 	if (!err)
 		err = make_bounds(m);
@@ -257,4 +259,10 @@ bool perfmap__last(const struct perfmap *m, struct symbol *ret)
 size_t perfmap__count(const struct perfmap *m)
 {
 	return m->cnt;
+}
+
+size_t perfmap__bytes(const struct perfmap *m)
+{
+	return m->text_sz + m->cap * sizeof(*m->entry) +
+	       2 * m->cnt * (sizeof(*m->bound) + sizeof(*m->owner));
 }

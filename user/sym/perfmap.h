@@ -31,5 +31,6 @@ bool perfmap__find(const struct perfmap *m, uint64_t addr, struct symbol *ret);
 /* The entry of the last line that is one; false: there is none. */
 bool perfmap__last(const struct perfmap *m, struct symbol *ret);
 size_t perfmap__count(const struct perfmap *m);
+size_t perfmap__bytes(const struct perfmap *m); /* of memory */
 
 #endif

@@ -21,7 +21,7 @@ struct region {
 };
 
 /* proc(5), /proc/PID/stat: field 22; the second one is in parentheses and may hold anything. */
-static uint64_t read_start_time(pid_t tgid)
+uint64_t process__start_time(pid_t tgid)
 {
 	char path[32], buf[1024], *p;
 	uint64_t ret = 0;
@@ -155,6 +155,14 @@ static int open_files(struct symfile_set *files, const struct sym_process *p,
 	return 0;
 }
 
+static bool has_generated_code(const struct maps *maps)
+{
+	for (size_t i = 0; i < maps->cnt; i++)
+		if (maps->map[i].exec && !maps->map[i].path[0])
+			return true;
+	return false;
+}
+
 /* Takes over maps, also when it fails; fresh is maps, or the part of it that is mapped now. */
 static int set_maps(struct symfile_set *files, struct sym_process *p, struct maps *maps,
 		    const struct maps *fresh)
@@ -170,10 +178,13 @@ static int set_maps(struct symfile_set *files, struct sym_process *p, struct map
 	free(p->region);
 	p->maps = maps;
 	p->region = region;
+	if (has_generated_code(maps))
+		jit__open(&p->jit);
 	return 0;
 }
 
-int process__new(struct symfile_set *files, pid_t tgid, struct sym_process **ret)
+int process__new(struct symfile_set *files, struct jit_set *jits, pid_t tgid,
+		 struct sym_process **ret)
 {
 	struct sym_process *p = calloc(1, sizeof(*p));
 	struct maps *maps;
@@ -182,8 +193,9 @@ int process__new(struct symfile_set *files, pid_t tgid, struct sym_process **ret
 	if (!p)
 		return -ENOMEM;
 	p->tgid = tgid;
-	p->start_time = read_start_time(tgid);
+	p->start_time = process__start_time(tgid);
 	p->exe = read_exe(tgid);
+	jit__init(&p->jit, jits, tgid, p->start_time);
 	err = p->exe ? maps__read(tgid, &maps) : -ENOMEM;
 	if (err && err != -ENOMEM) {
 		p->unreadable = true;
@@ -203,15 +215,11 @@ void process__free(struct sym_process *p)
 {
 	if (!p)
 		return;
+	jit__free(&p->jit);
 	maps__free(p->maps);
 	free(p->region);
 	free(p->exe);
 	free(p);
-}
-
-bool process__is_alive(const struct sym_process *p)
-{
-	return !p->start_time || read_start_time(p->tgid) == p->start_time;
 }
 
 int process__rescan(struct symfile_set *files, struct sym_process *p)
@@ -222,7 +230,8 @@ int process__rescan(struct symfile_set *files, struct sym_process *p)
 	if (err)
 		return err;
 	/* A process that exits has no mappings any more, a process with its ID has other ones. */
-	if ((now->cnt == 0 && p->maps->cnt) || !process__is_alive(p)) {
+	if ((now->cnt == 0 && p->maps->cnt) ||
+	    (p->start_time && process__start_time(p->tgid) != p->start_time)) {
 		maps__free(now);
 		return -ESRCH;
 	}

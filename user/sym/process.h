@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "user/sym/jit.h"
 #include "user/sym/maps.h"
 #include "user/sym/module.h"
 #include "user/sym/symbolizer.h"
@@ -28,14 +29,16 @@ struct sym_process {
 	struct maps *maps;
 	struct region *region; /* what is behind each of maps */
 	char *exe;
+	struct jit jit;
 };
 
-int process__new(struct symfile_set *files, pid_t tgid, struct sym_process **ret);
+int process__new(struct symfile_set *files, struct jit_set *jits, pid_t tgid,
+		 struct sym_process **ret);
 void process__free(struct sym_process *p); /* NULL is fine */
 /* -ESRCH: it is gone, and nothing changes. */
 int process__rescan(struct symfile_set *files, struct sym_process *p);
-/* Does its ID still mean this process? */
-bool process__is_alive(const struct sym_process *p);
+/* In clock ticks after boot; 0: unknown. With its ID it tells a process from all others. */
+uint64_t process__start_time(pid_t tgid);
 
 /*
  * The module at addr, bss included, and its load bias. *ret_map: the mapping that names it, or the

@@ -16,6 +16,7 @@
 struct symbolizer {
 	struct intern *text;
 	struct symfile_set *files;
+	struct jit_set jits;
 	struct sym_process *processes;
 	struct frame_cache *cache;
 	struct module *with_lines[WORKERS_MAX]; /* the most recently asked first */
@@ -69,7 +70,7 @@ static const char *intern_or_empty(struct symbolizer *s, const char *text)
 int symbolizer__add_process(struct symbolizer *s, pid_t tgid, struct sym_process **ret)
 {
 	struct sym_process *p;
-	int err = process__new(s->files, tgid, &p);
+	int err = process__new(s->files, &s->jits, tgid, &p);
 
 	if (err)
 		return err;
@@ -122,8 +123,29 @@ static void set_symbol(struct symbolizer *s, const char *name, const char **raw,
 		*raw = *readable = "";
 }
 
-/* The frame of a pc without lines. */
-static void resolve(struct symbolizer *s, struct sym_process *p, uint64_t pc, bool leaf,
+/* Code in no ELF file: generated, if it is neither the kernel's ("[vdso]", "[vsyscall]") nor data. */
+static bool resolve_generated(struct symbolizer *s, struct sym_process *p,
+			      const struct mapping *map, uint64_t pc, uint64_t addr,
+			      struct sym_frame *ret)
+{
+	struct symbol sym;
+	bool found, renewed;
+
+	if (!map->exec || map->path[0] == '[')
+		return false;
+	found = jit__find(&p->jit, addr, &sym, &renewed);
+	if (renewed)
+		p->serial = ++s->serial;
+	if (!found)
+		return false;
+	ret->raw = ret->function = intern_or_empty(s, sym.name);
+	ret->module = "[jit]";
+	ret->offset = pc - sym.addr;
+	return true;
+}
+
+/* The frame of a pc without lines; true if it will not change with time. */
+static bool resolve(struct symbolizer *s, struct sym_process *p, uint64_t pc, bool leaf,
 		    struct sym_frame *ret)
 {
 	uint64_t addr = leaf ? pc : pc - 1, bias, lo, hi, start;
@@ -135,22 +157,23 @@ static void resolve(struct symbolizer *s, struct sym_process *p, uint64_t pc, bo
 		.function = "", .raw = "", .module = "", .file = "", .offset = pc
 	};
 	if (!map)
-		return;
+		return true;
 	ret->module = module_name(s, map);
 	if (!m) {
 		if (ret->module[0])
 			ret->offset = addr - map->start + map->off;
-		return;
+		return resolve_generated(s, p, map, pc, addr, ret) || !map->exec;
 	}
 	if (module__func(m, addr - bias, &sym)) {
 		set_symbol(s, sym.name, &ret->raw, &ret->function);
 		ret->offset = pc - bias - sym.addr;
-		return;
+		return true;
 	}
 	module__extent(m, &lo, &hi);
 	if (!module__fde_start(m, addr - bias, &start))
 		start = addr - bias;
 	ret->offset = start - lo;
+	return true;
 }
 
 static void resolve_cached(struct symbolizer *s, struct sym_process *p, uint64_t pc, bool leaf,
@@ -160,7 +183,9 @@ static void resolve_cached(struct symbolizer *s, struct sym_process *p, uint64_t
 
 	if (frame_cache__get(s->cache, key, ret))
 		return;
-	resolve(s, p, pc, leaf, ret);
+	if (!resolve(s, p, pc, leaf, ret))
+		return;
+	key.serial = p->serial; /* another one where the process's names were renewed */
 	frame_cache__put(s->cache, key, ret);
 }
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "user/sym/debugfile.h"
+#include "user/sym/safe_open.h"
 
 #define FILES_MAX    65536
 #define VDSO_SZ_MAX  (1u << 20)
@@ -171,10 +171,10 @@ static int open_mapped(pid_t tgid, const struct mapping *map, const char *root)
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", tgid,
 		 (unsigned long long)map->start, (unsigned long long)map->end);
-	fd = debugfile__open_regular("", path);
+	fd = safe_open__regular("", path, false);
 	if (fd >= 0 || map->deleted || map->path[0] != '/')
 		return fd;
-	fd = debugfile__open_regular(root, map->path);
+	fd = safe_open__regular(root, map->path, false);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0 || st.st_ino != map->ino) {
