@@ -38,16 +38,12 @@ static bool crc_matches(const struct elf_file *f, uint32_t want)
  * A candidate counts when both build-ids are there and equal, or, failing that, when the CRC is the
  * one that the module names (crc: NULL when it names none).
  */
-static int try_candidate(const struct elf_file *f, const char *root, const char *path,
-			 const uint32_t *crc, struct elf_file **ret)
+static int accept_candidate(const struct elf_file *f, int fd, const uint32_t *crc,
+			    struct elf_file **ret)
 {
 	struct elf_file *debug;
-	int fd = safe_open__regular(root, path, false), err;
+	int err = elf_file__open(fd, &debug);
 
-	if (fd < 0)
-		return fd;
-	err = elf_file__open(fd, &debug);
-	close(fd);
 	if (err)
 		return err;
 	if (debug->is64 != f->is64 || debug->ehdr.e_machine != f->ehdr.e_machine)
@@ -62,6 +58,23 @@ static int try_candidate(const struct elf_file *f, const char *root, const char 
 	}
 	*ret = debug;
 	return 0;
+}
+
+int debugfile__accept(const struct elf_file *f, int fd, struct elf_file **ret)
+{
+	return accept_candidate(f, fd, NULL, ret);
+}
+
+static int try_candidate(const struct elf_file *f, const char *root, const char *path,
+			 const uint32_t *crc, struct elf_file **ret)
+{
+	int fd = safe_open__regular(root, path, false), err;
+
+	if (fd < 0)
+		return fd;
+	err = accept_candidate(f, fd, crc, ret);
+	close(fd);
+	return err;
 }
 
 static int find_by_build_id(const struct elf_file *f, const char *root, struct elf_file **ret)

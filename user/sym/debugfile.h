@@ -22,6 +22,9 @@ struct debug_search {
 /* The debug file of f, checked against its build-id or CRC; -ENOENT. */
 int debugfile__find(const struct elf_file *f, const struct debug_search *where,
 		    struct elf_file **ret);
+/* A file that is said to be the debug file of f, by someone who is not to be believed; fd stays the
+ * caller's. -ENOENT: it is not. */
+int debugfile__accept(const struct elf_file *f, int fd, struct elf_file **ret);
 /* What .gnu_debugdata of f unpacks to (MiniDebugInfo: an xz-compressed ELF file); -ENOENT. */
 int debugfile__unpack_mini(const struct elf_file *f, struct elf_file **ret);
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "user/sym/debugfile.h"
+#include "user/sym/debuginfod.h"
 #include "user/sym/elf_file.h"
 #include "user/sym/fde.h"
 #include "user/sym/intern.h"
@@ -18,6 +19,7 @@ struct module {
 	struct elf_file *file;
 	struct elf_file *debug; /* NULL: none was found, or not looked for yet */
 	bool debug_tried;
+	struct debuginfod *servers; /* NULL: none are to be asked */
 	char *path, *root;
 	uint64_t lo, hi;
 
@@ -122,6 +124,19 @@ static void find_debug(struct module *m)
 	debugfile__find(m->file, &where, &m->debug);
 }
 
+static void fetch_debug(struct module *m)
+{
+	int fd;
+
+	if (m->debug || !m->servers || !m->file->build_id[0])
+		return;
+	fd = debuginfod__fetch(m->servers, m->file->build_id);
+	if (fd < 0)
+		return;
+	debugfile__accept(m->file, fd, &m->debug);
+	close(fd);
+}
+
 /*
  * A stripped file is completed from wherever there is more. .dynsym is always added: its names and
  * versions are those that other modules bind to. Whatever fails leaves fewer names.
@@ -136,6 +151,7 @@ static void load(struct module *m)
 	m->has_symtab = symtab__add(m->symtab, m->file, SHT_SYMTAB) == 0;
 	if (!m->has_symtab || !has_dwarf(m->file)) {
 		find_debug(m);
+		fetch_debug(m);
 		if (m->debug && !m->has_symtab)
 			m->has_symtab = symtab__add(m->symtab, m->debug, SHT_SYMTAB) == 0;
 	}
@@ -158,8 +174,14 @@ static void read_fdes(struct module *m)
 	fde__read(m->file, m->lo, m->hi, &m->fdes);
 }
 
+void module__use_debuginfod(struct module *m, struct debuginfod *d)
+{
+	m->servers = d;
+}
+
 void module__settle(struct module *m)
 {
+	m->servers = NULL; /* for want of descriptors, not because someone asks for its names */
 	load(m);
 	read_fdes(m);
 	elf_file__close_fd(m->file);

@@ -40,6 +40,12 @@ int module__open(int fd, const char *path, const char *debug_root, struct module
 int module__open_memory(const void *image, size_t sz, const char *path, struct module **ret);
 void module__free(struct module *m); /* NULL is fine */
 /*
+ * With the first question for a name, a debug file that is not found here may come from servers
+ * (debuginfod.h); d has to outlive the module.
+ */
+struct debuginfod;
+void module__use_debuginfod(struct module *m, struct debuginfod *d);
+/*
  * Reads all tables now and then closes the descriptors that the module holds; source lines are
  * lost. For those who have too many open.
  */

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "user/sym/debuginfod.h"
 #include "user/sym/frame_cache.h"
 #include "user/sym/intern.h"
 #include "user/sym/lines.h"
@@ -12,14 +14,22 @@
 #include "user/sym/symfile.h"
 
 #define WORKERS_MAX 32 /* processes that read source lines at a time, see lines.h */
+/*
+ * Answers about source lines that take longer than SLOW_NS may take SLOW_MAX_NS together: files made
+ * to be slow must not keep a report from being printed, however many there are.
+ */
+#define SLOW_NS	    1000000000ull
+#define SLOW_MAX_NS 60000000000ull
 
 struct symbolizer {
 	struct intern *text;
 	struct symfile_set *files;
 	struct jit_set jits;
+	struct debuginfod *servers; /* NULL: not to be asked */
 	struct sym_process *processes;
 	struct frame_cache *cache;
 	struct module *with_lines[WORKERS_MAX]; /* the most recently asked first */
+	uint64_t slow_ns;
 	uint64_t serial;
 	uint64_t process_cnt, unreadable_cnt;
 };
@@ -49,9 +59,19 @@ void symbolizer__free(struct symbolizer *s)
 		process__free(p);
 	}
 	symfile_set__free(s->files);
+	debuginfod__free(s->servers);
 	intern__free(s->text);
 	frame_cache__free(s->cache);
 	free(s);
+}
+
+int symbolizer__use_debuginfod(struct symbolizer *s)
+{
+	int err = s->servers ? 0 : debuginfod__new(&s->servers);
+
+	if (!err)
+		symfile_set__use_debuginfod(s->files, s->servers);
+	return err;
 }
 
 const char *symbolizer__intern(struct symbolizer *s, const char *text)
@@ -189,18 +209,32 @@ static void resolve_cached(struct symbolizer *s, struct sym_process *p, uint64_t
 	frame_cache__put(s->cache, key, ret);
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
 static size_t ask_lines(struct symbolizer *s, struct module *m, uint64_t vaddr,
 			struct source_frame *ret, size_t cap)
 {
-	size_t i = 0;
+	uint64_t start = now_ns(), took;
+	size_t i = 0, cnt;
 
+	if (s->slow_ns > SLOW_MAX_NS)
+		return 0;
 	while (i < WORKERS_MAX - 1 && s->with_lines[i] && s->with_lines[i] != m)
 		i++;
 	if (s->with_lines[i] && s->with_lines[i] != m)
 		module__end_lines(s->with_lines[i]);
 	memmove(s->with_lines + 1, s->with_lines, i * sizeof(s->with_lines[0]));
 	s->with_lines[0] = m;
-	return module__inlined(m, vaddr, ret, cap);
+	cnt = module__inlined(m, vaddr, ret, cap);
+	took = now_ns() - start;
+	s->slow_ns += took > SLOW_NS ? took - SLOW_NS : 0;
+	return cnt;
 }
 
 size_t symbolizer__frames(struct symbolizer *s, struct sym_process *p, uint64_t pc, bool leaf,

@@ -68,6 +68,8 @@ struct sym_object {
 
 int symbolizer__new(struct symbolizer **ret);
 void symbolizer__free(struct symbolizer *s);
+/* From now on, debug files that are not here come from servers; errors as of debuginfod__new(). */
+int symbolizer__use_debuginfod(struct symbolizer *s);
 
 /*
  * First sight of an address space: reads its mappings at once and opens its file-backed executable

@@ -41,6 +41,7 @@ struct symfile_set {
 	size_t mask;
 	struct symfile vdso;
 	bool vdso_tried;
+	struct debuginfod *servers; /* NULL: none */
 	uint64_t good, bad;
 };
 
@@ -66,6 +67,11 @@ int symfile_set__new(struct symfile_set **ret)
 	}
 	*ret = set;
 	return 0;
+}
+
+void symfile_set__use_debuginfod(struct symfile_set *set, struct debuginfod *d)
+{
+	set->servers = d;
 }
 
 static void free_file(struct symfile *f)
@@ -270,10 +276,12 @@ struct module *symfile__module(struct symfile_set *set, struct symfile *f)
 	if (f->parsed)
 		return f->module;
 	f->parsed = true;
-	if (f->fd >= 0 && module__open(f->fd, f->path, f->root, &f->module) == 0)
+	if (f->fd >= 0 && module__open(f->fd, f->path, f->root, &f->module) == 0) {
+		module__use_debuginfod(f->module, set->servers);
 		set->good++;
-	else
+	} else {
 		set->bad++;
+	}
 	if (f->fd >= 0)
 		close(f->fd);
 	f->fd = -1;
