@@ -356,33 +356,19 @@ bool module__line(struct module *m, uint64_t vaddr, struct source_line *ret)
 	return true;
 }
 
-/* Beyond this share of code without rows a debug file is worth a look. */
-#define SPARSE(t) ((t)->gap_bytes > (t)->code_bytes / 8)
+static const struct elf_file *debug_frames(void *ctx)
+{
+	struct module *m = ctx;
 
-/*
- * A stripped program that was built without unwind tables has its .debug_frame in the debug file. It
- * is looked for only here, so that the many files with .eh_frame cost nothing more.
- */
+	find_debug(m);
+	return m->debug && m->debug->fd >= 0 ? m->debug : NULL;
+}
+
 int module__cfi(struct module *m, size_t max_rows, struct cfi_table **ret)
 {
-	struct cfi_table *t = NULL, *better;
-	int err;
+	const struct cfi_debug debug = { debug_frames, m };
 
 	if (!m->file->image && m->file->fd < 0)
 		return -ENOENT;
-	err = cfi__build_elf(m->file, NULL, max_rows, &t);
-	if (err && err != -ENOENT)
-		return err;
-	if (err || SPARSE(t)) {
-		find_debug(m);
-		if (m->debug && m->debug->fd >= 0 && elf_file__section(m->debug, ".debug_frame") &&
-		    cfi__build_elf(m->file, m->debug, max_rows, &better) == 0) {
-			cfi__free(t);
-			t = better;
-		}
-	}
-	if (!t)
-		return err;
-	*ret = t;
-	return 0;
+	return cfi__build_elf(m->file, &debug, max_rows, ret);
 }

@@ -67,12 +67,16 @@ int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t 
 /*
  * The same from an ELF file: .debug_frame, if there is one, and .eh_frame; compilers put a unit's
  * FDEs into one of them, and the C library's start files have .eh_frame even where the program has
- * not. debug: its separate debug file, which holds .debug_frame once a file is stripped, or NULL.
- * base = lowest PT_LOAD vaddr. -ENOEXEC: no ELF file of this machine; -ENOENT: it has no FDEs;
+ * not. Where they leave much of the code out, debug->find() is asked for the separate debug file, which
+ * holds .debug_frame once a file is stripped (debug NULL: there is none, nor when it returns NULL). base = lowest PT_LOAD vaddr. -ENOEXEC: no ELF file of this machine; -ENOENT: it has no FDEs;
  * -EFBIG: a section above 256 MiB. Files are read, never mapped: a truncated one can't raise SIGBUS.
  */
 struct elf_file;
-int cfi__build_elf(const struct elf_file *f, const struct elf_file *debug, size_t max_rows,
+struct cfi_debug {
+	const struct elf_file *(*find)(void *ctx); /* the file stays the callee's */
+	void *ctx;
+};
+int cfi__build_elf(const struct elf_file *f, const struct cfi_debug *debug, size_t max_rows,
 		   struct cfi_table **ret);
 int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret);
 /*

@@ -11,6 +11,7 @@
 
 /* Chromium's .eh_frame, the largest we know, has some 20 MiB; -g's .debug_frame twice that. */
 #define SECTION_MAX (256u << 20)
+#define SPARSE	    8	/* beyond this part of the code without rows a debug file is worth a look */
 #define DYNAMIC_MAX 256 /* entries; DT_NEEDED comes first */
 
 /* What is known of the file as a whole. */
@@ -155,11 +156,56 @@ static bool has_entry(const struct elf_file *f)
 	return !needs_libraries(f);
 }
 
-int cfi__build_elf(const struct elf_file *f, const struct elf_file *debug, size_t max_rows,
+static void free_sections(struct frame_info *info)
+{
+	for (size_t i = 0; i < info->cnt; i++)
+		free((void *)info->sec[i].data);
+	info->cnt = 0;
+}
+
+/* Reads and builds; .eh_frame last: it wins where several speak. */
+static int build_from(const struct elf_file *f, const struct elf_file *debug,
+		      struct frame_info *info, size_t max_rows, struct cfi_table **ret)
+{
+	struct cfi_table *t = NULL;
+	int err;
+
+	info->err = -ENOENT;
+	info->failed = 0;
+	if (debug)
+		add_section(debug, ".debug_frame", info);
+	add_section(f, ".zdebug_frame", info);
+	add_section(f, ".debug_frame", info);
+	add_section(f, ".eh_frame", info);
+	err = build(info, max_rows, &t);
+	free_sections(info);
+	if (err)
+		return err;
+	t->code_bytes = info->text_hi - info->text_lo;
+	t->gap_bytes = gap_bytes(t, info);
+	*ret = t;
+	return 0;
+}
+
+/* A stripped program that was built without unwind tables has its .debug_frame in the debug file. */
+static void add_debug(const struct elf_file *f, const struct cfi_debug *from,
+		      struct frame_info *info, size_t max_rows, struct cfi_table **t)
+{
+	const struct elf_file *debug = from && from->find ? from->find(from->ctx) : NULL;
+	struct cfi_table *better;
+
+	if (!debug || !elf_file__section(debug, ".debug_frame") ||
+	    build_from(f, debug, info, max_rows, &better))
+		return;
+	cfi__free(*t);
+	*t = better;
+}
+
+int cfi__build_elf(const struct elf_file *f, const struct cfi_debug *debug, size_t max_rows,
 		   struct cfi_table **ret)
 {
-	struct frame_info info = { .err = -ENOENT };
 	const Elf64_Shdr *got = elf_file__section(f, ".got.plt");
+	struct frame_info info = { 0 };
 	struct cfi_table *t = NULL;
 	int err = check_header(f);
 
@@ -170,19 +216,13 @@ int cfi__build_elf(const struct elf_file *f, const struct elf_file *debug, size_
 		err = read_segments(f, &info);
 	if (err)
 		return err;
-	/* .eh_frame last: it wins where several speak. */
-	if (debug)
-		add_section(debug, ".debug_frame", &info);
-	add_section(f, ".zdebug_frame", &info);
-	add_section(f, ".debug_frame", &info);
-	add_section(f, ".eh_frame", &info);
-	err = build(&info, max_rows, &t);
-	for (size_t i = 0; i < info.cnt; i++)
-		free((void *)info.sec[i].data);
-	if (err)
+	err = build_from(f, NULL, &info, max_rows, &t);
+	if (err && err != -ENOENT)
 		return err;
-	t->code_bytes = info.text_hi - info.text_lo;
-	t->gap_bytes = gap_bytes(t, &info);
+	if (!t || t->gap_bytes > t->code_bytes / SPARSE)
+		add_debug(f, debug, &info, max_rows, &t);
+	if (!t)
+		return -ENOENT;
 	err = has_entry(f) ? cfi__mark_entry(t, f->ehdr.e_entry) : 0;
 	if (err) {
 		cfi__free(t);
