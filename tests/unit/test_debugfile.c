@@ -183,12 +183,33 @@ static void test_compressed(void **state)
 	cfi__free(full);
 }
 
+/* What is kept of all modules together is bounded: beyond, there are no names, and no harm. */
+static void test_budget(void **state)
+{
+	uint64_t addr = address_of("with_frame"), budget = 1 << 20, before = budget, start;
+	struct module *m = open_module("full");
+	struct symbol sym;
+
+	module__use_budget(m, &budget);
+	assert_true(module__func(m, addr, &sym));
+	assert_true(budget < before);
+	module__free(m);
+	budget = 100;
+	m = open_module("full");
+	module__use_budget(m, &budget);
+	assert_false(module__func(m, addr, &sym));
+	assert_false(module__by_name(m, "with_frame", &sym));
+	assert_false(module__has_symtab(m));
+	assert_false(module__fde_start(m, addr, &start));
+	module__free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_full),	       cmocka_unit_test(test_stripped),
 		cmocka_unit_test(test_stripped_alone), cmocka_unit_test(test_order),
-		cmocka_unit_test(test_compressed),
+		cmocka_unit_test(test_compressed),     cmocka_unit_test(test_budget),
 	};
 
 	return cmocka_run_group_tests(tests, build, scratch__remove);

@@ -10,10 +10,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define PHDR_CNT_MAX 4096
-#define SHDR_CNT_MAX 65536 /* a linked file has under a hundred */
-#define NAMES_MAX    (1u << 22)
-#define NOTES_MAX    (1u << 16)
+#define PHDR_CNT_MAX  4096
+#define SHDR_CNT_MAX  65536 /* a linked file has under a hundred */
+#define NAMES_MAX     (1u << 22)
+#define NOTES_MAX     (1u << 16) /* bytes of a section */
+#define NOTES_CNT_MAX 64	 /* sections that are looked through for the build-id */
 
 #if __BYTE_ORDER == __LITTLE_ENDIAN
 #define OUR_DATA ELFDATA2LSB
@@ -257,9 +258,14 @@ static void find_build_id(struct elf_file *f, uint64_t off, uint64_t sz)
 /* A debug file's program headers are those of the stripped file, so sections come first. */
 static void read_build_id(struct elf_file *f)
 {
-	for (size_t i = 0; i < f->shdr_cnt && !f->build_id[0]; i++)
-		if (f->shdr[i].sh_type == SHT_NOTE)
-			find_build_id(f, f->shdr[i].sh_offset, f->shdr[i].sh_size);
+	size_t cnt = 0;
+
+	for (size_t i = 0; i < f->shdr_cnt && !f->build_id[0] && cnt < NOTES_CNT_MAX; i++) {
+		if (f->shdr[i].sh_type != SHT_NOTE)
+			continue;
+		find_build_id(f, f->shdr[i].sh_offset, f->shdr[i].sh_size);
+		cnt++;
+	}
 	for (size_t i = 0; i < f->phdr_cnt && !f->shdr_cnt && !f->build_id[0]; i++)
 		if (f->phdr[i].p_type == PT_NOTE)
 			find_build_id(f, f->phdr[i].p_offset, f->phdr[i].p_filesz);

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ELF_SECTION_MAX (1u << 30) /* bytes; a larger one is refused (-EFBIG) */
+#define ELF_SECTION_MAX (512u << 20) /* bytes; a larger one is refused (-EFBIG) */
 
 struct elf_file {
 	int fd;		/* -1: in memory, or closed */

@@ -13,6 +13,12 @@
 #include "user/sym/safe_open.h"
 
 #define RETRY_NS 1000000000ull
+/*
+ * Reading maps may take a tenth of all time, and ALLOWED_MAX_NS at once: many processes with maps that
+ * are as large as can be must not keep a report from being printed.
+ */
+#define ALLOWED_MAX_NS 5000000000ull
+#define ALLOWED_PART   10
 
 static uint64_t now_ns(void)
 {
@@ -187,6 +193,22 @@ static bool renew(struct jit *j)
 	return true;
 }
 
+static bool is_allowed(struct jit_set *set, uint64_t now)
+{
+	uint64_t more = (now - set->allowed_at_ns) / ALLOWED_PART;
+
+	set->allowed_ns += more < ALLOWED_MAX_NS ? more : ALLOWED_MAX_NS;
+	if (set->allowed_ns > ALLOWED_MAX_NS)
+		set->allowed_ns = ALLOWED_MAX_NS;
+	set->allowed_at_ns = now;
+	return set->allowed_ns;
+}
+
+static void spend(struct jit_set *set, uint64_t ns)
+{
+	set->allowed_ns -= ns < set->allowed_ns ? ns : set->allowed_ns;
+}
+
 bool jit__find(struct jit *j, uint64_t addr, struct symbol *ret, bool *ret_renewed)
 {
 	uint64_t now = now_ns();
@@ -196,10 +218,13 @@ bool jit__find(struct jit *j, uint64_t addr, struct symbol *ret, bool *ret_renew
 		return true;
 	if (j->tried_ns && now - j->tried_ns < RETRY_NS)
 		return false;
+	if (!is_allowed(j->set, now))
+		return false;
 	j->tried_ns = now;
 	if (!open_file(j))
 		return false;
 	*ret_renewed = renew(j);
+	spend(j->set, now_ns() - now);
 	if (j->set->file_cnt > JIT_FILES_MAX)
 		close_file(j);
 	return *ret_renewed && perfmap__find(j->map, addr, ret);

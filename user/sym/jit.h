@@ -29,6 +29,8 @@
 struct jit_set {
 	struct jit *newest, *oldest; /* those that have a map, by when it was read */
 	size_t bytes, file_cnt;
+	/* Time for reading maps that may yet be spent; it grows with time. See jit.c. */
+	uint64_t allowed_ns, allowed_at_ns;
 };
 
 /* Of one process. Starts with jit__init(). */
@@ -49,7 +51,7 @@ void jit__free(struct jit *j);
 void jit__open(struct jit *j);
 /*
  * Names addr. When it is not known and the file has grown, the file is read again, but not more than
- * once in a second; *ret_renewed is set then, and names given before may have changed. The name
+ * once in a second, and all files together not all the time; *ret_renewed is set then, and names given before may have changed. The name
  * lives until the next call for any process.
  */
 bool jit__find(struct jit *j, uint64_t addr, struct symbol *ret, bool *ret_renewed);

@@ -19,6 +19,7 @@ struct module {
 	struct elf_file *file;
 	struct elf_file *debug; /* NULL: none was found, or not looked for yet */
 	bool debug_tried;
+	uint64_t *budget;	    /* NULL: none */
 	struct debuginfod *servers; /* NULL: none are to be asked */
 	char *path, *root;
 	uint64_t lo, hi;
@@ -64,7 +65,7 @@ static int new_module(struct elf_file *file, const char *path, const char *root,
 	m->file = file;
 	m->path = strdup(path);
 	m->root = strdup(root);
-	if (!m->path || !m->root || symtab__new(&m->symtab)) {
+	if (!m->path || !m->root) {
 		module__free(m);
 		return -ENOMEM;
 	}
@@ -148,6 +149,8 @@ static void load(struct module *m)
 	if (m->loaded)
 		return;
 	m->loaded = true;
+	if (symtab__new(m->budget, &m->symtab))
+		return;
 	m->has_symtab = symtab__add(m->symtab, m->file, SHT_SYMTAB) == 0;
 	if (!m->has_symtab || !has_dwarf(m->file)) {
 		find_debug(m);
@@ -168,10 +171,24 @@ static void load(struct module *m)
 
 static void read_fdes(struct module *m)
 {
+	uint64_t sz;
+
 	if (m->fdes_read)
 		return;
 	m->fdes_read = true;
 	fde__read(m->file, m->lo, m->hi, &m->fdes);
+	sz = m->fdes.cnt * sizeof(*m->fdes.range);
+	if (m->budget && sz > *m->budget) {
+		free(m->fdes.range);
+		m->fdes = (struct fde_list){ 0 };
+	} else if (m->budget) {
+		*m->budget -= sz;
+	}
+}
+
+void module__use_budget(struct module *m, uint64_t *bytes)
+{
+	m->budget = bytes;
 }
 
 void module__use_debuginfod(struct module *m, struct debuginfod *d)
@@ -195,19 +212,19 @@ void module__settle(struct module *m)
 bool module__func(struct module *m, uint64_t vaddr, struct symbol *ret)
 {
 	load(m);
-	return symtab__func(m->symtab, vaddr, ret);
+	return m->symtab && symtab__func(m->symtab, vaddr, ret);
 }
 
 bool module__object(struct module *m, uint64_t vaddr, struct symbol *ret)
 {
 	load(m);
-	return symtab__object(m->symtab, vaddr, ret);
+	return m->symtab && symtab__object(m->symtab, vaddr, ret);
 }
 
 bool module__by_name(struct module *m, const char *name, struct symbol *ret)
 {
 	load(m);
-	return symtab__by_name(m->symtab, name, ret);
+	return m->symtab && symtab__by_name(m->symtab, name, ret);
 }
 
 bool module__has_symtab(const struct module *m)

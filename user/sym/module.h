@@ -40,6 +40,11 @@ int module__open(int fd, const char *path, const char *debug_root, struct module
 int module__open_memory(const void *image, size_t sz, const char *path, struct module **ret);
 void module__free(struct module *m); /* NULL is fine */
 /*
+ * Before anything is asked: how many bytes of symbols and function starts may yet be kept, shared with
+ * other modules. Those that no longer fit are not read.
+ */
+void module__use_budget(struct module *m, uint64_t *bytes);
+/*
  * With the first question for a name, a debug file that is not found here may come from servers
  * (debuginfod.h); d has to outlive the module.
  */

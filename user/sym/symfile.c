@@ -15,6 +15,7 @@
 
 #define FILES_MAX    65536
 #define VDSO_SZ_MAX  (1u << 20)
+#define NAMES_MAX    (1ull << 30) /* bytes of all symbol tables; a big service has a tenth */
 #define FDS_PER_FILE 4 /* itself, its debug file, the worker for its lines, one in passing */
 
 struct key {
@@ -41,6 +42,7 @@ struct symfile_set {
 	size_t mask;
 	struct symfile vdso;
 	bool vdso_tried;
+	uint64_t names_left;	    /* of NAMES_MAX */
 	struct debuginfod *servers; /* NULL: none */
 	uint64_t good, bad;
 };
@@ -60,6 +62,7 @@ int symfile_set__new(struct symfile_set **ret)
 	if (set->open_max < 4)
 		set->open_max = 4;
 	set->mask = 255;
+	set->names_left = NAMES_MAX;
 	set->index = calloc(set->mask + 1, sizeof(*set->index));
 	if (!set->index) {
 		free(set);
@@ -277,6 +280,7 @@ struct module *symfile__module(struct symfile_set *set, struct symfile *f)
 		return f->module;
 	f->parsed = true;
 	if (f->fd >= 0 && module__open(f->fd, f->path, f->root, &f->module) == 0) {
+		module__use_budget(f->module, &set->names_left);
 		module__use_debuginfod(f->module, set->servers);
 		set->good++;
 	} else {

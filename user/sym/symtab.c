@@ -26,12 +26,13 @@ struct key {
 	const struct raw *raw;
 };
 
-int symtab__new(struct symtab **ret)
+int symtab__new(uint64_t *budget, struct symtab **ret)
 {
 	struct symtab *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
+	t->budget = budget;
 	*ret = t;
 	return 0;
 }

@@ -38,6 +38,7 @@ struct symtab {
 	struct raw *raw;
 	size_t raw_cnt, raw_cap;
 	struct table func, object;
+	uint64_t *budget;
 	uint32_t *by_name; /* open addressing; built at the first question */
 	size_t by_name_mask;
 };

@@ -160,6 +160,19 @@ static uint16_t *read_versions(const struct elf_file *f, size_t cnt)
 	return (uint16_t *)data;
 }
 
+/* A symbol table costs its strings, and about twice its size for what is made of it. */
+static bool charge(struct symtab *t, const Elf64_Shdr *sh)
+{
+	uint64_t cost = t->blob[t->blob_cnt].sz + 2 * sh->sh_size;
+
+	if (!t->budget)
+		return true;
+	if (cost > *t->budget)
+		return false;
+	*t->budget -= cost;
+	return true;
+}
+
 int symtab__add(struct symtab *t, const struct elf_file *f, uint32_t type)
 {
 	const Elf64_Shdr *sh = elf_file__section_of_type(f, type);
@@ -174,7 +187,7 @@ int symtab__add(struct symtab *t, const struct elf_file *f, uint32_t type)
 	err = read_blob(t, f, sh);
 	if (err)
 		return err;
-	err = elf_file__section_data(f, sh, &data);
+	err = charge(t, sh) ? elf_file__section_data(f, sh, &data) : -EFBIG;
 	if (err) {
 		free(t->blob[t->blob_cnt].text);
 		return err;
@@ -198,11 +211,11 @@ int symtab__add(struct symtab *t, const struct elf_file *f, uint32_t type)
 	free(data);
 	if (err == -E2BIG)
 		err = 0; /* the first SYMBOLS_MAX are as good as any */
-	if (err) {
+	if (err || t->raw_cnt == had) {
 		t->raw_cnt = had;
 		free(t->blob[t->blob_cnt].text);
-		return err;
+		return err ? err : -ENOENT;
 	}
 	t->blob_cnt++;
-	return t->raw_cnt > had ? 0 : -ENOENT;
+	return 0;
 }
