@@ -55,7 +55,8 @@ def run_target(build, name, seconds, results):
 
 def run(tests, build, seconds, results):
     """Run each tests/fuzz/fuzz_*.c for so many seconds."""
-    for source in sorted(os.listdir(os.path.join(tests, "fuzz"))):
+    directory = os.path.join(tests, "fuzz")
+    for source in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
         name, extension = os.path.splitext(source)
         if name.startswith("fuzz_") and extension == ".c":
             run_target(build, name.removeprefix("fuzz_"), seconds, results)
