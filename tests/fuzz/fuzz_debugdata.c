@@ -20,10 +20,12 @@ struct image {
 	uint8_t packed[];
 };
 
+#define PACKED_OFF offsetof(struct image, packed)
+
 /* A stripped program that has nothing but the section. */
 static struct image *make_image(const uint8_t *packed, size_t sz)
 {
-	struct image *img = calloc(1, sizeof(*img) + sz);
+	struct image *img = calloc(1, PACKED_OFF + sz);
 
 	CHECK(img);
 	memcpy(img->ehdr.e_ident, ELFMAG "\2\1\1", 7);
@@ -38,7 +40,7 @@ static struct image *make_image(const uint8_t *packed, size_t sz)
 	img->ehdr.e_shstrndx = 2;
 	img->phdr = (Elf64_Phdr){ .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_memsz = 1 << 20 };
 	img->shdr[1] = (Elf64_Shdr){
-		.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = sizeof(*img), .sh_size = sz
+		.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = PACKED_OFF, .sh_size = sz
 	};
 	img->shdr[2] = (Elf64_Shdr){ .sh_name = 16,
 				     .sh_type = SHT_STRTAB,
@@ -55,7 +57,7 @@ static void ask(const uint8_t *packed, size_t sz)
 	struct symbol sym, again;
 	struct module *m;
 
-	CHECK(module__open_memory(img, sizeof(*img) + sz, "fuzz", &m) == 0);
+	CHECK(module__open_memory(img, PACKED_OFF + sz, "fuzz", &m) == 0);
 	free(img);
 	for (uint64_t vaddr = 0; vaddr < 0x1000; vaddr += 64) {
 		if (!module__func(m, vaddr, &sym))
