@@ -155,6 +155,8 @@ help:
 	@echo '               tests/run --help: one of them, other kernels'
 	@echo 'test-kernels   the VM tests on 5.10, 6.1, 6.12 and the newest of Debian'
 	@echo 'asan           the unit tests under the address and undefined-behaviour sanitizers'
+	@echo 'fuzz-run       each fuzz target for FUZZ_SECONDS=20; fuzz builds them'
+	@echo 'test-unwind-all  unwind rows of every file on this machine beside those of libdw'
 	@echo 'bench          what holdup costs, beside its peers'
 	@echo 'lint           formatting, SPDX lines, shell and Python syntax'
 	@echo 'install        DESTDIR=, PREFIX=   clean'

@@ -40,6 +40,7 @@ static const char help[] =
 	"  -o, --output FILE      write the report there\n"
 	"      --futex-calls      count futex calls and their results even where that\n"
 	"                         slows every system call of the machine\n"
+	"      --debuginfod       fetch missing debug files ($DEBUGINFOD_URLS)\n"
 	"      --unwind-mem SIZE  kernel memory for unwind tables (16M)\n"
 	"      --ring-size SIZE   buffer between kernel and holdup (16M)\n"
 	"  -v, --verbose          whole stacks; twice: the kernel's words as well\n\n"

@@ -238,6 +238,29 @@ static int open_rows(struct live *l)
 	return EXIT_FINE;
 }
 
+static int open_symbolizer(struct live *l)
+{
+	int err = symbolizer__new(&l->symbolizer);
+
+	if (err) {
+		log__msg("out of memory");
+		return EXIT_FAILED;
+	}
+	if (!l->opt->debuginfod)
+		return EXIT_FINE;
+	err = symbolizer__use_debuginfod(l->symbolizer);
+	if (err == -ENOENT)
+		log__msg("--debuginfod: no server is known: set DEBUGINFOD_URLS (sudo needs "
+			 "--preserve-env=DEBUGINFOD_URLS to pass it on)");
+	else if (err == -ELIBACC)
+		log__msg("--debuginfod: libdebuginfod.so.1 is not installed (Debian: "
+			 "libdebuginfod1, "
+			 "Fedora: elfutils-debuginfod-client)");
+	else if (err)
+		log__msg("--debuginfod: %s", strerror(-err));
+	return err ? EXIT_UNSUPPORTED : EXIT_FINE;
+}
+
 static int start_program(struct live *l)
 {
 	int err;
@@ -262,10 +285,8 @@ int live__open(struct live *l, const struct options *opt)
 	status = check_machine(l);
 	if (!status)
 		status = find_targets(l);
-	if (!status && symbolizer__new(&l->symbolizer)) {
-		log__msg("out of memory");
-		status = EXIT_FAILED;
-	}
+	if (!status)
+		status = open_symbolizer(l);
 	if (!status)
 		status = start_program(l);
 	if (!status)

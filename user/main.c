@@ -65,7 +65,6 @@ int main(int argc, char **argv)
 	setvbuf(stdout, stdout_buf, _IOFBF, sizeof(stdout_buf));
 	signal(SIGPIPE, SIG_IGN); /* a closed pipe is a failed write, told as such */
 	log__hook_libbpf();
-	unsetenv("DEBUGINFOD_URLS"); /* libdw would ask the network */
 	if (!*name) {
 		print_help(stderr);
 		return EXIT_USAGE;

@@ -29,6 +29,7 @@ enum {
 	OPT_MIN_WAIT,
 	OPT_IDLE,
 	OPT_FUTEX_CALLS,
+	OPT_DEBUGINFOD,
 	OPT_RING_SIZE,
 	OPT_UNWIND_MEM,
 	OPT_ASSUME,
@@ -50,6 +51,7 @@ static const struct option long_options[] = {
 	{ "min-wait", required_argument, NULL, OPT_MIN_WAIT },
 	{ "idle", no_argument, NULL, OPT_IDLE },
 	{ "futex-calls", no_argument, NULL, OPT_FUTEX_CALLS },
+	{ "debuginfod", no_argument, NULL, OPT_DEBUGINFOD },
 	{ "ring-size", required_argument, NULL, OPT_RING_SIZE },
 	{ "unwind-mem", required_argument, NULL, OPT_UNWIND_MEM },
 	{ "assume", required_argument, NULL, OPT_ASSUME },
@@ -215,6 +217,9 @@ static int parse_one(int c, const char *arg, struct options *o)
 		return 0;
 	case OPT_FUTEX_CALLS:
 		o->futex_calls = true;
+		return 0;
+	case OPT_DEBUGINFOD:
+		o->debuginfod = true;
 		return 0;
 	case OPT_RING_SIZE:
 		return parse_ring(arg, &o->ring_sz);

@@ -37,6 +37,7 @@ struct options {
 	bool json;
 	const char *output; /* NULL: stdout */
 	bool futex_calls;
+	bool debuginfod;
 	uint64_t ring_sz, unwind_mem; /* bytes */
 	int verbose;
 	bool force_hash, force_raw, force_frame_pointers; /* --assume, for tests */

@@ -2,41 +2,25 @@
 /*
  * libFuzzer target for the CFI parser and interpreter: what rows promise must hold for any bytes.
  * The first byte chooses how the section is presented, the rest is the section.
- *
- *	clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE \
- *		tests/fuzz/fuzz_cfi.c user/unwind/cfi.c user/unwind/cfi_parse.c \
- *		user/unwind/cfi_exec.c user/unwind/cfi_x86_64.c -o fuzz_cfi
- *
- * A corpus worth starting from: one byte and the .eh_frame of small programs, as objcopy -O binary
- * --only-section=.eh_frame gives it.
  */
 #include <errno.h>
-#include <stdint.h>
-#include <stdlib.h>
 
+#include "tests/fuzz/check.h"
 #include "user/unwind/cfi.h"
 
 #define MAX_ROWS 4096
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz);
-
-static void require(bool ok)
-{
-	if (!ok)
-		abort();
-}
-
 static void check_row(const struct hu_row *row)
 {
-	unsigned int cfa = row->kind & 15, fp = row->kind >> 4;
+	unsigned int cfa = HU_ROW_CFA(row->kind), fp = HU_ROW_FP(row->kind);
 
-	require(cfa <= HU_CFA_RA_REG && fp <= HU_FP_REL);
+	CHECK(cfa <= HU_CFA_RA_REG && fp <= HU_FP_REL);
 	if (cfa == HU_CFA_GAP || cfa == HU_CFA_BAD || cfa == HU_CFA_END || cfa == HU_CFA_SIGNAL)
-		require(!row->cfa_off && !row->fp_off && !fp);
+		CHECK(!row->cfa_off && !row->fp_off && !fp);
 	if (cfa == HU_CFA_PLT)
-		require(row->cfa_off == 10 || row->cfa_off == 11);
+		CHECK(row->cfa_off == 10 || row->cfa_off == 11);
 	if (cfa == HU_CFA_RA_REG)
-		require(row->fp_off == 5 && !row->cfa_off && !fp);
+		CHECK(row->fp_off == 5 && !row->cfa_off && !fp);
 }
 
 static void check_table(const struct cfi_table *t)
@@ -44,24 +28,24 @@ static void check_table(const struct cfi_table *t)
 	uint64_t bad = 0;
 	size_t i;
 
-	require(t->cnt <= MAX_ROWS && t->stats.rows >= t->cnt);
+	CHECK(t->cnt <= MAX_ROWS && t->stats.rows >= t->cnt);
 	for (i = 0; i < t->cnt; i++) {
 		const struct hu_row *row = &t->row[i];
 
 		check_row(row);
 		bad += (row->kind & 15) == HU_CFA_BAD;
-		require(cfi__find(t, row->pc) == row);
+		CHECK(cfi__find(t, row->pc) == row);
 		if (!i)
 			continue;
-		require(row[-1].pc < row->pc);
-		require(cfi__find(t, row->pc - 1) == row - 1);
-		require(row[-1].kind != row->kind || row[-1].cfa_off != row->cfa_off ||
-			row[-1].fp_off != row->fp_off);
+		CHECK(row[-1].pc < row->pc);
+		CHECK(cfi__find(t, row->pc - 1) == row - 1);
+		CHECK(row[-1].kind != row->kind || row[-1].cfa_off != row->cfa_off ||
+		      row[-1].fp_off != row->fp_off);
 	}
-	require(bad <= t->stats.unsupported);
+	CHECK(bad <= t->stats.unsupported);
 	if (t->cnt) /* the end of the last FDE is the end of what we know */
-		require((t->row[t->cnt - 1].kind & 15) == HU_CFA_GAP);
-	require(!t->cnt || !t->row[0].pc || !cfi__find(t, t->row[0].pc - 1));
+		CHECK((t->row[t->cnt - 1].kind & 15) == HU_CFA_GAP);
+	CHECK(!t->cnt || !t->row[0].pc || !cfi__find(t, t->row[0].pc - 1));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
@@ -86,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 	sec[1].debug_frame = !sec[0].debug_frame;
 	err = cfi__build(sec, data[0] & 16 ? 2 : 1, data[0] & 32 ? 0x1000 : 0, MAX_ROWS, &t);
 	if (err) {
-		require(err == -E2BIG);
+		CHECK(err == -E2BIG);
 		return 0;
 	}
 	check_table(t);

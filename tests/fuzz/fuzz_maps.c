@@ -1,18 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* libFuzzer: the parser of /proc/PID/maps, and merging. The first byte says where the text is cut
  * in two. */
-#include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/check.h"
 #include "user/sym/maps.h"
-
-#define CHECK(cond)              \
-	do {                     \
-		if (!(cond))     \
-			abort(); \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz);
 
 static void check(const struct maps *m, size_t text_sz)
 {

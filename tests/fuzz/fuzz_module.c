@@ -1,20 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer: an ELF file in memory, all lookups in it, and the demangler on its names. Seeds: any
- * small ELF files. The worker for source lines is not reached from here: it is isolated instead.
+ * libFuzzer: an ELF file in memory, all lookups in it, its unwind rows, and the demangler on its
+ * names. The worker for source lines is not reached from here: it is isolated instead.
  */
-#include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/check.h"
 #include "user/sym/module.h"
+#include "user/unwind/cfi.h"
 
-#define CHECK(cond)              \
-	do {                     \
-		if (!(cond))     \
-			abort(); \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz);
+#define ROWS_MAX 65536
 
 static void check_symbol(struct module *m, const struct symbol *sym, uint64_t vaddr)
 {
@@ -42,6 +37,18 @@ static void ask(struct module *m, uint64_t vaddr)
 		CHECK(start <= vaddr);
 }
 
+static void build_rows(struct module *m)
+{
+	struct cfi_table *t;
+
+	if (module__cfi(m, ROWS_MAX, &t))
+		return;
+	CHECK(t->cnt && t->gap_bytes <= t->code_bytes);
+	for (size_t i = 1; i < t->cnt; i++)
+		CHECK(t->row[i - 1].pc < t->row[i].pc);
+	cfi__free(t);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 {
 	uint64_t lo, hi, v;
@@ -61,6 +68,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 		module__vaddr_of_offset(m, v, &lo);
 		module__bias(m, v, i, i & 8, &lo);
 	}
+	build_rows(m);
 	module__settle(m);
 	module__free(m);
 	return 0;

@@ -27,6 +27,7 @@ class Runner(unittest.TestCase):
 
     def write(self, path, text, mode=0o644):
         full = os.path.join(self.directory, path)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
         with open(full, "w", encoding="utf-8") as file:
             file.write(textwrap.dedent(text))
         os.chmod(full, mode)
@@ -67,6 +68,23 @@ class Runner(unittest.TestCase):
 
     def test_no_tests_is_no_success(self):
         self.check(0, 0, 0)
+
+    def fuzz(self, name, script):
+        """A fuzz target: a shell script that prints what libFuzzer would, and its seeds."""
+        self.write(f"fuzz/fuzz_{name}.c", "")
+        self.write(f"build/fuzz/seeds/{name}/seed-00", "")
+        self.write(f"build/fuzz/{name}", "#!/bin/sh\n" + textwrap.dedent(script), 0o755)
+
+    def test_fuzz(self):
+        self.fuzz("good", "echo Done 77 runs in 1 second")
+        self.assertIn("77 inputs", self.check(1, 0, 0))
+        self.check(1, 0, 0, "--fuzz-only", "-k", "fuzz/good")
+        self.fuzz("crash", "echo SUMMARY: AddressSanitizer: heap-use-after-free; exit 77")
+        self.assertIn("heap-use-after-free", self.check(1, 1, 0))
+        self.fuzz("nothing", "echo Done 0 runs in 1 second")
+        self.check(1, 2, 0)
+        self.write("fuzz/fuzz_missing.c", "")
+        self.assertIn("not built", self.check(1, 3, 0))
 
     def test_unit(self):
         self.unit("good", "echo 1..2; echo ok 1 - a; echo ok 2 - b")

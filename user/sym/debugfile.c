@@ -2,61 +2,17 @@
 #include "user/sym/debugfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <zlib.h>
 
-#define CRC_FILE_MAX (1ull << 30) /* a larger file is not read through to check it */
+#include "user/sym/safe_open.h"
+
+#define CRC_FILE_MAX (256ull << 20) /* a larger file is not read through to check it */
 #define LINK_SZ_MAX  4096
-
-/* Path resolution as if root were "/" (openat2(2), Linux 5.6), to an O_PATH descriptor. */
-static int open_path(const char *root, const char *path)
-{
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	int dir, fd, err;
-
-	if (!root[0]) {
-		fd = open(path, O_PATH | O_CLOEXEC);
-		return fd < 0 ? -errno : fd;
-	}
-	dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return -errno;
-	fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
-	err = fd < 0 ? -errno : fd;
-	close(dir);
-	return err;
-}
-
-int debugfile__open_regular(const char *root, const char *path)
-{
-	int path_fd = open_path(root, path), fd, err = 0;
-	char self[32];
-	struct stat st;
-
-	if (path_fd < 0)
-		return path_fd;
-	/* Looked at before it is opened: opening a FIFO can block and opening a device can do
-	 * anything. */
-	if (fstat(path_fd, &st) < 0)
-		err = -errno;
-	else if (!S_ISREG(st.st_mode))
-		err = -ENOEXEC;
-	if (!err) {
-		snprintf(self, sizeof(self), "/proc/self/fd/%d", path_fd);
-		fd = open(self, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-		err = fd < 0 ? -errno : fd;
-	}
-	close(path_fd);
-	return err;
-}
 
 static bool crc_matches(const struct elf_file *f, uint32_t want)
 {
@@ -82,16 +38,12 @@ static bool crc_matches(const struct elf_file *f, uint32_t want)
  * A candidate counts when both build-ids are there and equal, or, failing that, when the CRC is the
  * one that the module names (crc: NULL when it names none).
  */
-static int try_candidate(const struct elf_file *f, const char *root, const char *path,
-			 const uint32_t *crc, struct elf_file **ret)
+static int accept_candidate(const struct elf_file *f, int fd, const uint32_t *crc,
+			    struct elf_file **ret)
 {
 	struct elf_file *debug;
-	int fd = debugfile__open_regular(root, path), err;
+	int err = elf_file__open(fd, &debug);
 
-	if (fd < 0)
-		return fd;
-	err = elf_file__open(fd, &debug);
-	close(fd);
 	if (err)
 		return err;
 	if (debug->is64 != f->is64 || debug->ehdr.e_machine != f->ehdr.e_machine)
@@ -106,6 +58,23 @@ static int try_candidate(const struct elf_file *f, const char *root, const char 
 	}
 	*ret = debug;
 	return 0;
+}
+
+int debugfile__accept(const struct elf_file *f, int fd, struct elf_file **ret)
+{
+	return accept_candidate(f, fd, NULL, ret);
+}
+
+static int try_candidate(const struct elf_file *f, const char *root, const char *path,
+			 const uint32_t *crc, struct elf_file **ret)
+{
+	int fd = safe_open__regular(root, path, false), err;
+
+	if (fd < 0)
+		return fd;
+	err = accept_candidate(f, fd, crc, ret);
+	close(fd);
+	return err;
 }
 
 static int find_by_build_id(const struct elf_file *f, const char *root, struct elf_file **ret)

@@ -8,11 +8,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
-#define PHDR_CNT_MAX 4096
-#define SHDR_CNT_MAX 65536 /* a linked file has under a hundred */
-#define NAMES_MAX    (1u << 22)
-#define NOTES_MAX    (1u << 16)
+#define PHDR_CNT_MAX  4096
+#define SHDR_CNT_MAX  65536 /* a linked file has under a hundred */
+#define NAMES_MAX     (1u << 22)
+#define NOTES_MAX     (1u << 16) /* bytes of a section */
+#define NOTES_CNT_MAX 64	 /* sections that are looked through for the build-id */
 
 #if __BYTE_ORDER == __LITTLE_ENDIAN
 #define OUR_DATA ELFDATA2LSB
@@ -256,9 +258,14 @@ static void find_build_id(struct elf_file *f, uint64_t off, uint64_t sz)
 /* A debug file's program headers are those of the stripped file, so sections come first. */
 static void read_build_id(struct elf_file *f)
 {
-	for (size_t i = 0; i < f->shdr_cnt && !f->build_id[0]; i++)
-		if (f->shdr[i].sh_type == SHT_NOTE)
-			find_build_id(f, f->shdr[i].sh_offset, f->shdr[i].sh_size);
+	size_t cnt = 0;
+
+	for (size_t i = 0; i < f->shdr_cnt && !f->build_id[0] && cnt < NOTES_CNT_MAX; i++) {
+		if (f->shdr[i].sh_type != SHT_NOTE)
+			continue;
+		find_build_id(f, f->shdr[i].sh_offset, f->shdr[i].sh_size);
+		cnt++;
+	}
 	for (size_t i = 0; i < f->phdr_cnt && !f->shdr_cnt && !f->build_id[0]; i++)
 		if (f->phdr[i].p_type == PT_NOTE)
 			find_build_id(f, f->phdr[i].p_offset, f->phdr[i].p_filesz);
@@ -368,15 +375,13 @@ const Elf64_Shdr *elf_file__section_of_type(const struct elf_file *f, uint32_t t
 	return NULL;
 }
 
-int elf_file__section_data(const struct elf_file *f, const Elf64_Shdr *sh, uint8_t **ret)
+static int raw_data(const struct elf_file *f, const Elf64_Shdr *sh, uint8_t **ret)
 {
 	uint8_t *data;
 	int err;
 
 	if (sh->sh_type == SHT_NOBITS)
 		return -ENODATA;
-	if (sh->sh_flags & SHF_COMPRESSED)
-		return -ENOTSUP;
 	if (sh->sh_size > ELF_SECTION_MAX)
 		return -EFBIG;
 	/* Before the allocation: a tiny file must not make us take a gigabyte. */
@@ -393,4 +398,94 @@ int elf_file__section_data(const struct elf_file *f, const Elf64_Shdr *sh, uint8
 	data[sh->sh_size] = '\0';
 	*ret = data;
 	return 0;
+}
+
+int elf_file__section_data(const struct elf_file *f, const Elf64_Shdr *sh, uint8_t **ret)
+{
+	return sh->sh_flags & SHF_COMPRESSED ? -ENOTSUP : raw_data(f, sh, ret);
+}
+
+#define GNU_HEADER_SZ 12
+
+/* How long the header in front of the compressed bytes is, and what it promises; 0: none. */
+static int parse_header(const struct elf_file *f, const Elf64_Shdr *sh, const uint8_t *data,
+			size_t *ret_header_sz, uint64_t *ret_sz)
+{
+	Elf64_Chdr ch = { 0 };
+	Elf32_Chdr ch32;
+	uint64_t be;
+
+	*ret_header_sz = 0;
+	if (sh->sh_flags & SHF_COMPRESSED) {
+		*ret_header_sz = f->is64 ? sizeof(ch) : sizeof(ch32);
+		if (sh->sh_size < *ret_header_sz)
+			return -EINVAL;
+		if (f->is64) {
+			memcpy(&ch, data, sizeof(ch));
+		} else {
+			memcpy(&ch32, data, sizeof(ch32));
+			ch.ch_type = ch32.ch_type;
+			ch.ch_size = ch32.ch_size;
+		}
+		*ret_sz = ch.ch_size;
+		return ch.ch_type == ELFCOMPRESS_ZLIB ? 0 : -ENOTSUP;
+	}
+	/* Before SHF_COMPRESSED, still in programs of Go 1.18: "ZLIB", a big-endian size, zlib. */
+	if (strncmp(elf_file__section_name(f, sh), ".zdebug_", 8) == 0) {
+		*ret_header_sz = GNU_HEADER_SZ;
+		if (sh->sh_size < GNU_HEADER_SZ || memcmp(data, "ZLIB", 4) != 0)
+			return -EINVAL;
+		memcpy(&be, data + 4, sizeof(be));
+		*ret_sz = be64toh(be);
+	}
+	return 0;
+}
+
+static int inflate_data(const uint8_t *data, size_t sz, uint64_t out_sz, size_t max, uint8_t **ret)
+{
+	uLongf len = out_sz;
+	uint8_t *out;
+
+	if (out_sz > max)
+		return -EFBIG;
+	/* zlib, "Maximum Expansion Factor": deflate can't do better than 1032:1 */
+	if (out_sz / 1032 > sz)
+		return -EINVAL;
+	out = malloc(out_sz + 1);
+	if (!out)
+		return -ENOMEM;
+	if (uncompress(out, &len, data, sz) != Z_OK || len != out_sz) {
+		free(out);
+		return -EINVAL;
+	}
+	out[out_sz] = '\0';
+	*ret = out;
+	return 0;
+}
+
+int elf_file__section_inflated(const struct elf_file *f, const Elf64_Shdr *sh, size_t max,
+			       uint8_t **ret, size_t *ret_sz)
+{
+	uint64_t out_sz = 0;
+	size_t header_sz;
+	uint8_t *data;
+	int err;
+
+	if (sh->sh_size > max)
+		return -EFBIG;
+	err = raw_data(f, sh, &data);
+	if (err)
+		return err;
+	err = parse_header(f, sh, data, &header_sz, &out_sz);
+	if (!err && !header_sz) {
+		*ret = data;
+		*ret_sz = sh->sh_size;
+		return 0;
+	}
+	if (!err)
+		err = inflate_data(data + header_sz, sh->sh_size - header_sz, out_sz, max, ret);
+	free(data);
+	if (!err)
+		*ret_sz = out_sz;
+	return err;
 }

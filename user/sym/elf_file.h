@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ELF_SECTION_MAX (1u << 30) /* bytes; a larger one is refused (-EFBIG) */
+#define ELF_SECTION_MAX (512u << 20) /* bytes; a larger one is refused (-EFBIG) */
 
 struct elf_file {
 	int fd;		/* -1: in memory, or closed */
@@ -51,5 +51,11 @@ const Elf64_Shdr *elf_file__section_of_type(const struct elf_file *f, uint32_t t
  * or a compressed one (-ENODATA, -ENOTSUP).
  */
 int elf_file__section_data(const struct elf_file *f, const Elf64_Shdr *sh, uint8_t **ret);
+/*
+ * The same, decompressed where it is compressed by zlib (SHF_COMPRESSED, or the older .zdebug_ form);
+ * *ret_sz bytes, at most max (-EFBIG). -EINVAL: damaged; -ENOTSUP: another compression.
+ */
+int elf_file__section_inflated(const struct elf_file *f, const Elf64_Shdr *sh, size_t max,
+			       uint8_t **ret, size_t *ret_sz);
 
 #endif

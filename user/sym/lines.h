@@ -3,13 +3,9 @@
  * Source lines and inlined functions of one file's DWARF, by libdw in a worker process.
  *
  * Debugging information is the largest and least bounded format that targets hand us: libdw
- * recurses as deep as its trees and has no limits on time. So a child process reads it, which gives
- * up root, has bounded memory, and is killed when an answer takes too long; we only see fixed-size
- * answers.
- *
- * The child ends with lines__stop() or with us. It is an ordinary child (SIGCHLD, waitpid). Errors:
- * negative errno; once a worker has failed, every further question is answered with 0 frames at
- * once.
+ * recurses as deep as its trees and has no limits on time. So a worker (worker.h) reads it, which is
+ * ended when an answer takes too long; we only see fixed-size answers. Errors: negative errno; once a
+ * worker has failed, every further question is answered with 0 frames at once.
  */
 #ifndef HOLDUP_SYM_LINES_H
 #define HOLDUP_SYM_LINES_H

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "user/sym/debugfile.h"
+#include "user/sym/debuginfod.h"
 #include "user/sym/elf_file.h"
 #include "user/sym/fde.h"
 #include "user/sym/intern.h"
@@ -17,6 +18,9 @@
 struct module {
 	struct elf_file *file;
 	struct elf_file *debug; /* NULL: none was found, or not looked for yet */
+	bool debug_tried;
+	uint64_t *budget;	    /* NULL: none */
+	struct debuginfod *servers; /* NULL: none are to be asked */
 	char *path, *root;
 	uint64_t lo, hi;
 
@@ -63,7 +67,7 @@ static int new_module(struct elf_file *file, const char *path, const char *root,
 	m->file = file;
 	m->path = strdup(path);
 	m->root = strdup(root);
-	if (!m->path || !m->root || symtab__new(&m->symtab)) {
+	if (!m->path || !m->root) {
 		module__free(m);
 		return -ENOMEM;
 	}
@@ -114,6 +118,29 @@ static bool has_dwarf(const struct elf_file *f)
 	return sh && sh->sh_type != SHT_NOBITS && f->fd >= 0;
 }
 
+static void find_debug(struct module *m)
+{
+	struct debug_search where = { m->path, m->root };
+
+	if (m->debug_tried)
+		return;
+	m->debug_tried = true;
+	debugfile__find(m->file, &where, &m->debug);
+}
+
+static void fetch_debug(struct module *m)
+{
+	int fd;
+
+	if (m->debug || !m->servers || !m->file->build_id[0])
+		return;
+	fd = debuginfod__fetch(m->servers, m->file->build_id);
+	if (fd < 0)
+		return;
+	debugfile__accept(m->file, fd, &m->debug);
+	close(fd);
+}
+
 /*
  * A stripped file is completed from wherever there is more. .dynsym is always added: its names and
  * versions are those that other modules bind to. Whatever fails leaves fewer names.
@@ -125,11 +152,13 @@ static void load(struct module *m)
 	if (m->loaded)
 		return;
 	m->loaded = true;
+	if (symtab__new(m->budget, &m->symtab))
+		return;
 	m->has_symtab = symtab__add(m->symtab, m->file, SHT_SYMTAB) == 0;
 	if (!m->has_symtab || !has_dwarf(m->file)) {
-		struct debug_search where = { m->path, m->root };
-
-		if (debugfile__find(m->file, &where, &m->debug) == 0 && !m->has_symtab)
+		find_debug(m);
+		fetch_debug(m);
+		if (m->debug && !m->has_symtab)
 			m->has_symtab = symtab__add(m->symtab, m->debug, SHT_SYMTAB) == 0;
 	}
 	if (!m->has_symtab && debugfile__unpack_mini(m->file, &mini) == 0) {
@@ -139,20 +168,40 @@ static void load(struct module *m)
 	symtab__add(m->symtab, m->file, SHT_DYNSYM);
 	if (symtab__finish(m->symtab))
 		m->has_symtab = false;
-	if (m->debug && !has_dwarf(m->debug))
+	if (m->debug && !has_dwarf(m->debug) && !elf_file__section(m->debug, ".debug_frame"))
 		elf_file__close_fd(m->debug);
 }
 
 static void read_fdes(struct module *m)
 {
+	uint64_t sz;
+
 	if (m->fdes_read)
 		return;
 	m->fdes_read = true;
 	fde__read(m->file, m->lo, m->hi, &m->fdes);
+	sz = m->fdes.cnt * sizeof(*m->fdes.range);
+	if (m->budget && sz > *m->budget) {
+		free(m->fdes.range);
+		m->fdes = (struct fde_list){ 0 };
+	} else if (m->budget) {
+		*m->budget -= sz;
+	}
+}
+
+void module__use_budget(struct module *m, uint64_t *bytes)
+{
+	m->budget = bytes;
+}
+
+void module__use_debuginfod(struct module *m, struct debuginfod *d)
+{
+	m->servers = d;
 }
 
 void module__settle(struct module *m)
 {
+	m->servers = NULL; /* for want of descriptors, not because someone asks for its names */
 	load(m);
 	read_fdes(m);
 	elf_file__close_fd(m->file);
@@ -189,7 +238,7 @@ bool module__func(struct module *m, uint64_t vaddr, struct symbol *ret)
 	uint64_t start;
 
 	load(m);
-	if (!symtab__func(m->symtab, vaddr, &sym))
+	if (!m->symtab || !symtab__func(m->symtab, vaddr, &sym))
 		return false;
 	/* assembly's memset, without a size, does not reach over the nameless __clone behind it */
 	if (!sym.size && derived_start(m, vaddr, &start) && start > sym.addr)
@@ -201,13 +250,13 @@ bool module__func(struct module *m, uint64_t vaddr, struct symbol *ret)
 bool module__object(struct module *m, uint64_t vaddr, struct symbol *ret)
 {
 	load(m);
-	return symtab__object(m->symtab, vaddr, ret);
+	return m->symtab && symtab__object(m->symtab, vaddr, ret);
 }
 
 bool module__by_name(struct module *m, const char *name, struct symbol *ret)
 {
 	load(m);
-	return symtab__by_name(m->symtab, name, ret);
+	return m->symtab && symtab__by_name(m->symtab, name, ret);
 }
 
 bool module__has_symtab(const struct module *m)
@@ -356,35 +405,23 @@ bool module__line(struct module *m, uint64_t vaddr, struct source_line *ret)
 	return true;
 }
 
-/* An image in memory has no descriptor that libelf could read: the vdso, which is small and plain. */
-static int image_cfi(const struct module *m, size_t max_rows, struct cfi_table **ret)
+static const struct elf_file *debug_frames(void *ctx)
 {
-	const Elf64_Shdr *sh = elf_file__section(m->file, ".eh_frame");
-	struct cfi_section sec = { 0 };
-	uint8_t *data;
-	int err;
+	struct module *m = ctx;
 
-	if (!sh)
-		return -ENOENT;
-	err = elf_file__section_data(m->file, sh, &data);
-	if (err)
-		return err;
-	sec.data = data;
-	sec.sz = sh->sh_size;
-	sec.vaddr = sh->sh_addr;
-	err = cfi__build(&sec, 1, m->lo, max_rows, ret);
-	free(data);
-	return err;
+	find_debug(m);
+	return m->debug && m->debug->fd >= 0 ? m->debug : NULL;
 }
 
 int module__cfi(struct module *m, size_t max_rows, struct cfi_table **ret)
 {
+	const struct cfi_debug debug = { debug_frames, m };
 	struct cfi_table *t;
 	int err;
 
-	if (m->file->image)
-		return image_cfi(m, max_rows, ret);
-	err = m->file->fd < 0 ? -ENOENT : cfi__build_file(m->file->fd, max_rows, &t);
+	if (!m->file->image && m->file->fd < 0)
+		return -ENOENT;
+	err = cfi__build_elf(m->file, &debug, max_rows, &t);
 	if (err)
 		return err;
 	if (t->base == m->lo) {

@@ -40,15 +40,27 @@ int module__open(int fd, const char *path, const char *debug_root, struct module
 int module__open_memory(const void *image, size_t sz, const char *path, struct module **ret);
 void module__free(struct module *m); /* NULL is fine */
 /*
+ * Before anything is asked: how many bytes of symbols and function starts may yet be kept, shared with
+ * other modules. Those that no longer fit are not read.
+ */
+void module__use_budget(struct module *m, uint64_t *bytes);
+/*
+ * With the first question for a name, a debug file that is not found here may come from servers
+ * (debuginfod.h); d has to outlive the module.
+ */
+struct debuginfod;
+void module__use_debuginfod(struct module *m, struct debuginfod *d);
+/*
  * Reads all tables now and then closes the descriptors that the module holds; source lines are
  * lost. For those who have too many open.
  */
 void module__settle(struct module *m);
 
 /*
- * The module's call frame information as unwind rows (unwind/cfi.h), at most max_rows; the caller frees the
- * table. -ENOENT: it has none, or its file is closed; others as of cfi__build_file(). Where rows were derived, the
- * module remembers where functions start (module__fde_start()).
+ * The module's call frame information as unwind rows (unwind/cfi.h), at most max_rows; the caller
+ * frees the table. Where it leaves much of the code out, the local debug file's .debug_frame is
+ * added. -ENOENT: there is none, or its file is closed; others as of cfi__build_elf(). Where rows were derived,
+ * the module remembers where functions start (module__fde_start()).
  */
 struct cfi_table;
 int module__cfi(struct module *m, size_t max_rows, struct cfi_table **ret);
@@ -105,8 +117,10 @@ size_t module__inlined(struct module *m, uint64_t vaddr, struct source_frame *re
 void module__end_lines(struct module *m);
 
 /*
- * A readable name for a mangled one (C++ and Rust, legacy and v0), by libiberty; returns malloc'ed
- * text, or a copy of the input when it is not mangled or too long; NULL only when out of memory.
+ * A readable name for a symbol: demangled (C++ and Rust, legacy and v0, by libiberty), without what
+ * compilers append to parts and special versions of a function; "[cold]" stands behind the part that
+ * was moved out of the way. So "_Z3fooi.part.0.cold" reads "foo [cold]". Names of more than 4 KiB stay,
+ * as do those that would read as more than 16 KiB. malloc'ed; NULL only when out of memory.
  */
 char *demangle__name(const char *name);
 

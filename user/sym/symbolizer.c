@@ -2,55 +2,34 @@
 #include "user/sym/symbolizer.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <time.h>
 
+#include "user/sym/debuginfod.h"
+#include "user/sym/frame_cache.h"
 #include "user/sym/intern.h"
 #include "user/sym/lines.h"
+#include "user/sym/process.h"
 #include "user/sym/symfile.h"
 
-#define MODULES_MAX   4096	 /* of one process */
-#define CACHE_MAX     (1u << 20) /* pcs; the cache starts anew beyond */
-#define NEAR_MAX      16	 /* mappings between a module's code and its data */
-#define BSS_STEPS_MAX 64	 /* adjacent mappings looked back through for a module with bss */
-#define WORKERS_MAX   32	 /* processes that read source lines at a time, see lines.h */
-#define LOW_4G	      (1ull << 32)
-
-/* What lies behind one mapping. Parallel to maps->map. */
-struct region {
-	struct symfile *file; /* NULL: none that we know of */
-	bool bias_tried, bias_known;
-	uint64_t bias;
-};
-
-struct sym_process {
-	struct sym_process *next;
-	pid_t tgid;
-	uint64_t start_time; /* clock ticks after boot; 0: unknown */
-	uint64_t serial;     /* new with each scan: the cache's key */
-	struct maps *maps;
-	struct region *region;
-	const char *exe;
-};
-
-struct cached {
-	uint64_t serial; /* 0: free */
-	uint64_t pc;
-	const char *function, *raw, *module;
-	uint64_t offset:63;
-	uint64_t leaf:1;
-};
+#define WORKERS_MAX 32 /* processes that read source lines at a time, see lines.h */
+/*
+ * Answers about source lines that take longer than SLOW_NS may take SLOW_MAX_NS together: files made
+ * to be slow must not keep a report from being printed, however many there are.
+ */
+#define SLOW_NS	    1000000000ull
+#define SLOW_MAX_NS 60000000000ull
 
 struct symbolizer {
 	struct intern *text;
 	struct symfile_set *files;
+	struct jit_set jits;
+	struct debuginfod *servers; /* NULL: not to be asked */
 	struct sym_process *processes;
-	struct cached *cache;
-	size_t cache_cnt, cache_mask;
+	struct frame_cache *cache;
 	struct module *with_lines[WORKERS_MAX]; /* the most recently asked first */
+	uint64_t slow_ns;
 	uint64_t serial;
 	uint64_t process_cnt, unreadable_cnt;
 };
@@ -61,21 +40,12 @@ int symbolizer__new(struct symbolizer **ret)
 
 	if (!s)
 		return -ENOMEM;
-	s->cache_mask = 1023;
-	s->cache = calloc(s->cache_mask + 1, sizeof(*s->cache));
-	if (!s->cache || intern__new(&s->text) || symfile_set__new(&s->files)) {
+	if (frame_cache__new(&s->cache) || intern__new(&s->text) || symfile_set__new(&s->files)) {
 		symbolizer__free(s);
 		return -ENOMEM;
 	}
 	*ret = s;
 	return 0;
-}
-
-static void free_process(struct sym_process *p)
-{
-	maps__free(p->maps);
-	free(p->region);
-	free(p);
 }
 
 void symbolizer__free(struct symbolizer *s)
@@ -86,12 +56,22 @@ void symbolizer__free(struct symbolizer *s)
 		return;
 	for (p = s->processes; p; p = next) {
 		next = p->next;
-		free_process(p);
+		process__free(p);
 	}
 	symfile_set__free(s->files);
+	debuginfod__free(s->servers);
 	intern__free(s->text);
-	free(s->cache);
+	frame_cache__free(s->cache);
 	free(s);
+}
+
+int symbolizer__use_debuginfod(struct symbolizer *s)
+{
+	int err = s->servers ? 0 : debuginfod__new(&s->servers);
+
+	if (!err)
+		symfile_set__use_debuginfod(s->files, s->servers);
+	return err;
 }
 
 const char *symbolizer__intern(struct symbolizer *s, const char *text)
@@ -107,311 +87,29 @@ static const char *intern_or_empty(struct symbolizer *s, const char *text)
 	return copy ? copy : "";
 }
 
-/* proc(5), /proc/PID/stat: field 22; the second one is in parentheses and may hold anything. */
-static uint64_t read_start_time(pid_t tgid)
-{
-	char path[32], buf[1024], *p;
-	uint64_t ret = 0;
-	size_t len;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", tgid);
-	f = fopen(path, "re");
-	if (!f)
-		return 0;
-	len = fread(buf, 1, sizeof(buf) - 1, f);
-	fclose(f);
-	buf[len] = '\0';
-	p = strrchr(buf, ')');
-	for (int field = 2; p && field < 22; field++) {
-		p = strchr(p, ' ');
-		p = p ? p + 1 : NULL;
-	}
-	if (p)
-		ret = strtoull(p, NULL, 10);
-	return ret;
-}
-
-static const char *read_exe(struct symbolizer *s, pid_t tgid)
-{
-	static const char deleted[] = " (deleted)";
-	char link[32], path[PATH_MAX];
-	ssize_t len, tail = sizeof(deleted) - 1;
-
-	snprintf(link, sizeof(link), "/proc/%d/exe", tgid);
-	len = readlink(link, path, sizeof(path) - 1);
-	if (len < 0)
-		return "";
-	if (len > tail && memcmp(path + len - tail, deleted, tail) == 0)
-		len -= tail;
-	path[len] = '\0';
-	return intern_or_empty(s, path);
-}
-
-/* One file of a process, for finding it again by what the maps say. */
-struct known {
-	uint32_t major, minor;
-	uint64_t ino;
-	struct symfile *file;
-};
-
-static int compare_known(const void *pa, const void *pb)
-{
-	const struct known *a = pa, *b = pb;
-
-	if (a->ino != b->ino)
-		return a->ino < b->ino ? -1 : 1;
-	if (a->major != b->major)
-		return a->major < b->major ? -1 : 1;
-	return a->minor < b->minor ? -1 : a->minor > b->minor;
-}
-
-static struct known known_of(const struct mapping *map)
-{
-	return (struct known){ .major = map->major, .minor = map->minor, .ino = map->ino };
-}
-
-/* The file that the process had at this place before, if it is the same mapping. */
-static struct symfile *file_before(const struct sym_process *p, const struct mapping *map)
-{
-	const struct mapping *old = p->maps ? maps__find(p->maps, map->start) : NULL;
-
-	if (!old || old->ino != map->ino || old->major != map->major || old->minor != map->minor ||
-	    old->off - old->start != map->off - map->start)
-		return NULL;
-	return p->region[old - p->maps->map].file;
-}
-
-/* Data mappings belong to the modules whose code is mapped, too. */
-static void spread_files(const struct maps *maps, struct region *region, struct known *known,
-			 size_t known_cnt)
-{
-	qsort(known, known_cnt, sizeof(*known), compare_known);
-	for (size_t i = 0; i < maps->cnt; i++) {
-		struct known want = known_of(&maps->map[i]), *found;
-
-		if (!want.ino || region[i].file)
-			continue;
-		found = bsearch(&want, known, known_cnt, sizeof(*known), compare_known);
-		if (found)
-			region[i].file = found->file;
-	}
-}
-
-static bool same_file(const struct mapping *a, const struct mapping *b)
-{
-	return a->ino == b->ino && a->major == b->major && a->minor == b->minor;
-}
-
-/* Finds or opens the files behind maps; fresh holds those that are mapped right now. */
-static int open_files(struct symbolizer *s, const struct sym_process *p, const struct maps *maps,
-		      const struct maps *fresh, struct region **ret)
-{
-	struct region *region = calloc(maps->cnt + 1, sizeof(*region));
-	struct known *known = calloc(maps->cnt + 1, sizeof(*known));
-	size_t known_cnt = 0;
-
-	if (!region || !known) {
-		free(region);
-		free(known);
-		return -ENOMEM;
-	}
-	for (size_t i = 0; i < maps->cnt; i++) {
-		const struct mapping *map = &maps->map[i], *now = maps__find(fresh, map->start);
-
-		if (!map->ino) {
-			/* Of a 32-bit process it lies below 4 GiB, and is not like ours. */
-			if (map->exec && map->start >= LOW_4G && strcmp(map->path, "[vdso]") == 0)
-				region[i].file = symfile_set__vdso(s->files);
-			continue;
-		}
-		region[i].file = file_before(p, map);
-		if (!region[i].file && i && same_file(map, map - 1))
-			region[i].file = region[i - 1].file;
-		if (!region[i].file && map->exec && now && same_file(map, now) &&
-		    known_cnt < MODULES_MAX)
-			region[i].file = symfile_set__open(s->files, p->tgid, map);
-		if (region[i].file && map->exec) {
-			known[known_cnt] = known_of(map);
-			known[known_cnt++].file = region[i].file;
-		}
-	}
-	spread_files(maps, region, known, known_cnt);
-	free(known);
-	*ret = region;
-	return 0;
-}
-
-/* Takes over maps, also when it fails; fresh is maps, or the part of it that is mapped now. */
-static int set_maps(struct symbolizer *s, struct sym_process *p, struct maps *maps,
-		    const struct maps *fresh)
-{
-	struct region *region;
-	int err = open_files(s, p, maps, fresh, &region);
-
-	if (err) {
-		maps__free(maps);
-		return err;
-	}
-	maps__free(p->maps);
-	free(p->region);
-	p->maps = maps;
-	p->region = region;
-	p->serial = ++s->serial;
-	return 0;
-}
-
 int symbolizer__add_process(struct symbolizer *s, pid_t tgid, struct sym_process **ret)
 {
-	struct sym_process *p = calloc(1, sizeof(*p));
-	struct maps *maps;
-	int err;
+	struct sym_process *p;
+	int err = process__new(s->files, &s->jits, tgid, &p);
 
-	if (!p)
-		return -ENOMEM;
-	p->tgid = tgid;
-	p->start_time = read_start_time(tgid);
-	p->exe = read_exe(s, tgid);
-	err = maps__read(tgid, &maps);
-	if (err) {
-		s->unreadable_cnt += err != -ENOMEM;
-		err = err == -ENOMEM ? err : maps__parse("", 0, &maps);
-	}
-	if (!err)
-		err = set_maps(s, p, maps, maps);
-	if (err) {
-		free_process(p);
+	if (err)
 		return err;
-	}
+	p->serial = ++s->serial;
 	p->next = s->processes;
 	s->processes = p;
 	s->process_cnt++;
+	s->unreadable_cnt += p->unreadable;
 	*ret = p;
 	return 0;
 }
 
 int symbolizer__rescan(struct symbolizer *s, struct sym_process *p)
 {
-	struct maps *now, *merged;
-	int err = maps__read(p->tgid, &now);
+	int err = process__rescan(s->files, p);
 
-	if (err)
-		return err;
-	/* A process that exits has no mappings any more, a process with its ID has other ones. */
-	if ((now->cnt == 0 && p->maps->cnt) ||
-	    (p->start_time && read_start_time(p->tgid) != p->start_time)) {
-		maps__free(now);
-		return -ESRCH;
-	}
-	err = maps__merge(now, p->maps, &merged);
 	if (!err)
-		err = set_maps(s, p, merged, now);
-	maps__free(now);
+		p->serial = ++s->serial;
 	return err;
-}
-
-const struct maps *sym_process__maps(const struct sym_process *p)
-{
-	return p->maps;
-}
-
-const char *sym_process__exe(const struct sym_process *p)
-{
-	return p->exe;
-}
-
-/* The bias of a data mapping is that of the code of the same file near it, see module__bias(). */
-static bool bias_of_code(const struct sym_process *p, const struct module *m, size_t at,
-			 bool forward, uint64_t *ret)
-{
-	const struct mapping *map = p->maps->map;
-
-	for (size_t i = at, steps = 0; steps < NEAR_MAX; steps++) {
-		uint64_t bias;
-
-		if (forward ? ++i >= p->maps->cnt : i-- == 0)
-			return false;
-		if (p->region[i].file != p->region[at].file || !map[i].exec)
-			continue;
-		if (!module__bias(m, map[i].start, map[i].off, true, &bias) ||
-		    !module__bias_fits(m, bias, map[at].start, map[at].off))
-			continue;
-		*ret = bias;
-		return true;
-	}
-	return false;
-}
-
-static bool find_bias(const struct sym_process *p, const struct module *m,
-		      const struct mapping *map, uint64_t *ret)
-{
-	size_t at = map - p->maps->map;
-
-	/* Linkers put data after code, and read-only data and headers before it. */
-	if (!map->exec && (bias_of_code(p, m, at, false, ret) || bias_of_code(p, m, at, true, ret)))
-		return true;
-	return module__bias(m, map->start, map->off, map->exec, ret);
-}
-
-/* The module whose file is mapped at map->start. */
-static struct module *module_of(struct symbolizer *s, struct sym_process *p,
-				const struct mapping *map, uint64_t *bias)
-{
-	struct region *r = &p->region[map - p->maps->map];
-	struct module *m = r->file ? symfile__module(s->files, r->file) : NULL;
-
-	if (!m)
-		return NULL;
-	if (!r->bias_tried) {
-		r->bias_tried = true;
-		r->bias_known = find_bias(p, m, map, &r->bias);
-	}
-	if (!r->bias_known)
-		return NULL;
-	*bias = r->bias;
-	return m;
-}
-
-/*
- * Bss beyond the last page of the file is anonymous memory right behind the module's mappings. The
- * kernel may merge it with the heap behind it, so the name of the mapping says nothing.
- */
-static struct module *module_with_bss(struct symbolizer *s, struct sym_process *p,
-				      const struct mapping *map, uint64_t addr,
-				      const struct mapping **ret_map, uint64_t *bias)
-{
-	const struct mapping *first = p->maps->map;
-	struct module *m;
-	uint64_t lo, hi;
-
-	for (int i = 0; i < BSS_STEPS_MAX && map > first && map[-1].end == map->start; i++) {
-		map--;
-		if (!p->region[map - first].file)
-			continue;
-		m = module_of(s, p, map, bias);
-		if (!m)
-			return NULL;
-		module__extent(m, &lo, &hi);
-		if (addr - *bias < lo || addr - *bias >= hi)
-			return NULL;
-		*ret_map = map;
-		return m;
-	}
-	return NULL;
-}
-
-/* *ret_map: the mapping that names the module. */
-static struct module *find_module(struct symbolizer *s, struct sym_process *p, uint64_t addr,
-				  const struct mapping **ret_map, uint64_t *bias)
-{
-	const struct mapping *map = maps__find(p->maps, addr);
-
-	*ret_map = map;
-	if (!map)
-		return NULL;
-	if (map->ino || p->region[map - p->maps->map].file)
-		return module_of(s, p, map, bias);
-	return module_with_bss(s, p, map, addr, ret_map, bias);
 }
 
 struct module *sym_process__module(struct symbolizer *s, struct sym_process *p, uint64_t addr,
@@ -421,7 +119,7 @@ struct module *sym_process__module(struct symbolizer *s, struct sym_process *p, 
 	struct module *m;
 	uint64_t found;
 
-	m = find_module(s, p, addr, &map, &found);
+	m = process__module(s->files, p, addr, &map, &found);
 	if (m)
 		*bias = found;
 	return m;
@@ -445,105 +143,98 @@ static void set_symbol(struct symbolizer *s, const char *name, const char **raw,
 		*raw = *readable = "";
 }
 
-/* The frame of a pc without lines. */
-static void resolve(struct symbolizer *s, struct sym_process *p, uint64_t pc, bool leaf,
+/* Code in no ELF file: generated, if it is neither the kernel's ("[vdso]", "[vsyscall]") nor data. */
+static bool resolve_generated(struct symbolizer *s, struct sym_process *p,
+			      const struct mapping *map, uint64_t pc, uint64_t addr,
+			      struct sym_frame *ret)
+{
+	struct symbol sym;
+	bool found, renewed;
+
+	if (!map->exec || map->path[0] == '[')
+		return false;
+	found = jit__find(&p->jit, addr, &sym, &renewed);
+	if (renewed)
+		p->serial = ++s->serial;
+	if (!found)
+		return false;
+	ret->raw = ret->function = intern_or_empty(s, sym.name);
+	ret->module = "[jit]";
+	ret->offset = pc - sym.addr;
+	return true;
+}
+
+/* The frame of a pc without lines; true if it will not change with time. */
+static bool resolve(struct symbolizer *s, struct sym_process *p, uint64_t pc, bool leaf,
 		    struct sym_frame *ret)
 {
 	uint64_t addr = leaf ? pc : pc - 1, bias, lo, hi, start;
 	const struct mapping *map;
 	struct symbol sym;
-	struct module *m = find_module(s, p, addr, &map, &bias);
+	struct module *m = process__module(s->files, p, addr, &map, &bias);
 
 	*ret = (struct sym_frame){
 		.function = "", .raw = "", .module = "", .file = "", .offset = pc
 	};
 	if (!map)
-		return;
+		return true;
 	ret->module = module_name(s, map);
 	if (!m) {
 		if (ret->module[0])
 			ret->offset = addr - map->start + map->off;
-		return;
+		return resolve_generated(s, p, map, pc, addr, ret) || !map->exec;
 	}
 	if (module__func(m, addr - bias, &sym)) {
 		set_symbol(s, sym.name, &ret->raw, &ret->function);
 		ret->offset = pc - bias - sym.addr;
-		return;
+		return true;
 	}
 	module__extent(m, &lo, &hi);
 	if (!module__fde_start(m, addr - bias, &start))
 		start = addr - bias;
 	ret->offset = start - lo;
-}
-
-static struct cached *cache_slot(const struct symbolizer *s, uint64_t serial, uint64_t pc,
-				 bool leaf)
-{
-	uint64_t h = (pc * 2 + leaf) * 0x9e3779b97f4a7c15 ^ serial * 0xff51afd7ed558ccd;
-	size_t at = (h ^ h >> 32) & s->cache_mask;
-
-	while (s->cache[at].serial && (s->cache[at].serial != serial || s->cache[at].pc != pc ||
-				       s->cache[at].leaf != leaf))
-		at = (at + 1) & s->cache_mask;
-	return &s->cache[at];
-}
-
-/* Twice the size; or, when it is too large already or there is no memory, the same but empty. */
-static void grow_cache(struct symbolizer *s)
-{
-	size_t old_cnt = s->cache_mask + 1;
-	struct cached *old = s->cache;
-	struct cached *more = old_cnt < CACHE_MAX * 2 ? calloc(old_cnt * 2, sizeof(*more)) : NULL;
-
-	if (!more) {
-		memset(old, 0, old_cnt * sizeof(*old));
-		s->cache_cnt = 0;
-		return;
-	}
-	s->cache = more;
-	s->cache_mask = old_cnt * 2 - 1;
-	for (size_t i = 0; i < old_cnt; i++)
-		if (old[i].serial)
-			*cache_slot(s, old[i].serial, old[i].pc, old[i].leaf) = old[i];
-	free(old);
+	return true;
 }
 
 static void resolve_cached(struct symbolizer *s, struct sym_process *p, uint64_t pc, bool leaf,
 			   struct sym_frame *ret)
 {
-	struct cached *c = cache_slot(s, p->serial, pc, leaf);
+	struct frame_key key = { p->serial, pc, leaf };
 
-	if (!c->serial) {
-		resolve(s, p, pc, leaf, ret);
-		if (ret->offset >> 63)
-			return; /* a pc in the upper half is nobody's code */
-		if ((s->cache_cnt + 1) * 2 > s->cache_mask)
-			grow_cache(s);
-		c = cache_slot(s, p->serial, pc, leaf);
-		*c = (struct cached){ p->serial,   pc,		ret->function, ret->raw,
-				      ret->module, ret->offset, leaf };
-		s->cache_cnt++;
+	if (frame_cache__get(s->cache, key, ret))
 		return;
-	}
-	*ret = (struct sym_frame){ .function = c->function,
-				   .raw = c->raw,
-				   .module = c->module,
-				   .file = "",
-				   .offset = c->offset };
+	if (!resolve(s, p, pc, leaf, ret))
+		return;
+	key.serial = p->serial; /* another one where the process's names were renewed */
+	frame_cache__put(s->cache, key, ret);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
 }
 
 static size_t ask_lines(struct symbolizer *s, struct module *m, uint64_t vaddr,
 			struct source_frame *ret, size_t cap)
 {
-	size_t i = 0;
+	uint64_t start = now_ns(), took;
+	size_t i = 0, cnt;
 
+	if (s->slow_ns > SLOW_MAX_NS)
+		return 0;
 	while (i < WORKERS_MAX - 1 && s->with_lines[i] && s->with_lines[i] != m)
 		i++;
 	if (s->with_lines[i] && s->with_lines[i] != m)
 		module__end_lines(s->with_lines[i]);
 	memmove(s->with_lines + 1, s->with_lines, i * sizeof(s->with_lines[0]));
 	s->with_lines[0] = m;
-	return module__inlined(m, vaddr, ret, cap);
+	cnt = module__inlined(m, vaddr, ret, cap);
+	took = now_ns() - start;
+	s->slow_ns += took > SLOW_NS ? took - SLOW_NS : 0;
+	return cnt;
 }
 
 size_t symbolizer__frames(struct symbolizer *s, struct sym_process *p, uint64_t pc, bool leaf,
@@ -587,7 +278,7 @@ void symbolizer__object(struct symbolizer *s, struct sym_process *p, uint64_t ad
 	const struct mapping *map, *at = maps__find(p->maps, addr);
 	uint64_t bias, lo, hi;
 	struct symbol sym;
-	struct module *m = find_module(s, p, addr, &map, &bias);
+	struct module *m = process__module(s->files, p, addr, &map, &bias);
 
 	*ret = (struct sym_object){ .name = "", .module = "", .writable = at && at->write };
 	if (!map)

@@ -40,8 +40,10 @@ struct sym_stats {
 struct sym_frame {
 	const char *function; /* demangled; "" when unknown */
 	const char *raw;      /* as in the file, for comparing; "" when unknown */
-	const char *module; /* base name of the file, "[vdso]", or "" when the pc is in no mapping */
-	const char *file;   /* source file, "" when unknown */
+	/* Base name of the file; "[vdso]"; "[jit]" for generated code that its process gave a name
+	 * (jit.h); "" for other such code, and when the pc is in no mapping. */
+	const char *module;
+	const char *file; /* source file, "" when unknown */
 	/*
 	 * Named: pc less the function's start (an inlined frame has that of the function it is in).
 	 * Unnamed: the start of the function by its FDE, or the pc when there is none, less the
@@ -66,6 +68,8 @@ struct sym_object {
 
 int symbolizer__new(struct symbolizer **ret);
 void symbolizer__free(struct symbolizer *s);
+/* From now on, debug files that are not here come from servers; errors as of debuginfod__new(). */
+int symbolizer__use_debuginfod(struct symbolizer *s);
 
 /*
  * First sight of an address space: reads its mappings at once and opens its file-backed executable

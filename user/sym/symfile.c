@@ -11,10 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "user/sym/debugfile.h"
+#include "user/sym/safe_open.h"
 
 #define FILES_MAX    65536
 #define VDSO_SZ_MAX  (1u << 20)
+#define NAMES_MAX    (1ull << 30) /* bytes of all symbol tables; a big service has a tenth */
 #define FDS_PER_FILE 4 /* itself, its debug file, the worker for its lines, one in passing */
 
 struct key {
@@ -41,6 +42,8 @@ struct symfile_set {
 	size_t mask;
 	struct symfile vdso;
 	bool vdso_tried;
+	uint64_t names_left;	    /* of NAMES_MAX */
+	struct debuginfod *servers; /* NULL: none */
 	uint64_t good, bad;
 };
 
@@ -59,6 +62,7 @@ int symfile_set__new(struct symfile_set **ret)
 	if (set->open_max < 4)
 		set->open_max = 4;
 	set->mask = 255;
+	set->names_left = NAMES_MAX;
 	set->index = calloc(set->mask + 1, sizeof(*set->index));
 	if (!set->index) {
 		free(set);
@@ -66,6 +70,11 @@ int symfile_set__new(struct symfile_set **ret)
 	}
 	*ret = set;
 	return 0;
+}
+
+void symfile_set__use_debuginfod(struct symfile_set *set, struct debuginfod *d)
+{
+	set->servers = d;
 }
 
 static void free_file(struct symfile *f)
@@ -171,10 +180,10 @@ static int open_mapped(pid_t tgid, const struct mapping *map, const char *root)
 
 	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", tgid,
 		 (unsigned long long)map->start, (unsigned long long)map->end);
-	fd = debugfile__open_regular("", path);
+	fd = safe_open__regular("", path, false);
 	if (fd >= 0 || map->deleted || map->path[0] != '/')
 		return fd;
-	fd = debugfile__open_regular(root, map->path);
+	fd = safe_open__regular(root, map->path, false);
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0 || st.st_ino != map->ino) {
@@ -270,10 +279,13 @@ struct module *symfile__module(struct symfile_set *set, struct symfile *f)
 	if (f->parsed)
 		return f->module;
 	f->parsed = true;
-	if (f->fd >= 0 && module__open(f->fd, f->path, f->root, &f->module) == 0)
+	if (f->fd >= 0 && module__open(f->fd, f->path, f->root, &f->module) == 0) {
+		module__use_budget(f->module, &set->names_left);
+		module__use_debuginfod(f->module, set->servers);
 		set->good++;
-	else
+	} else {
 		set->bad++;
+	}
 	if (f->fd >= 0)
 		close(f->fd);
 	f->fd = -1;

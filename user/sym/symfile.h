@@ -20,6 +20,8 @@ struct symfile_set;
 
 int symfile_set__new(struct symfile_set **ret);
 void symfile_set__free(struct symfile_set *set); /* NULL is fine */
+/* Modules that are parsed from now on may ask servers; d has to outlive the set. */
+void symfile_set__use_debuginfod(struct symfile_set *set, struct debuginfod *d);
 /* The file behind a mapping of tgid, opened but not parsed; NULL: it can't be reached, or no
  * memory. */
 struct symfile *symfile_set__open(struct symfile_set *set, pid_t tgid, const struct mapping *map);

@@ -5,7 +5,7 @@
  * symtab__add() reads .symtab or .dynsym of one file; symtab__finish() sorts; only then look up.
  * Symbols may nest (an object within a region): the innermost one wins. Names are kept in the
  * files' string tables, which the table owns; a version suffix ("@@GLIBC_2.34") is cut off. Lookups
- * are logarithmic, by name constant. Errors: negative errno, a failed add leaves what was there.
+ * are logarithmic, by name constant. Errors: negative errno, a failed add leaves what was there; -EFBIG: beyond the budget.
  */
 #ifndef HOLDUP_SYM_SYMTAB_H
 #define HOLDUP_SYM_SYMTAB_H
@@ -19,7 +19,8 @@
 
 struct symtab;
 
-int symtab__new(struct symtab **ret);
+/* budget: bytes that may yet be kept, of all tables that share it; NULL: as many as there are. */
+int symtab__new(uint64_t *budget, struct symtab **ret);
 void symtab__free(struct symtab *t); /* NULL is fine */
 /* type: SHT_SYMTAB or SHT_DYNSYM; -ENOENT when the file has none. */
 int symtab__add(struct symtab *t, const struct elf_file *f, uint32_t type);

@@ -13,6 +13,8 @@
 
 #include "user/unwind/cfi_parse.h"
 
+#define CIES_MAX (1u << 18) /* of a section; there is one for each unit at most */
+
 struct source {
 	const struct cfi_section *sec;
 	struct cfi_ptr_base base;
@@ -63,6 +65,8 @@ static int collect_cies(struct builder *b, struct source *src)
 		}
 		if (!e.is_cie)
 			continue;
+		if (src->cnt == CIES_MAX)
+			return -E2BIG;
 		if (!reserve((void **)&src->cie, &src->cap, src->cnt, sizeof(*src->cie)))
 			return -ENOMEM;
 		b->t->stats.cies++;

@@ -46,6 +46,8 @@ struct cfi_table {
 	uint64_t base;	       /* ELF vaddr that row[].pc counts from */
 	struct cfi_func *func; /* sorted, disjoint; NULL: nothing was derived */
 	size_t func_cnt;
+	/* Of a file: how much code it has, and how much of that no call frame information speaks of. */
+	uint64_t code_bytes, gap_bytes;
 	struct cfi_stats stats;
 };
 
@@ -73,9 +75,17 @@ int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t 
 /*
  * The same from an ELF file: .debug_frame, if there is one, and .eh_frame; compilers put a unit's
  * FDEs into one of them, and the C library's start files have .eh_frame even where the program has
- * not. base = lowest PT_LOAD vaddr. -ENOEXEC: no ELF file of this machine; -ENOENT: it has no FDEs;
- * -EFBIG: a section above 1 GiB. The file is read, never mapped: a truncated one can't raise SIGBUS.
+ * not. Where they leave much of the code out, debug->find() is asked for the separate debug file, which
+ * holds .debug_frame once a file is stripped (debug NULL: there is none, nor when it returns NULL). base = lowest PT_LOAD vaddr. -ENOEXEC: no ELF file of this machine; -ENOENT: it has no FDEs;
+ * -EFBIG: a section above 256 MiB. Files are read, never mapped: a truncated one can't raise SIGBUS.
  */
+struct elf_file;
+struct cfi_debug {
+	const struct elf_file *(*find)(void *ctx); /* the file stays the callee's */
+	void *ctx;
+};
+int cfi__build_elf(const struct elf_file *f, const struct cfi_debug *debug, size_t max_rows,
+		   struct cfi_table **ret);
 int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret);
 /*
  * The program's entry point has no caller, and in musl no CFI either (crt/x86_64/crt_arch.h): where no

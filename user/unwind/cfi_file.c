@@ -1,244 +1,278 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Which bytes of an ELF file hold its call frame information. */
+/* Which bytes of an ELF file, and of its separate debug file, hold its call frame information. */
 #include "user/unwind/cfi.h"
 
 #include <errno.h>
-#include <gelf.h>
 #include <libelf.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "user/sym/elf_file.h"
 #include "user/unwind/cfi_arch.h"
 #include "user/unwind/derive_file.h"
 
-/* The largest .eh_frame we know is Chromium's, some 20 MiB; libelf reads a section as a whole. */
-#define SECTION_MAX (1ULL << 30)
+/* Chromium's .eh_frame, the largest we know, has some 20 MiB; -g's .debug_frame twice that. */
+#define SECTION_MAX (256u << 20)
+#define SPARSE	    8	/* beyond this part of the code without rows a debug file is worth a look */
+#define DYNAMIC_MAX 256 /* entries; DT_NEEDED comes first */
 
-struct elf_file {
-	Elf *elf;
-	uint64_t size; /* of the file */
+/* What is known of the file as a whole. */
+struct frame_info {
+	struct cfi_section sec[CFI_MAX_SECTIONS]; /* .data is ours to free */
+	size_t cnt;
 	uint64_t base; /* lowest PT_LOAD vaddr */
 	uint64_t text_lo, text_hi;
 	uint64_t got; /* address of .got.plt or .got, 0: none */
-	Elf_Scn *eh_frame, *debug_frame, *zdebug_frame;
+	size_t failed;
+	int err; /* why the last one failed, or -ENOENT */
 };
 
-static int check_header(Elf *elf)
+static int check_header(const struct elf_file *f)
 {
-	GElf_Ehdr eh;
-
-	if (elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh))
-		return -ENOEXEC;
-	if (eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_ident[EI_DATA] != ELFDATA2LSB ||
-	    eh.e_machine != cfi_arch__machine())
+	if (!f->is64 || f->ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
+	    f->ehdr.e_machine != cfi_arch__machine())
 		return -ENOEXEC;
 	/* in ET_REL nothing has an address yet, and .eh_frame lacks its relocations */
-	return eh.e_type == ET_EXEC || eh.e_type == ET_DYN ? 0 : -ENOEXEC;
+	return f->ehdr.e_type == ET_EXEC || f->ehdr.e_type == ET_DYN ? 0 : -ENOEXEC;
 }
 
-static int read_segments(struct elf_file *f)
+static int read_segments(const struct elf_file *f, struct frame_info *info)
 {
-	size_t cnt, i;
-
-	if (elf_getphdrnum(f->elf, &cnt))
-		return -ENOEXEC;
-	f->base = UINT64_MAX;
-	f->text_lo = UINT64_MAX;
-	for (i = 0; i < cnt; i++) {
-		GElf_Phdr ph;
+	info->base = UINT64_MAX;
+	info->text_lo = UINT64_MAX;
+	for (size_t i = 0; i < f->phdr_cnt; i++) {
+		const Elf64_Phdr *ph = &f->phdr[i];
 		uint64_t end;
 
-		if (!gelf_getphdr(f->elf, i, &ph))
-			return -ENOEXEC;
-		if (ph.p_type != PT_LOAD || __builtin_add_overflow(ph.p_vaddr, ph.p_memsz, &end))
+		if (ph->p_type != PT_LOAD || __builtin_add_overflow(ph->p_vaddr, ph->p_memsz, &end))
 			continue;
-		if (ph.p_vaddr < f->base)
-			f->base = ph.p_vaddr;
-		if (!(ph.p_flags & PF_X))
+		if (ph->p_vaddr < info->base)
+			info->base = ph->p_vaddr;
+		if (!(ph->p_flags & PF_X))
 			continue;
-		if (ph.p_vaddr < f->text_lo)
-			f->text_lo = ph.p_vaddr;
-		if (end > f->text_hi)
-			f->text_hi = end;
+		if (ph->p_vaddr < info->text_lo)
+			info->text_lo = ph->p_vaddr;
+		if (end > info->text_hi)
+			info->text_hi = end;
 	}
-	return f->text_hi ? 0 : -ENOENT; /* no code */
+	return info->text_hi ? 0 : -ENOENT; /* no code */
 }
 
-static int read_sections(struct elf_file *f)
+/* A section that can't be had is counted, and the others are as good as before. */
+static void add_section(const struct elf_file *f, const char *name, struct frame_info *info)
 {
-	Elf_Scn *scn = NULL;
-	size_t names;
-
-	if (elf_getshdrstrndx(f->elf, &names))
-		return -ENOEXEC;
-	while ((scn = elf_nextscn(f->elf, scn))) {
-		GElf_Shdr sh;
-		const char *name;
-
-		if (!gelf_getshdr(scn, &sh) || sh.sh_type == SHT_NOBITS)
-			continue;
-		name = elf_strptr(f->elf, names, sh.sh_name);
-		if (!name)
-			continue;
-		if (!strcmp(name, ".eh_frame"))
-			f->eh_frame = scn;
-		else if (!strcmp(name, ".debug_frame"))
-			f->debug_frame = scn;
-		else if (!strcmp(name, ".zdebug_frame"))
-			f->zdebug_frame = scn;
-		else if (!strcmp(name, ".got.plt") || (!strcmp(name, ".got") && !f->got))
-			f->got = sh.sh_addr;
-	}
-	return 0;
-}
-
-/* Decompresses in place what the section header says is compressed (gABI, SHF_COMPRESSED). */
-static int inflate(Elf_Scn *scn, const GElf_Shdr *sh)
-{
-	GElf_Chdr ch;
-
-	if (!(sh->sh_flags & SHF_COMPRESSED))
-		return 0;
-	if (!gelf_getchdr(scn, &ch))
-		return -EINVAL;
-	if (ch.ch_size > SECTION_MAX)
-		return -EFBIG;
-	return elf_compress(scn, 0, 0) < 0 ? -EINVAL : 0;
-}
-
-/* The form before SHF_COMPRESSED, still in programs of Go 1.18: "ZLIB", a big-endian size, zlib. */
-static int inflate_gnu(Elf_Scn *scn)
-{
-	Elf_Data *raw = elf_rawdata(scn, NULL);
-	uint64_t sz;
-
-	if (!raw || !raw->d_buf || raw->d_size < 12 || memcmp(raw->d_buf, "ZLIB", 4))
-		return -EINVAL;
-	memcpy(&sz, (const char *)raw->d_buf + 4, sizeof(sz));
-	if (be64toh(sz) > SECTION_MAX)
-		return -EFBIG;
-	return elf_compress_gnu(scn, 0, 0) < 0 ? -EINVAL : 0;
-}
-
-/* The section's bytes, decompressed; they belong to the Elf. */
-static int load(const struct elf_file *f, Elf_Scn *scn, struct cfi_section *sec)
-{
-	Elf_Data *data;
-	GElf_Shdr sh;
+	const Elf64_Shdr *sh = elf_file__section(f, name);
+	struct cfi_section *sec = &info->sec[info->cnt];
+	uint8_t *data;
+	size_t sz;
 	int err;
 
-	if (!gelf_getshdr(scn, &sh))
-		return -ENOEXEC;
-	/* before libelf allocates that much */
-	if (sh.sh_size > SECTION_MAX)
-		return -EFBIG;
-	if (sh.sh_offset > f->size || sh.sh_size > f->size - sh.sh_offset)
-		return -ENOEXEC;
-	err = scn == f->zdebug_frame ? inflate_gnu(scn) : inflate(scn, &sh);
-	if (err)
-		return err;
-	data = elf_getdata(scn, NULL);
-	if (!data || !data->d_buf)
-		return -ENOENT;
-	*sec = (struct cfi_section){ .data = data->d_buf,
-				     .sz = data->d_size,
-				     .vaddr = sh.sh_addr,
-				     .debug_frame = scn != f->eh_frame,
-				     .data_base = f->got,
-				     .text_lo = f->text_lo,
-				     .text_hi = f->text_hi };
-	return 0;
+	if (!sh || sh->sh_type == SHT_NOBITS)
+		return;
+	err = elf_file__section_inflated(f, sh, SECTION_MAX, &data, &sz);
+	if (err) {
+		info->failed++;
+		info->err = err;
+		return;
+	}
+	*sec = (struct cfi_section){ .data = data,
+				     .sz = sz,
+				     .vaddr = sh->sh_addr,
+				     .debug_frame = strcmp(name, ".eh_frame") != 0,
+				     .data_base = info->got,
+				     .text_lo = info->text_lo,
+				     .text_hi = info->text_hi };
+	info->cnt++;
 }
 
-/* .eh_frame last: it wins where both speak. A section that can't be had counts as malformed. */
-static int build_sections(const struct elf_file *f, size_t max_rows, struct cfi_table **ret)
+static int build(const struct frame_info *info, size_t max_rows, struct cfi_table **ret)
 {
-	Elf_Scn *const scn[] = { f->zdebug_frame, f->debug_frame, f->eh_frame };
-	struct cfi_section sec[CFI_MAX_SECTIONS];
 	struct cfi_table *t;
-	size_t i, cnt = 0, failed = 0;
-	int err = -ENOENT, load_err = -ENOENT;
+	int err;
 
-	for (i = 0; i < sizeof(scn) / sizeof(scn[0]); i++) {
-		if (!scn[i])
-			continue;
-		err = load(f, scn[i], &sec[cnt]);
-		if (!err) {
-			cnt++;
-			continue;
-		}
-		failed++;
-		load_err = err;
-	}
-	if (!cnt)
-		return load_err;
-	err = cfi__build(sec, cnt, f->base, max_rows, &t);
+	if (!info->cnt)
+		return info->err;
+	err = cfi__build(info->sec, info->cnt, info->base, max_rows, &t);
 	if (err)
 		return err;
 	if (!t->cnt) {
 		cfi__free(t);
-		return load_err;
+		return info->err;
 	}
-	t->stats.malformed += failed;
+	t->stats.malformed += info->failed;
 	*ret = t;
 	return 0;
 }
 
-/* Where there is no CFI, the machine code says what it can; where that fails, it stays a gap. */
-static int complete(const struct elf_file *f, int fd, size_t max_rows, struct cfi_table *t)
+/* The bytes of the file's code that no row speaks of. */
+static uint64_t gap_bytes(const struct cfi_table *t, const struct frame_info *info)
 {
-	int err = derive_file__fill(f->elf, fd, max_rows, t);
-	GElf_Ehdr eh;
+	uint64_t at = info->text_lo, sum = 0;
+	bool in_gap = true;
 
-	if (err == -ENOMEM)
-		return err;
-	if (!t->cnt)
-		return -ENOENT;
-	return gelf_getehdr(f->elf, &eh) && eh.e_entry ? cfi__mark_entry(t, eh.e_entry) : 0;
+	for (size_t i = 0; i < t->cnt; i++) {
+		uint64_t pc = t->base + t->row[i].pc;
+
+		if (in_gap && pc > at)
+			sum += (pc < info->text_hi ? pc : info->text_hi) - at;
+		in_gap = HU_ROW_CFA(t->row[i].kind) == HU_CFA_GAP;
+		at = pc < info->text_hi ? pc : info->text_hi;
+	}
+	return in_gap ? sum + (info->text_hi - at) : sum;
 }
 
-static int build(const struct elf_file *f, int fd, size_t max_rows, struct cfi_table **ret)
+static bool needs_libraries(const struct elf_file *f)
 {
-	struct cfi_table *t;
-	int err = build_sections(f, max_rows, &t);
+	Elf64_Dyn dyn[DYNAMIC_MAX];
+	size_t cnt = 0;
 
-	if (err == -ENOENT) {
+	for (size_t i = 0; i < f->phdr_cnt && !cnt; i++) {
+		const Elf64_Phdr *ph = &f->phdr[i];
+
+		if (ph->p_type != PT_DYNAMIC)
+			continue;
+		cnt = ph->p_filesz / sizeof(dyn[0]);
+		if (cnt > DYNAMIC_MAX)
+			cnt = DYNAMIC_MAX;
+		if (elf_file__read(f, ph->p_offset, dyn, cnt * sizeof(dyn[0])))
+			return false;
+	}
+	for (size_t i = 0; i < cnt && dyn[i].d_tag != DT_NULL; i++)
+		if (dyn[i].d_tag == DT_NEEDED)
+			return true;
+	return false;
+}
+
+/*
+ * Is its entry point one? Programs have an interpreter, or are linked statically, as the dynamic linker
+ * is, too. In libraries, which have none, older versions of ld let it point to the start of .text,
+ * where any function may lie.
+ */
+static bool has_entry(const struct elf_file *f)
+{
+	if (!f->ehdr.e_entry || f->ehdr.e_type == ET_EXEC)
+		return f->ehdr.e_entry;
+	for (size_t i = 0; i < f->phdr_cnt; i++)
+		if (f->phdr[i].p_type == PT_INTERP)
+			return true;
+	return !needs_libraries(f);
+}
+
+static void free_sections(struct frame_info *info)
+{
+	for (size_t i = 0; i < info->cnt; i++)
+		free((void *)info->sec[i].data);
+	info->cnt = 0;
+}
+
+/* Reads and builds; .eh_frame last: it wins where several speak. */
+static int build_from(const struct elf_file *f, const struct elf_file *debug,
+		      struct frame_info *info, size_t max_rows, struct cfi_table **ret)
+{
+	struct cfi_table *t = NULL;
+	int err;
+
+	info->err = -ENOENT;
+	info->failed = 0;
+	if (debug)
+		add_section(debug, ".debug_frame", info);
+	add_section(f, ".zdebug_frame", info);
+	add_section(f, ".debug_frame", info);
+	add_section(f, ".eh_frame", info);
+	err = build(info, max_rows, &t);
+	free_sections(info);
+	if (err)
+		return err;
+	t->code_bytes = info->text_hi - info->text_lo;
+	t->gap_bytes = gap_bytes(t, info);
+	*ret = t;
+	return 0;
+}
+
+/* A stripped program that was built without unwind tables has its .debug_frame in the debug file. */
+static void add_debug(const struct elf_file *f, const struct cfi_debug *from,
+		      struct frame_info *info, size_t max_rows, struct cfi_table **t)
+{
+	const struct elf_file *debug = from && from->find ? from->find(from->ctx) : NULL;
+	struct cfi_table *better;
+
+	if (!debug || !elf_file__section(debug, ".debug_frame") ||
+	    build_from(f, debug, info, max_rows, &better))
+		return;
+	cfi__free(*t);
+	*t = better;
+}
+
+/* Where there is no CFI, the machine code says what it can; where that fails, it stays a gap. */
+static int derive(const struct elf_file *f, size_t max_rows, struct cfi_table *t)
+{
+	Elf *elf;
+	int err;
+
+	if (f->image || f->fd < 0)
+		return 0;
+	elf_version(EV_CURRENT);
+	elf = elf_begin(f->fd, ELF_C_READ, NULL);
+	if (!elf)
+		return 0;
+	err = derive_file__fill(elf, f->fd, max_rows, t);
+	elf_end(elf);
+	return err == -ENOMEM ? err : 0;
+}
+
+/* What call frame information does not tell; t may be without rows. */
+static int complete(const struct elf_file *f, size_t max_rows, struct cfi_table *t)
+{
+	int err = derive(f, max_rows, t);
+
+	if (!err && !t->cnt)
+		err = -ENOENT;
+	return err || !has_entry(f) ? err : cfi__mark_entry(t, f->ehdr.e_entry);
+}
+
+int cfi__build_elf(const struct elf_file *f, const struct cfi_debug *debug, size_t max_rows,
+		   struct cfi_table **ret)
+{
+	const Elf64_Shdr *got = elf_file__section(f, ".got.plt");
+	struct frame_info info = { 0 };
+	struct cfi_table *t = NULL;
+	int err = check_header(f);
+
+	if (!got)
+		got = elf_file__section(f, ".got");
+	info.got = got ? got->sh_addr : 0;
+	if (!err)
+		err = read_segments(f, &info);
+	if (err)
+		return err;
+	err = build_from(f, NULL, &info, max_rows, &t);
+	if (err && err != -ENOENT)
+		return err;
+	if (!t || t->gap_bytes > t->code_bytes / SPARSE)
+		add_debug(f, debug, &info, max_rows, &t);
+	if (!t) {
 		t = calloc(1, sizeof(*t));
 		if (!t)
 			return -ENOMEM;
-		t->base = f->base;
-	} else if (err) {
+		t->base = info.base;
+	}
+	err = complete(f, max_rows, t);
+	if (err) {
+		cfi__free(t);
 		return err;
 	}
-	err = complete(f, fd, max_rows, t);
-	if (err)
-		cfi__free(t);
-	else
-		*ret = t;
-	return err;
+	*ret = t;
+	return 0;
 }
 
 int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
 {
-	struct elf_file f = { 0 };
-	struct stat st;
-	int err;
+	struct elf_file *f;
+	int err = elf_file__open(fd, &f);
 
-	if (fstat(fd, &st))
-		return -errno;
-	f.size = st.st_size;
-	elf_version(EV_CURRENT);
-	f.elf = elf_begin(fd, ELF_C_READ, NULL);
-	if (!f.elf)
-		return -ENOEXEC;
-	err = check_header(f.elf);
-	if (!err)
-		err = read_segments(&f);
-	if (!err)
-		err = read_sections(&f);
-	if (!err)
-		err = build(&f, fd, max_rows, ret);
-	elf_end(f.elf);
+	if (err)
+		return err;
+	err = cfi__build_elf(f, NULL, max_rows, ret);
+	elf_file__close(f);
 	return err;
 }
