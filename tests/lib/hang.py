@@ -19,10 +19,10 @@ READY_S = 60  # 10,000 threads on a machine with other things to do
 NUMBERS = {
     "x86_64": {
         "read": 0, "poll": 7, "pause": 34, "nanosleep": 35, "recvfrom": 45, "wait4": 61,
-        "fsync": 74, "futex": 202, "clock_nanosleep": 230, "ppoll": 271,
+        "fsync": 74, "futex": 202, "clock_nanosleep": 230, "openat": 257, "ppoll": 271,
     },
     "aarch64": {
-        "read": 63, "ppoll": 73, "fsync": 82, "futex": 98, "nanosleep": 101,
+        "openat": 56, "read": 63, "ppoll": 73, "fsync": 82, "futex": 98, "nanosleep": 101,
         "clock_nanosleep": 115, "recvfrom": 207, "wait4": 260,
     },
 }[platform.machine()]  # fmt: skip
@@ -31,9 +31,11 @@ CALLED_AS = {"pause": ("pause", "ppoll"), "poll": ("poll", "ppoll")}
 
 
 def command_of(name, args):
-    """How a workload is started: a program, a Python script, or a Java class."""
+    """How a workload is started: a program, a script, or a Java class."""
     if name.endswith(".py"):
         return ["/usr/bin/python3", os.path.join(SOURCES, name), *args]
+    if name.endswith(".js"):
+        return ["node", os.path.join(SOURCES, name), *args]
     if name[0].isupper():
         directory = os.path.dirname(holdup.workload(f"hang/{name}.class"))
         heap = ["-Xmx256m", "-XX:+UseSerialGC"]
@@ -97,13 +99,18 @@ class Hang:
     lock's own words unless exact is False.
     """
 
-    def __init__(self, name, *args, exact=True):
+    def __init__(self, name, *args, exact=True, env=None):
+        self.env = None if env is None else {**os.environ, **env}
         self.command = command_of(name, [str(arg) for arg in args])
         self.exact = exact
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            self.command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
+            self.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env=self.env,
         )
         try:
             self._read_line()
