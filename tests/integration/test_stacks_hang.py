@@ -55,7 +55,8 @@ class Zoo(unittest.TestCase):
         self.assertTrue(hang.has_functions(row["stack"], thread.functions), row["stack"])
         if thread.lock and "futex" in thread.calls:
             self.assertTrue(thread.covers(int(wait["address"], 16)), wait)
-            self.assertEqual((wait["name"], wait["kind"]), (thread.lock["name"], thread.lock["kind"]))
+            self.assertEqual(wait["name"], thread.lock["name"])
+            self.assertEqual(wait["kind"], thread.lock["kind"])
         return row
 
     def deadlock(self, program, edges, named=True):
@@ -106,13 +107,15 @@ class Zoo(unittest.TestCase):
         return document
 
     def chain(self, program, root, locks, waiters):
-        """One chain of threads and locks behind the root, which is named with what it does."""
+        """One chain of threads behind the root, which is named with what it does and what it has of
+        the locks; each waiter's own row names the next one in the chain.
+        """
         document = self.silent(program)
         (found,) = document["chains"]
         self.assertEqual(found["waiters"], len(waiters))
-        ways = [[lock["name"] for lock in order] for order in (locks, locks[::-1])]
-        self.assertIn([lock["name"] for lock in found["locks"]], ways)
         by_name = {lock["name"]: lock for lock in locks}
+        roots = {lock["name"] for lock in locks if lock["owner_tid"] == root.tid}
+        self.assertLessEqual(roots, {lock["name"] for lock in found["locks"]})
         for lock in found["locks"]:
             known = by_name[lock["name"]]
             self.assertEqual(
@@ -125,7 +128,8 @@ class Zoo(unittest.TestCase):
             self.assertIn(end["call"], root.calls + ["ppoll"])
         self.assertTrue(hang.has_functions(end["stack"], root.functions), end["stack"])
         for thread in waiters:
-            self.blocked(document, thread)
+            wait = self.blocked(document, thread)["wait"]
+            self.assertEqual(wait["owner_tid"], thread.lock["owner_tid"], str(thread))
         return document, end
 
 
@@ -291,11 +295,8 @@ class Holders(Zoo):
 
     def holder(self, how):
         with Hang("holder", "--how", how) as program:
-            holder, waiters = program["holder"], program.all_of("appender")
+            holder, waiters = program["keeper"], program.all_of("appender")
             document, root = self.chain(program, holder, [program.lock("wal_lock")], waiters)
-            for thread in waiters:
-                row = hang.thread_of(document, thread)
-                self.assertEqual(row["wait"]["owner_tid"], holder.tid)
             row = self.blocked(document, holder)
             self.assertTrue(program.still_asleep())
         return program, row["wait"], root
@@ -305,8 +306,8 @@ class Holders(Zoo):
         self.assertEqual(wait["kind"], "timer")
 
     def test_fsync(self):
-        _, wait, root = self.holder("fsync")
-        self.assertEqual((wait["kind"], root["state"]), ("file", "D"))
+        _, wait, _ = self.holder("fsync")
+        self.assertEqual(wait["kind"], "file")
 
     def test_recv(self):
         _, wait, root = self.holder("recv")
@@ -336,7 +337,7 @@ class Holders(Zoo):
     def test_herd(self):
         with Hang("holder", "--threads", 41) as program:
             waiters = program.all_of("appender")
-            self.chain(program, program["holder"], [program.lock("wal_lock")], waiters)
+            self.chain(program, program["keeper"], [program.lock("wal_lock")], waiters)
             status, out, err = holdup.run(["stacks", *hang.choose(program.pids())])
             self.assertEqual(status, 0, err)
             self.assertRegex(out, r"\b41 threads\b")

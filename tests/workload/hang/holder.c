@@ -204,7 +204,7 @@ HANG_FRAME static void do_slow_thing(void)
 
 HANG_FRAME static void *hold(void *arg)
 {
-	hang_enter("holder",
+	hang_enter("keeper",
 		   hang_is("sleep") ? "hang_sleep do_slow_thing hold" : "do_slow_thing hold");
 	hang_ok(pthread_mutex_lock(&wal_lock));
 	hang_took(wal_id);
