@@ -1,139 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Programs that hang, each with the finding that `holdup stacks` and `holdup check` must have; busy
-ones that look like it, about which both must be silent; and hostile ones, which must do no harm.
+"""Programs that hang, each with the finding that `holdup stacks` and `holdup check` must have, and busy
+ones that look like it, about which both must be silent.
 """
 
-import itertools
-import os
-import re
-import time
 import unittest
 
+import findings
 import hang
 import holdup
 import jsonschema
 import oracle
 from hang import Hang
 
-LONG_RUN = os.environ.get("HOLDUP_LONG_TESTS") == "1"
-SNAPSHOTS, SNAPSHOTS_S = (1000, 600) if LONG_RUN else (200, 20)
-CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\udc80-\udcff]")  # all but the line's end
 
-
-def address(lock):
-    return int(lock["address"], 16)
-
-
-class Zoo(unittest.TestCase):
-    """What tests of findings have in common."""
-
-    maxDiff = None
-
-    def silent(self, program, *options):
-        """Neither command finds anything; the document."""
-        document = hang.stacks(program.pids(), "--all")
-        self.assertEqual((document["deadlocks"], document["orphaned_locks"]), ([], []))
-        self.assertEqual(hang.check(program.pids(), *options), (0, []))
-        return document
-
-    def line_of(self, program, begins):
-        """`holdup check` says one thing, which begins like that, and the process; the line."""
-        status, lines = hang.check(program.pids())
-        self.assertEqual((status, len(lines)), (10, 1), lines)
-        (line,) = lines
-        self.assertRegex(line, rf"^{begins}: ({'|'.join(map(str, program.pids()))}) ")
-        return line
-
-    def blocked(self, document, thread):
-        """A thread is listed as its workload says; its row."""
-        row = hang.thread_of(document, thread)
-        self.assertEqual(row["comm"], thread.role)
-        wait = row["wait"]
-        self.assertIn(wait["call"], thread.calls + ["ppoll"] * ("poll" in thread.calls))
-        known_ns = wait.get("blocked_ns") or wait.get("blocked_at_least_ns")
-        self.assertGreater(known_ns, 0, wait)
-        self.assertTrue(hang.has_functions(row["stack"], thread.functions), row["stack"])
-        if thread.lock and "futex" in thread.calls:
-            self.assertTrue(thread.covers(int(wait["address"], 16)), wait)
-            self.assertEqual(wait["name"], thread.lock["name"])
-            self.assertEqual(wait["kind"], thread.lock["kind"])
-        return row
-
-    def deadlock(self, program, edges, named=True):
-        """One cycle and nothing else.  edges: (thread, lock or None: it joins, who holds it)."""
-        document = hang.stacks(program.pids(), "--all")
-        self.assertEqual(document["orphaned_locks"], [])
-        (found,) = document["deadlocks"]
-        rows = {row["tid"]: row for row in found["threads"]}
-        self.assertEqual(len(rows), len(found["threads"]))
-        self.assertEqual(set(rows), {thread.tid for thread, _, _ in edges})
-        for thread, lock, holder in edges:
-            row = rows[thread.tid]
-            self.assertEqual((row["pid"], row["held_by"]), (thread.pid, holder.tid), str(thread))
-            if lock:
-                self.assertEqual(int(row["waits_for"]["address"], 16), address(lock), str(thread))
-            if lock and named:
-                self.assertEqual(row["waits_for"]["name"], lock["name"])
-                wait = self.blocked(document, thread)["wait"]
-                self.assertEqual(wait["owner_tid"], holder.tid)
-        line = self.line_of(program, "self-deadlock" if len(edges) == 1 else "deadlock")
-        for thread, lock, holder in edges:
-            self.assertIn(str(thread.tid), line)
-            if len(edges) > 1:
-                name = lock["name"] if lock and named else ""
-                self.assertRegex(
-                    line, rf"tid {thread.tid} waits for [^;]*{re.escape(name)}.* {holder.tid}\b"
-                )
-            elif named:
-                self.assertIn(lock["name"], line)
-        return document
-
-    def orphan(self, program, lock, waiters, named=True):
-        """One lock of the dead and nothing else."""
-        document = hang.stacks(program.pids(), "--all")
-        self.assertEqual(document["deadlocks"], [])
-        (found,) = document["orphaned_locks"]
-        places = {(lock["pid"], address(lock))}
-        places |= {(t.pid, address(t.lock)) for t in waiters if t.lock}
-        self.assertIn((found["pid"], int(found["address"], 16)), places)
-        self.assertEqual(found["owner_tid"], lock["owner_tid"])
-        tids = {row["tid"] if isinstance(row, dict) else row for row in found["waiters"]}
-        self.assertEqual(tids, {thread.tid for thread in waiters})
-        line = self.line_of(program, "orphaned lock")
-        self.assertRegex(line, rf"\b{lock['owner_tid']}\b")
-        if named:
-            self.assertEqual(found["name"], lock["name"])
-            self.assertIn(lock["name"], line)
-        return document
-
-    def chain(self, program, root, locks, waiters):
-        """One chain of threads behind the root, which is named with what it does and what it has of
-        the locks; each waiter's own row names the next one in the chain.
-        """
-        document = self.silent(program)
-        (found,) = document["chains"]
-        self.assertEqual(found["waiters"], len(waiters))
-        by_name = {lock["name"]: lock for lock in locks}
-        roots = {lock["name"] for lock in locks if lock["owner_tid"] == root.tid}
-        self.assertLessEqual(roots, {lock["name"] for lock in found["locks"]})
-        for lock in found["locks"]:
-            known = by_name[lock["name"]]
-            self.assertEqual(
-                (lock["pid"], int(lock["address"], 16), lock["owner_tid"]),
-                (known["pid"], address(known), known["owner_tid"]),
-            )
-        end = found["root"]
-        self.assertEqual((end["pid"], end["tid"], end["comm"]), (root.pid, root.tid, root.role))
-        if root.calls:
-            self.assertIn(end["call"], root.calls + ["ppoll"])
-        self.assertTrue(hang.has_functions(end["stack"], root.functions), end["stack"])
-        for thread in waiters:
-            wait = self.blocked(document, thread)["wait"]
-            self.assertEqual(wait["owner_tid"], thread.lock["owner_tid"], str(thread))
-        return document, end
-
-
-class Deadlocks(Zoo):
+class Deadlocks(findings.Case):
     def two(self, program):
         teller, auditor = program["teller"], program["auditor"]
         ledger, audit = program.lock("ledger_lock"), program.lock("audit_lock")
@@ -253,7 +133,7 @@ class Deadlocks(Zoo):
             self.deadlock(program, edges)
 
 
-class Orphans(Zoo):
+class Orphans(findings.Case):
     def by_thread(self, how, **options):
         with Hang("orphan", "--how", how, **options) as program:
             lock = program.lock("ledger_lock")
@@ -290,7 +170,7 @@ class Orphans(Zoo):
             )
 
 
-class Holders(Zoo):
+class Holders(findings.Case):
     """A thread asleep in a call, with a lock that others wait for."""
 
     def holder(self, how):
@@ -344,7 +224,7 @@ class Holders(Zoo):
             self.assertIn("wal_lock", out)
 
 
-class Lost(Zoo):
+class Lost(findings.Case):
     """Waits for what never comes, which only people can know: shown, and no finding."""
 
     def test_signal(self):
@@ -358,7 +238,7 @@ class Lost(Zoo):
             self.assertEqual((wait["kind"], wait["owner_tid"]), ("join", program["endless"].tid))
 
 
-class Runtimes(Zoo):
+class Runtimes(findings.Case):
     """Locks without a word that names the owner: what is known is said, and nothing made up."""
 
     def listed(self, program, roles, runtime):
@@ -410,7 +290,7 @@ class Runtimes(Zoo):
             self.listed(program, ["teller", "auditor"], "java")
 
 
-class NearMisses(Zoo):
+class NearMisses(findings.Case):
     """Nothing of this is stuck: silence, however often and long one looks."""
 
     def near(self, how, workload="near"):
@@ -447,127 +327,6 @@ class NearMisses(Zoo):
 
     def test_errorcheck(self):
         self.near("errorcheck", "cycle")
-
-
-class Hostile(Zoo):
-    """Programs that change while they are looked at, or whose words lie."""
-
-    def snapshots(self, program, look):
-        """Look again and again; each look has to come to its end, and to be well-formed."""
-        end = time.monotonic() + SNAPSHOTS_S
-        for count in itertools.count(1):
-            look()
-            self.assertIsNone(program.process.poll())
-            if count == SNAPSHOTS or time.monotonic() > end:
-                break
-
-    @holdup.timeout(SNAPSHOTS_S + 120)
-    def test_words(self):
-        """What is in the words is the liar's; that eight threads wait is true."""
-        with Hang("hostile", "--how", "words") as program:
-            victims = {thread.tid for thread in program.threads if thread.lock}
-
-            def look():
-                document = hang.stacks(program.pids(), "--all")
-                listed = {row["tid"] for row in document["threads"] if row.get("wait")}
-                self.assertLessEqual(victims, listed)
-                hang.check(program.pids())
-
-            self.snapshots(program, look)
-            self.assertTrue(program.still_asleep())
-
-    @holdup.timeout(SNAPSHOTS_S + 120)
-    def test_stacks(self):
-        with Hang("hostile", "--how", "stacks") as program:
-            victims = {thread.tid for thread in program.threads if thread.lock}
-
-            def look():
-                document = hang.stacks(program.pids(), "--all")
-                for row in document["threads"]:
-                    if row["tid"] in victims:
-                        self.assertLess(len(row["stack"]), 10000)
-
-            self.snapshots(program, look)
-
-    def test_names(self):
-        """Escapes for terminals, ends of lines and bytes that are no text: none comes through."""
-        with Hang("hostile", "--how", "comm") as program:
-            again = program["again"]
-            for _ in range(20):
-                document = hang.stacks(program.pids(), "--all")
-                self.assertEqual([set(c) for c in hang.deadlocks_of(document)], [{again.tid}])
-                for args in (["stacks"], ["stacks", "--all"], ["stacks", "--dot"], ["check"]):
-                    status, out, err = holdup.run([*args, *hang.choose(program.pids())])
-                    self.assertEqual(status, 10 if args == ["check"] else 0, err)
-                    self.assertIsNone(CONTROLS.search(out), repr(out))
-                self.assertEqual(len(out.splitlines()), 1)
-
-    def test_owner_that_is_gone(self):
-        with Hang("hostile", "--how", "dead") as program:
-            self.orphan(program, program.lock("lock"), [program["believer"]])
-
-    def test_owner_is_who_waits(self):
-        with Hang("hostile", "--how", "own") as program:
-            believer = program["believer"]
-            self.deadlock(program, [(believer, program.lock("lock"), believer)])
-
-    def test_owner_in_another_process(self):
-        """A lock that is this process's own can't be that one's."""
-        with Hang("hostile", "--how", "foreign") as program:
-            self.orphan(program, program.lock("lock"), [program["believer"]])
-
-    def test_deep(self):
-        with Hang("hostile", "--how", "deep") as program:
-            document = self.silent(program)
-            row = self.blocked(document, program["diver"])
-            self.assertTrue(hang.has_functions(row["stack"], ["go_deeper"] * 10))
-            self.assertEqual(row["wait"]["owner_tid"], program["keeper"].tid)
-
-    @holdup.timeout(SNAPSHOTS_S + 120)
-    def test_churn(self):
-        """5,000 threads at a time begin and end: nothing is found, as nothing is stuck."""
-        with Hang("hostile", "--how", "churn") as program:
-
-            def look():
-                document = hang.stacks([program.pid], "--all")
-                self.assertEqual((document["deadlocks"], document["orphaned_locks"]), ([], []))
-
-            self.snapshots(program, look)
-            self.assertEqual(hang.check([program.pid], "--for", "2s"), (0, []))
-
-
-class Crowd(Zoo):
-    """Very many threads, blocked in five places."""
-
-    PLACES = ("pool_get", "next_job", "next_datagram", "hang_sleep", "next_event")
-
-    def crowd(self, count):
-        with Hang("crowd", "--threads", count) as program:
-            document = hang.stacks(program.pids(), timeout=60)
-            everyone = hang.stacks(program.pids(), "--all", timeout=60)
-            self.assertTrue(program.still_asleep())
-        for function in self.PLACES:
-            groups = [
-                group
-                for group in document["groups"]
-                if hang.has_functions(group["stack"], [function, "work"])
-            ]
-            self.assertEqual([group["count"] for group in groups], [count // 5], function)
-        rows = {row["tid"]: row for row in everyone["threads"]}
-        for thread in program.threads:
-            row = rows[thread.tid]
-            self.assertTrue(hang.has_functions(row["stack"], thread.functions), str(thread))
-        (chain,) = everyone["chains"]
-        self.assertEqual(chain["waiters"], count // 5)
-        self.assertEqual(chain["root"]["tid"], program["keeper"].tid)
-
-    def test_three_thousand(self):
-        self.crowd(3000)
-
-    @holdup.timeout(300)
-    def test_ten_thousand(self):
-        self.crowd(10000)
-
 
 if __name__ == "__main__":
     unittest.main()
