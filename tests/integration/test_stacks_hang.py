@@ -295,10 +295,14 @@ class NearMisses(findings.Case):
 
     def near(self, how, workload="near"):
         with Hang(workload, "--how", how) as program:
+            busy = [thread for thread in program.threads if not thread.calls]
+            before = [hang.switches(thread.pid, thread.tid) for thread in busy]
             for _ in range(5):
                 self.silent(program)
             self.assertEqual(hang.check(program.pids(), "--for", "2s"), (0, []))
-            self.assertIsNone(program.process.poll())
+            for thread, count in zip(busy, before):
+                now = hang.switches(thread.pid, thread.tid)
+                self.assertGreater(now, count, f"{thread} did not move")
 
     def test_long_hold(self):
         with Hang("near", "--how", "hold") as program:

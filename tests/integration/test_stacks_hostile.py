@@ -40,7 +40,7 @@ class Hostile(findings.Case):
     @holdup.timeout(SNAPSHOTS_S + 120)
     def test_words(self):
         """What is in the words is the liar's; that eight threads wait is true."""
-        with Hang("hostile", "--how", "words") as program:
+        with Hang("hostile", "--how", "words", "--seconds", SNAPSHOTS_S + 100) as program:
             victims = {thread.tid for thread in program.threads if thread.lock}
 
             def look():
@@ -54,7 +54,7 @@ class Hostile(findings.Case):
 
     @holdup.timeout(SNAPSHOTS_S + 120)
     def test_stacks(self):
-        with Hang("hostile", "--how", "stacks") as program:
+        with Hang("hostile", "--how", "stacks", "--seconds", SNAPSHOTS_S + 100) as program:
             victims = {thread.tid for thread in program.threads if thread.lock}
 
             def look():
@@ -102,7 +102,7 @@ class Hostile(findings.Case):
     @holdup.timeout(SNAPSHOTS_S + 120)
     def test_churn(self):
         """5,000 threads at a time begin and end: nothing is found, as nothing is stuck."""
-        with Hang("hostile", "--how", "churn") as program:
+        with Hang("hostile", "--how", "churn", "--seconds", SNAPSHOTS_S + 100) as program:
 
             def look():
                 document = hang.stacks([program.pid], "--all")

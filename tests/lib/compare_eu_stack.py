@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 
+import hang
 import holdup
 
 EU_FRAME = re.compile(r"#(\d+) +0x([0-9a-f]+)(?: +- 1)?(?: +(\S.*?))?(?: +- (\S.*))?$")
@@ -39,18 +40,15 @@ class Frame:
         return f"{self.name or '?'} ({self.module or 'no module'})"
 
 
-def switches(pid, tid):
-    """How often a thread has left a CPU; None: it is gone."""
-    try:
-        with open(f"/proc/{pid}/task/{tid}/status", encoding="ascii", errors="replace") as file:
-            return sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-
-
 def switches_of(pid):
-    """The same for all threads: {tid: number}."""
-    return {int(tid): switches(pid, tid) for tid in os.listdir(f"/proc/{pid}/task")}
+    """How often each thread has left a CPU: {tid: number}, None for one that is gone."""
+    found = {}
+    for tid in map(int, os.listdir(f"/proc/{pid}/task")):
+        try:
+            found[tid] = hang.switches(pid, tid)
+        except (FileNotFoundError, ProcessLookupError):
+            found[tid] = None
+    return found
 
 
 def module_name(path):

@@ -55,6 +55,12 @@ def syscall_of(pid, tid):
     return int(words[0]), [int(word, 16) for word in words[1:7]]
 
 
+def switches(pid, tid):
+    """How often a thread has left a CPU."""
+    with open(f"/proc/{pid}/task/{tid}/status", encoding="ascii", errors="replace") as file:
+        return sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
+
+
 class Thread:
     """One thread of a workload: where it is to sleep, and for which lock."""
 

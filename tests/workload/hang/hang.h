@@ -7,7 +7,7 @@
  * ever hang_will(). hang_ready() waits until as many threads as told have said so, prints one JSON
  * line and stays. The line tells where each thread is about to sleep; whether it does is for the
  * reader to check, in /proc/PID/task/TID/syscall (tests/lib/hang.py). Nothing outlives the process that
- * started it, or HANG_SECONDS. Tables are shared with children, which call hang_child().
+ * started it, or --seconds (120). Tables are shared with children, which call hang_child().
  *
  * The line: workload, how, pid, threads[]{role, pid, tid, calls[], lock, functions[]}, locks[]{name, pid,
  * address, size, kind, owner_tid}. Without calls a thread moves; its lock is the one it is to wait for;
@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HANG_SECONDS	 120
+#define HANG_START_S	 60 /* to begin to hang */
 #define HANG_MAX_THREADS 16384
 #define HANG_MAX_LOCKS	 64
 #define HANG_MAPPING_SZ	 8192
@@ -74,10 +74,11 @@ struct hang_shared {
 struct hang_options {
 	const char *how;
 	int threads;
+	unsigned int seconds; /* of its life */
 	size_t stack_sz;
 };
 
-static struct hang_options hang_opt = { "", 0, 128 * 1024 };
+static struct hang_options hang_opt = { "", 0, 120, 128 * 1024 };
 static const char *hang_workload;
 static struct hang_shared *hang_all;
 static __thread struct hang_thread *hang_self;
@@ -123,13 +124,14 @@ static inline void hang_child(const char *role, const char *functions)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != hang_all->thread[0].pid)
 		_exit(1);
-	alarm(HANG_SECONDS);
+	alarm(hang_opt.seconds);
 	hang_enter(role, functions);
 }
 
 static inline void hang_usage(const char *ways)
 {
-	fprintf(stderr, "usage: %s [--how WAY] [--threads N]\nways: %s\n", hang_workload, ways);
+	fprintf(stderr, "usage: %s [--how WAY] [--threads N] [--seconds N]\nways: %s\n",
+		hang_workload, ways);
 	exit(2);
 }
 
@@ -152,6 +154,7 @@ static inline void hang_start(int argc, char **argv, const char *workload, const
 	static const struct option options[] = {
 		{ "how", required_argument, NULL, 'w' },
 		{ "threads", required_argument, NULL, 't' },
+		{ "seconds", required_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
@@ -162,13 +165,15 @@ static inline void hang_start(int argc, char **argv, const char *workload, const
 			hang_opt.how = optarg;
 		else if (opt == 't')
 			hang_opt.threads = atoi(optarg);
+		else if (opt == 's')
+			hang_opt.seconds = (unsigned int)atoi(optarg);
 		else
 			hang_usage(ways);
 	}
 	if (optind != argc || !hang_has_word(ways, hang_opt.how))
 		hang_usage(ways);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	alarm(HANG_SECONDS);
+	alarm(hang_opt.seconds);
 	hang_all = (struct hang_shared *)mmap(NULL, sizeof(*hang_all), PROT_READ | PROT_WRITE,
 					      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (hang_all == MAP_FAILED)
@@ -226,7 +231,7 @@ static inline void hang_moves(void)
 /* Waits, by giving up the CPU, until a count of another thread is there. */
 static inline void hang_await(const int *count, int least)
 {
-	time_t end = time(NULL) + HANG_SECONDS / 2;
+	time_t end = time(NULL) + HANG_START_S;
 
 	while (__atomic_load_n(count, __ATOMIC_ACQUIRE) < least) {
 		if (time(NULL) > end)

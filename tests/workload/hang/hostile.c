@@ -126,7 +126,7 @@ static void spawn_victim(int i)
 static void await_sleep(int tid)
 {
 	char path[64], line[64];
-	time_t end = time(NULL) + HANG_SECONDS / 2;
+	time_t end = time(NULL) + HANG_START_S;
 	ssize_t sz;
 	int fd;
 
