@@ -172,6 +172,7 @@ struct hu_stack_record {
 /* ---- A snapshot of all threads (iterator hu_threads_now; `holdup stacks`) */
 
 #define HU_KERNEL_FRAMES 16
+#define HU_SAVED_REGS	 5
 
 enum hu_thread_flag {
 	HU_THREAD_ON_CPU =
@@ -198,6 +199,7 @@ struct hu_thread_record {
 	__u64 cgroup;	/* inode number of its directory in cgroup v2; 0: not known */
 	__u64 ip, sp, fp;
 	__u64 ra_reg;
+	__u64 saved[HU_SAVED_REGS]; /* callee-saved ones but the frame pointer: x86-64 rbx, r12 to r15; arm64 x19 to x23 */
 	__s64 nr; /* of the system call; below 0: in none */
 	__u64 arg[6];
 	__u32 state;  /* task->__state, include/linux/sched.h */
@@ -444,7 +446,7 @@ struct hu_config {
 	X(hu_adopt_record, 112)   \
 	X(hu_holder_record, 72)   \
 	X(hu_holder, 16)          \
-	X(hu_thread_record, 328)  \
+	X(hu_thread_record, 368)  \
 	X(hu_thread_brief, 48)    \
 	X(hu_snap_ask, 24)        \
 	X(hu_proc_record, 56)     \

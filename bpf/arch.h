@@ -33,6 +33,14 @@
 #define arch__ip(r)	REG(r, ip)
 #define arch__sp(r)	REG(r, sp)
 #define arch__fp(r)	REG(r, bp)
+#define arch__saved(r, to)             \
+	do {                           \
+		(to)[0] = REG(r, bx);  \
+		(to)[1] = REG(r, r12); \
+		(to)[2] = REG(r, r13); \
+		(to)[3] = REG(r, r14); \
+		(to)[4] = REG(r, r15); \
+	} while (0)
 /* Arguments of a system call; compat calls pass them in ebx, ecx, edx, esi, edi, ebp. */
 #define arch__arg0(r)	     REG(r, di)
 #define arch__arg1(r)	     REG(r, si)
@@ -61,11 +69,16 @@
 #define ARCH_VFORK_RA_REG      0
 #define ARCH_REGS_SIZE	       336 /* sizeof(struct pt_regs) in 5.10, with its stackframe */
 
-#define arch__nr(r)	     ((long)REG(r, syscallno))
-#define arch__compat(r)	     ((REG(r, pstate) & 0x10) != 0) /* PSR_MODE32_BIT */
-#define arch__ip(r)	     REG(r, pc)
-#define arch__sp(r)	     REG(r, sp)
-#define arch__fp(r)	     REG(r, regs[29])
+#define arch__nr(r)	((long)REG(r, syscallno))
+#define arch__compat(r) ((REG(r, pstate) & 0x10) != 0) /* PSR_MODE32_BIT */
+#define arch__ip(r)	REG(r, pc)
+#define arch__sp(r)	REG(r, sp)
+#define arch__fp(r)	REG(r, regs[29])
+#define arch__saved(r, to)                                 \
+	do {                                               \
+		for (int i_ = 0; i_ < HU_SAVED_REGS; i_++) \
+			(to)[i_] = REG(r, regs[19 + i_]);  \
+	} while (0)
 #define arch__arg0(r)	     REG(r, regs[0])
 #define arch__arg1(r)	     REG(r, regs[1])
 #define arch__arg2(r)	     REG(r, regs[2])

@@ -3,7 +3,9 @@
 #ifndef HOLDUP_COMMANDS_H
 #define HOLDUP_COMMANDS_H
 
+int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_locks(int argc, char **argv);
+int cmd_stacks(int argc, char **argv);
 
 #endif

@@ -21,6 +21,8 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{ "locks", cmd_locks, "which locks are contended: who waits, where, for how long" },
+	{ "stacks", cmd_stacks, "what every thread waits for now; deadlocks, locks of the dead" },
+	{ "check", cmd_check, "exit status 10 if there is a deadlock or a lock of the dead" },
 	{ "doctor", cmd_doctor, "what this kernel and machine can do, and what is missing" },
 };
 
@@ -38,7 +40,7 @@ static int print_help(FILE *out)
 	      "  holdup --json-schema    what --json prints\n"
 	      "  holdup --version\n\n"
 	      "Exit status: 0 fine, 1 failed, 2 wrong usage, 3 not permitted or not\n"
-	      "supported here (the message says what to do).\n",
+	      "supported here (the message says what to do), 10 found (check).\n",
 	      out);
 	return view__flush(out) ? EXIT_FAILED : EXIT_FINE;
 }

@@ -33,6 +33,12 @@ enum {
 	OPT_RING_SIZE,
 	OPT_UNWIND_MEM,
 	OPT_ASSUME,
+	OPT_ALL,
+	OPT_DOT,
+	OPT_WATCH,
+	OPT_LONGER,
+	OPT_FOR,
+	OPT_TIMEOUT,
 };
 
 static const struct option long_options[] = {
@@ -55,6 +61,12 @@ static const struct option long_options[] = {
 	{ "ring-size", required_argument, NULL, OPT_RING_SIZE },
 	{ "unwind-mem", required_argument, NULL, OPT_UNWIND_MEM },
 	{ "assume", required_argument, NULL, OPT_ASSUME },
+	{ "all", no_argument, NULL, OPT_ALL },
+	{ "dot", no_argument, NULL, OPT_DOT },
+	{ "watch", no_argument, NULL, OPT_WATCH },
+	{ "longer-than", required_argument, NULL, OPT_LONGER },
+	{ "for", required_argument, NULL, OPT_FOR },
+	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -227,11 +239,44 @@ static int parse_one(int c, const char *arg, struct options *o)
 		return parse_unwind_mem(arg, &o->unwind_mem);
 	case OPT_ASSUME:
 		return parse_assume(arg, o);
+	case OPT_ALL:
+		o->all = true;
+		return 0;
+	case OPT_DOT:
+		o->dot = true;
+		return 0;
+	case OPT_WATCH:
+		o->watch = true;
+		return 0;
+	case OPT_LONGER:
+		return parse_time("--longer-than", arg, 1000000, &o->longer_ns);
+	case OPT_FOR:
+		return parse_time("--for", arg, 1, &o->for_ns);
+	case OPT_TIMEOUT:
+		return parse_time("--timeout", arg, 1, &o->timeout_ns);
 	case 'v':
 		o->verbose++;
 		return 0;
 	}
 	return -EINVAL;
+}
+
+/* Does the command's help have this option? --assume is for tests, and in none. */
+static bool is_offered(int c, const char *help)
+{
+	const struct option *o = long_options;
+	char name[40];
+	const char *at;
+
+	while (o->name && o->val != c)
+		o++;
+	if (!o->name || c == OPT_ASSUME)
+		return o->name;
+	snprintf(name, sizeof(name), "--%s", o->name);
+	for (at = strstr(help, name); at; at = strstr(at + 1, name))
+		if (strchr(" \n", at[strlen(name)]))
+			return true;
+	return false;
 }
 
 static int tell_bad_option(int c, char **argv)
@@ -289,6 +334,8 @@ int options__parse(int argc, char **argv, const char *help, struct options *ret)
 		}
 		if (c == OPT_JSON_SCHEMA)
 			return view__json_schema(stdout) ? EXIT_FAILED + 1 : EXIT_FINE + 1;
+		if (c != '?' && c != ':' && !is_offered(c, help))
+			c = '?';
 		if (c == '?' || c == ':')
 			return tell_bad_option(c, argv);
 		if (parse_one(c, optarg, &o))

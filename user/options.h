@@ -33,6 +33,9 @@ struct options {
 	uint64_t duration_ns; /* 0: not given */
 	uint64_t interval_ns; /* 0: one report at the end */
 	struct locks_query query;
+	bool all, dot, watch;	     /* stacks */
+	uint64_t longer_ns;	     /* stacks --watch: blocked for so long */
+	uint64_t for_ns, timeout_ns; /* check; 0: not given */
 	uint64_t min_wait_ns;
 	bool json;
 	const char *output; /* NULL: stdout */
@@ -44,7 +47,10 @@ struct options {
 	uint16_t memo;					  /* enum hu_memo; --assume too */
 };
 
-/* Parses argv[1…]; 0, or an exit status + 1 to end with (help was printed, or a mistake told). */
+/*
+ * Parses argv[1…]; 0, or an exit status + 1 to end with (help was printed, or a mistake told). An option that help
+ * does not mention is none of this command's.
+ */
 int options__parse(int argc, char **argv, const char *help, struct options *ret);
 
 #endif

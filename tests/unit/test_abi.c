@@ -116,6 +116,7 @@ static const struct member members[] = {
 	M(hu_thread_record, sp),
 	M(hu_thread_record, fp),
 	M(hu_thread_record, ra_reg),
+	M(hu_thread_record, saved),
 	M(hu_thread_record, nr),
 	M(hu_thread_record, arg),
 	M(hu_thread_record, state),

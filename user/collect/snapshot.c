@@ -219,7 +219,10 @@ static int stack__get(struct taking *t, const struct snap_process *p, const stru
 	return 0;
 }
 
-/* Looks at a thread that does not run: its stack, and the words that it waits for. */
+/*
+ * Looks at a thread: its stack, and the words that it waits for. Of one that runs the registers are those of its
+ * last interrupt or call, and the stack has gone on since: a hint at what it does, no more.
+ */
 static int observe(struct taking *t, struct snap_thread *thread)
 {
 	const struct hu_thread_record *rec = &thread->rec;
@@ -227,10 +230,10 @@ static int observe(struct taking *t, struct snap_thread *thread)
 
 	thread->stack = NULL;
 	thread->futex = false;
-	if ((rec->flags & (HU_THREAD_ON_CPU | HU_THREAD_EXITING)) || !thread->process->names)
+	if ((rec->flags & HU_THREAD_EXITING) || !thread->process->names)
 		return 0;
 	target_memory__set(&t->memory, rec->tgid);
-	thread->futex = parse_call(t, rec, &thread->call);
+	thread->futex = !(rec->flags & HU_THREAD_ON_CPU) && parse_call(t, rec, &thread->call);
 	if (thread->futex) {
 		read_words(t, thread);
 		thread->call.tgid = rec->tgid;
@@ -306,7 +309,7 @@ static int on_brief(void *ctx, const struct hu_record *rec)
 	thread->steady = thread->rec.switches == brief->switches &&
 			 !(thread->rec.flags & HU_THREAD_ON_CPU) &&
 			 !(brief->flags & (HU_THREAD_ON_CPU | HU_THREAD_EXITING));
-	/* Who was on a CPU has no stack that could be wrong. */
+	/* Of who was on a CPU nothing is believed anyway. */
 	thread->moved = !thread->steady && !(thread->rec.flags & HU_THREAD_ON_CPU);
 	return 0;
 }

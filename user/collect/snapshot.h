@@ -41,7 +41,7 @@ struct snap_stack {
 struct snap_thread {
 	struct hu_thread_record rec;
 	struct snap_process *process;
-	const struct snap_stack *stack; /* NULL: none: it runs, or its process can't be read */
+	const struct snap_stack *stack; /* NULL: its process can't be read */
 	uint64_t since_ns;		/* CLOCK_MONOTONIC when it left the CPU; 0: not known */
 	bool futex;			/* in a call that waits for a futex word, by call (below) */
 	struct hu_wait_record call;	/* op, uaddr, val, flags, word, owner_word; sleeps 1 */

@@ -61,6 +61,7 @@ struct named_stack {
 	const struct snap_stack *stack;
 	struct sym_frame *frames;
 	size_t frame_cnt;
+	bool has_lines;
 };
 
 enum blocked_state {
@@ -78,10 +79,14 @@ struct blocked_thread {
 	const struct snap_thread *thread;
 	const struct named_stack *stack; /* NULL: none */
 	enum blocked_state state;
-	int api;		       /* frames[0..api] are the lock library's; -1: none known */
-	struct waited_lock *lock;      /* NULL: it does not wait for an object in memory */
-	struct call_wait call;	       /* what the call waits for; kind CALL_FUTEX has lock */
-	bool idle;		       /* a wait for work */
+	const char *
+		kernel; /* the function of the kernel that it sleeps in, where its stack there was taken; "" */
+	int api;		  /* frames[0..api] are the lock library's; -1: none known */
+	struct waited_lock *lock; /* NULL: it does not wait for an object in memory */
+	struct call_wait call;	  /* what the call waits for; kind CALL_FUTEX has lock */
+	bool idle;		  /* a wait for work */
+	uint32_t parked_owner; /* of a PI mutex that glibc waits for without asking the kernel; 0: none */
+	const char *runtime;	       /* of its process: target__runtime() */
 	bool timed;		       /* ends by itself */
 	uint64_t at_least_ns;	       /* off the CPU for so long; 0: not known */
 	struct blocked_thread *holder; /* who must act for this one to go on; NULL: not known */
@@ -144,6 +149,7 @@ struct stacks_input {
 	const struct snapshot *snapshot;
 	struct symbolizer *symbolizer;
 	struct calls *calls;
+	struct kernel_names *kernel;
 };
 
 int stacks_report__build(const struct stacks_input *in, const struct stacks_query *query,

@@ -8,6 +8,7 @@
 #define HOLDUP_MODEL_STACKS_BUILD_H
 
 #include "user/model/stacks.h"
+#include "user/sym/kernel.h"
 #include "user/util/table.h"
 
 #define STACK_FRAMES_MAX 256 /* of one stack, inlined ones included */

@@ -89,6 +89,10 @@ static bool owner_word(const struct blocked_thread *t, uint32_t *ret)
 	int object_off = t->lock->address - call->uaddr;
 	uint32_t word, readers;
 
+	if (t->parked_owner) {
+		*ret = t->parked_owner;
+		return true;
+	}
 	switch (t->lock->kind) {
 	case LOCK_MUTEX:
 		if (owner__in_word(call->op, call->val)) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/wait.h"
 #include "user/model/stacks_build.h"
 
 /* include/linux/sched.h */
@@ -92,7 +93,12 @@ static int api_with_lines(const struct named_stack *s, int api)
 int stacks__name_lines(struct stacks_builder *b, const struct named_stack *stack)
 {
 	struct named_stack *s = (struct named_stack *)stack;
-	int err = set_frames(b, s, true);
+	int err;
+
+	if (s->has_lines)
+		return 0;
+	s->has_lines = true;
+	err = set_frames(b, s, true);
 
 	for (size_t i = 0; i < b->r.thread_cnt && !err; i++)
 		if (b->r.thread[i].stack == s && b->r.thread[i].api >= 0)
@@ -211,6 +217,58 @@ static int lock__get(struct stacks_builder *b, const struct blocked_thread *t,
 	return 0;
 }
 
+/* ---- glibc's mutexes with priority inheritance whose call was refused */
+
+/*
+ * When the kernel refuses FUTEX_LOCK_PI because the owner is gone (ESRCH) or this would be a deadlock (EDEADLK),
+ * glibc has the thread wait for ever on a word of its own stack (nptl/pthread_mutex_lock.c,
+ * __pthread_mutex_lock_full(): "Delay the thread indefinitely"). Which mutex it wanted is in a callee-saved register:
+ * the object's address or that of its __kind.
+ */
+#define PARKED_STACK_SZ	   4096	 /* of the functions below pthread_mutex_lock() */
+#define MUTEX_KIND_OFF	   16	 /* of __kind, sysdeps/nptl/bits/struct_mutex.h */
+#define MUTEX_PRIO_INHERIT 32	 /* PTHREAD_MUTEX_PRIO_INHERIT_NP, nptl/pthreadP.h */
+#define MUTEX_KIND_MASK	   0x3ff /* types, robust, PI, PP, pshared, and both elision bits */
+
+static bool is_parked(const struct snap_thread *thread)
+{
+	return !(thread->call.flags & (HU_WAIT_SHARED | HU_WAIT_TIMED)) && !thread->call.val &&
+	       thread->call.uaddr - thread->rec.sp < PARKED_STACK_SZ;
+}
+
+/* Is there a mutex of this kind that somebody owns? */
+static bool is_pi_mutex(struct stacks_builder *b, uint64_t address, uint32_t *ret_owner)
+{
+	uint32_t word[5]; /* __lock, __count, __owner, __nusers, __kind */
+
+	if (target_memory__read(&b->memory, address, word, sizeof(word)))
+		return false;
+	*ret_owner = word[0] & FUTEX_TID_MASK;
+	return (word[4] & MUTEX_PRIO_INHERIT) && !(word[4] & ~MUTEX_KIND_MASK) && *ret_owner;
+}
+
+static void find_parked_on(struct stacks_builder *b, struct blocked_thread *t,
+			   struct target_wait *wait)
+{
+	const struct hu_thread_record *rec = &t->thread->rec;
+	uint64_t found = 0;
+	uint32_t owner;
+
+	target_memory__set(&b->memory, rec->tgid);
+	for (int i = 0; i < 2 * HU_SAVED_REGS; i++) {
+		uint64_t at = rec->saved[i / 2] - (i % 2 ? MUTEX_KIND_OFF : 0);
+
+		if (at % 8 || at == found || !is_pi_mutex(b, at, &owner))
+			continue;
+		if (found)
+			return; /* two: which, can't be told */
+		found = at;
+		t->parked_owner = owner;
+	}
+	if (found)
+		wait->object = found;
+}
+
 static int find_lock(struct stacks_builder *b, struct blocked_thread *t)
 {
 	const struct snap_thread *thread = t->thread;
@@ -226,6 +284,8 @@ static int find_lock(struct stacks_builder *b, struct blocked_thread *t)
 	site.symbol = object.name;
 	site.symbol_off = object.offset;
 	target__classify(&site, &wait);
+	if (wait.kind == LOCK_MUTEX && is_parked(thread))
+		find_parked_on(b, t, &wait);
 	t->api = wait.api;
 	t->idle = wait.idle;
 	t->timed = thread->call.flags & HU_WAIT_TIMED;
@@ -297,6 +357,35 @@ static int describe(struct stacks_builder *b, struct blocked_thread *t)
 	return 0;
 }
 
+/* Threads come process by process: the last answer is this one's, too, most of the time. */
+static const char *runtime_of(const struct snap_process *p, const struct blocked_thread *last)
+{
+	const struct maps *maps = p->names ? sym_process__maps(p->names) : NULL;
+	const char *runtime = "native", *slash;
+
+	if (last && last->thread->process == p)
+		return last->runtime;
+	for (size_t i = 0; maps && i < maps->cnt; i++) {
+		slash = strrchr(maps->map[i].path, '/');
+		if (maps->map[i].exec && slash)
+			target__runtime(slash + 1, &runtime);
+	}
+	return runtime;
+}
+
+/* Taken of threads in uninterruptible sleep: the call alone does not tell what keeps them there. */
+static const char *kernel_place(const struct stacks_builder *b, const struct hu_thread_record *rec)
+{
+	uint64_t pcs[HU_KERNEL_FRAMES];
+	size_t cnt = rec->kframes < HU_KERNEL_FRAMES ? rec->kframes : HU_KERNEL_FRAMES;
+
+	if (!cnt || (rec->flags & HU_THREAD_ON_CPU))
+		return "";
+	for (size_t i = 0; i < cnt; i++)
+		pcs[i] = rec->kpc[i];
+	return kernel_names__place(b->in->kernel, pcs, cnt);
+}
+
 static int find_wait(struct stacks_builder *b, const struct snap_thread *thread,
 		     struct blocked_thread *t)
 {
@@ -306,6 +395,7 @@ static int find_wait(struct stacks_builder *b, const struct snap_thread *thread,
 	t->thread = thread;
 	t->api = -1;
 	t->state = state_of(&thread->rec);
+	t->kernel = kernel_place(b, &thread->rec);
 	if (thread->since_ns && now > thread->since_ns && t->state != BLOCKED_RUNNING)
 		t->at_least_ns = now - thread->since_ns;
 	if (thread->stack)
@@ -346,6 +436,8 @@ int stacks__find_waits(struct stacks_builder *b)
 	if (!r->thread)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->cnt && !err; i++) {
+		r->thread[i].runtime =
+			runtime_of(s->thread[i].process, i ? &r->thread[i - 1] : NULL);
 		err = find_wait(b, &s->thread[i], &r->thread[i]);
 		r->thread_cnt++;
 		count(b, &r->thread[i]);

@@ -21,21 +21,21 @@
 /* What the wait is for. Numbered and append-only: JSON has the names (call_kind__name()). */
 enum call_kind {
 	CALL_INVALID = 0,
-	CALL_OTHER = 1,	  /* a call that is not known to wait, or an unknown one: its name only */
-	CALL_FUTEX = 2,	  /* the lock, join or condvar: said by others (target/kind.h) */
-	CALL_FILE = 3,	  /* reading, writing, syncing or locking a file */
-	CALL_PIPE = 4,	  /* a pipe or FIFO */
-	CALL_SOCKET = 5,  /* a socket: receiving, sending, connecting, accepting */
+	CALL_OTHER = 1,	   /* a call that is not known to wait, or an unknown one: its name only */
+	CALL_FUTEX = 2,	   /* the lock, join or condvar: said by others (target/kind.h) */
+	CALL_FILE = 3,	   /* reading, writing, syncing or locking a file */
+	CALL_PIPE = 4,	   /* a pipe or FIFO */
+	CALL_SOCKET = 5,   /* a socket: receiving, sending, connecting, accepting */
 	CALL_TERMINAL = 6, /* a terminal or another character device */
-	CALL_CHILD = 7,	  /* wait4, waitid */
-	CALL_TIMER = 8,	  /* sleeping, for a time that the program chose */
-	CALL_POLL = 9,	  /* several descriptors: poll, select, epoll_wait */
-	CALL_SIGNAL = 10, /* pause, sigsuspend, sigtimedwait, signalfd */
-	CALL_IPC = 11,	  /* System V semaphores and messages, POSIX message queues */
-	CALL_EVENT = 12,  /* eventfd, timerfd, inotify, io_uring */
-	CALL_VFORK = 13,  /* a parent, until its child has called exec or exit */
+	CALL_CHILD = 7,	   /* wait4, waitid */
+	CALL_TIMER = 8,	   /* sleeping, for a time that the program chose */
+	CALL_POLL = 9,	   /* several descriptors: poll, select, epoll_wait */
+	CALL_SIGNAL = 10,  /* pause, sigsuspend, sigtimedwait, signalfd */
+	CALL_IPC = 11,	   /* System V semaphores and messages, POSIX message queues */
+	CALL_EVENT = 12,   /* eventfd, timerfd, inotify, io_uring */
+	CALL_VFORK = 13,   /* a parent, until its child has called exec or exit */
 	CALL_STOPPED = 14, /* by a signal or a debugger */
-	CALL_FAULT = 15,  /* no call: a page fault, or memory reclaim */
+	CALL_FAULT = 15,   /* no call: a page fault, or memory reclaim */
 	CALL_KINDS
 };
 
@@ -53,18 +53,19 @@ struct call_peer {
 
 struct call_wait {
 	enum call_kind kind;
-	const char *call;   /* "read", "futex", …; "" when it is in none; static */
-	const char *what;   /* a phrase that goes on from the call: "from pipe:[4711]", "for any child"; "" */
-	int fd;		    /* -1: none */
-	const char *object; /* path, "pipe:[4711]", "tcp 10.0.0.1:80 -> …"; "" */
+	const char *call; /* "read", "futex", …; "" when it is in none; static */
+	const char *
+		what; /* a phrase that goes on from the call: "from pipe:[4711]", "for any child"; "" */
+	int fd;	      /* -1: none */
+	const char *object;  /* path, "pipe:[4711]", "tcp 10.0.0.1:80 -> …"; "" */
 	uint64_t timeout_ns; /* that the call was given; UINT64_MAX: none, or not known */
-	bool timeout_left;  /* timeout_ns counts from this look, not from the call's begin */
+	bool timeout_left;   /* timeout_ns counts from this look, not from the call's begin */
 	/* Only where one object is waited for: never for a poll of several descriptors. */
 	struct call_peer peer[CALL_PEERS];
 	size_t peer_cnt;
-	size_t peers_more; /* beyond those */
+	size_t peers_more;  /* beyond those */
 	bool peers_partial; /* there were too many descriptors to look at: there may be others */
-	uint32_t child;	   /* CALL_CHILD: the PID it waits for; 0: any */
+	uint32_t child;	    /* CALL_CHILD: the PID it waits for; 0: any */
 };
 
 /* sz bytes of the target's memory at addr; 0, or -errno: they can't all be read. */

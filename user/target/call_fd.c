@@ -151,9 +151,10 @@ uint64_t call_fd__timer_left_ns(uint32_t tid, int fd)
 static bool answers(const char *fstype)
 {
 	static const char *const local[] = {
-		"ext2",	 "ext3",    "ext4",	"xfs",	   "btrfs", "f2fs", "zfs",  "bcachefs",
-		"tmpfs", "ramfs",   "devtmpfs", "devpts",  "vfat",  "exfat", "squashfs", "erofs",
-		"overlay", "rootfs", "proc",	"sysfs",   "cgroup", "cgroup2", "mqueue", "hugetlbfs",
+		"ext2", "ext3",	    "ext4",	"xfs",	   "btrfs",    "f2fs",
+		"zfs",	"bcachefs", "tmpfs",	"ramfs",   "devtmpfs", "devpts",
+		"vfat", "exfat",    "squashfs", "erofs",   "overlay",  "rootfs",
+		"proc", "sysfs",    "cgroup",	"cgroup2", "mqueue",   "hugetlbfs",
 	};
 
 	for (size_t i = 0; i < sizeof(local) / sizeof(local[0]); i++)

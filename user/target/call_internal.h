@@ -62,7 +62,7 @@ struct net_sock {
 	bool listening, connected;
 	uint16_t port, peer_port;
 	uint8_t addr[16], peer_addr[16]; /* an IPv4 address: the first 4 bytes */
-	const char *name; /* unix: path, or '@' and an abstract one; "": none */
+	const char *name;		 /* unix: path, or '@' and an abstract one; "": none */
 };
 
 /* What is in an epoll set, or the like: how many, and the first of them. */

@@ -47,8 +47,9 @@ static int pipe_peers(struct call_at *at, const struct call_fd *f, bool writes)
 	if (!p->cnt && !w.ino && !call_peers__partial(at->c))
 		phrase__add(&at->what, ", which is open for %s in no process",
 			    writes ? "reading" : "writing");
-	call_peers__tell(at, p, writes ? ", which is open for reading in " :
-					 ", which is open for writing in ");
+	call_peers__tell(at, p,
+			 writes ? ", which is open for reading in "
+				: ", which is open for writing in ");
 	return 0;
 }
 
@@ -189,9 +190,7 @@ int call__splice(struct call_at *at)
 	const struct call_fd *from, *to, *waited;
 	int err;
 
-	to_fd = (int)at->args[out_first				      ? 0 :
-			      at->nr == SYS_tee			      ? 1 :
-									2];
+	to_fd = (int)at->args[out_first ? 0 : at->nr == SYS_tee ? 1 : 2];
 	err = call_fd__get(at->c, at->tgid, at->tid, from_fd, &from);
 	if (!err)
 		err = call_fd__get(at->c, at->tgid, at->tid, to_fd, &to);

@@ -167,9 +167,8 @@ int call_net__find(struct calls *c, struct call_proc *p, uint64_t ino, const str
 
 	if (err)
 		return err;
-	*ret = p->net->cnt ?
-		       bsearch(&key, p->net->sock, p->net->cnt, sizeof(*p->net->sock), by_ino) :
-		       NULL;
+	*ret = p->net->cnt ? bsearch(&key, p->net->sock, p->net->cnt, sizeof(*p->net->sock), by_ino)
+			   : NULL;
 	return 0;
 }
 
@@ -220,8 +219,8 @@ void call_net__describe(const struct net_ns *ns, const struct net_sock *s, struc
 
 	if (s->family == AF_UNIX) {
 		describe_unix(s,
-			      s->peer_ino ? bsearch(&key, ns->sock, ns->cnt, sizeof(key), by_ino) :
-					    NULL,
+			      s->peer_ino ? bsearch(&key, ns->sock, ns->cnt, sizeof(key), by_ino)
+					  : NULL,
 			      p);
 		return;
 	}

@@ -72,8 +72,8 @@ static const struct {
 	const char *name;
 	uint8_t family, proto;
 } files[] = {
-	{ "tcp", AF_INET, IPPROTO_TCP },   { "tcp6", AF_INET6, IPPROTO_TCP },
-	{ "udp", AF_INET, IPPROTO_UDP },   { "udp6", AF_INET6, IPPROTO_UDP },
+	{ "tcp", AF_INET, IPPROTO_TCP }, { "tcp6", AF_INET6, IPPROTO_TCP },
+	{ "udp", AF_INET, IPPROTO_UDP }, { "udp6", AF_INET6, IPPROTO_UDP },
 	{ "unix", AF_UNIX, 0 },
 };
 
@@ -91,9 +91,9 @@ int net_proc__read(struct calls *c, struct net_ns *ns, uint32_t tid, struct net_
 		if (!lines__open(l, path, NET_FILE_MAX))
 			continue;
 		while (!err && ns->cnt < NET_SOCKS_MAX && (line = lines__next(l)))
-			err = files[i].family == AF_UNIX ?
-				      add_unix(c, ns, line) :
-				      add_inet(c, ns, line, files[i].family, files[i].proto);
+			err = files[i].family == AF_UNIX
+				      ? add_unix(c, ns, line)
+				      : add_inet(c, ns, line, files[i].family, files[i].proto);
 		lines__close(l);
 	}
 	free(l);

@@ -136,8 +136,8 @@ int call__select(struct call_at *at)
 	err = tell(at, &s);
 	if (err)
 		return err;
-	call_at__add_timeout(at, at->nr == SYS_pselect6 ? call_at__timespec_ns(at, at->args[4]) :
-							  call_at__timeval_ns(at, at->args[4]));
+	call_at__add_timeout(at, at->nr == SYS_pselect6 ? call_at__timespec_ns(at, at->args[4])
+							: call_at__timeval_ns(at, at->args[4]));
 	return 0;
 }
 
@@ -186,7 +186,7 @@ int call__epoll(struct call_at *at)
 	if (at->nr == SYS_epoll_pwait2)
 		call_at__add_timeout(at, call_at__timespec_ns(at, at->args[3]));
 	else
-		call_at__add_timeout(at, (int)at->args[3] < 0 ? UINT64_MAX :
-								(int)at->args[3] * 1000000ULL);
+		call_at__add_timeout(at, (int)at->args[3] < 0 ? UINT64_MAX
+							      : (int)at->args[3] * 1000000ULL);
 	return 0;
 }

@@ -124,16 +124,16 @@ int call__clock_nanosleep(struct call_at *at)
 void phrase__add_signals(struct phrase *p, uint64_t mask)
 {
 	static const char *const names[] = {
-		[SIGHUP] = "HUP",     [SIGINT] = "INT",	    [SIGQUIT] = "QUIT",
-		[SIGILL] = "ILL",     [SIGTRAP] = "TRAP",   [SIGABRT] = "ABRT",
-		[SIGBUS] = "BUS",     [SIGFPE] = "FPE",	    [SIGKILL] = "KILL",
-		[SIGUSR1] = "USR1",   [SIGSEGV] = "SEGV",   [SIGUSR2] = "USR2",
-		[SIGPIPE] = "PIPE",   [SIGALRM] = "ALRM",   [SIGTERM] = "TERM",
-		[SIGCHLD] = "CHLD",   [SIGCONT] = "CONT",   [SIGSTOP] = "STOP",
-		[SIGTSTP] = "TSTP",   [SIGTTIN] = "TTIN",   [SIGTTOU] = "TTOU",
-		[SIGURG] = "URG",     [SIGXCPU] = "XCPU",   [SIGXFSZ] = "XFSZ",
+		[SIGHUP] = "HUP",	[SIGINT] = "INT",   [SIGQUIT] = "QUIT",
+		[SIGILL] = "ILL",	[SIGTRAP] = "TRAP", [SIGABRT] = "ABRT",
+		[SIGBUS] = "BUS",	[SIGFPE] = "FPE",   [SIGKILL] = "KILL",
+		[SIGUSR1] = "USR1",	[SIGSEGV] = "SEGV", [SIGUSR2] = "USR2",
+		[SIGPIPE] = "PIPE",	[SIGALRM] = "ALRM", [SIGTERM] = "TERM",
+		[SIGCHLD] = "CHLD",	[SIGCONT] = "CONT", [SIGSTOP] = "STOP",
+		[SIGTSTP] = "TSTP",	[SIGTTIN] = "TTIN", [SIGTTOU] = "TTOU",
+		[SIGURG] = "URG",	[SIGXCPU] = "XCPU", [SIGXFSZ] = "XFSZ",
 		[SIGVTALRM] = "VTALRM", [SIGPROF] = "PROF", [SIGWINCH] = "WINCH",
-		[SIGIO] = "IO",	      [SIGPWR] = "PWR",	    [SIGSYS] = "SYS",
+		[SIGIO] = "IO",		[SIGPWR] = "PWR",   [SIGSYS] = "SYS",
 	};
 	const char *between = "";
 	size_t told = 0;
@@ -235,7 +235,6 @@ int call__mq(struct call_at *at)
 
 	at->ret->kind = CALL_IPC;
 	if (!err)
-		call_at__add_deadline(at, CLOCK_REALTIME,
-				      call_at__timespec_ns(at, at->args[4]));
+		call_at__add_deadline(at, CLOCK_REALTIME, call_at__timespec_ns(at, at->args[4]));
 	return err;
 }

@@ -75,4 +75,10 @@ bool target__is_runtime(const struct sym_frame *frame);
  */
 const char *target__interpreter(const struct sym_frame *frame);
 
+/*
+ * The runtime of a process that has these files mapped (base names): called for each, *ret keeps the answer so far
+ * and begins as "native". "java", "python", "node".
+ */
+void target__runtime(const char *module, const char **ret);
+
 #endif

@@ -46,3 +46,18 @@ const char *target__interpreter(const struct sym_frame *f)
 			return modules[i].interpreter;
 	return NULL;
 }
+
+void target__runtime(const char *module, const char **ret)
+{
+	static const struct {
+		const char *pattern, *runtime;
+	} files[] = {
+		{ "libjvm.so", "java" },	{ "python[23]*", "python" },
+		{ "libpython[23]*", "python" }, { "node", "node" },
+		{ "nodejs", "node" },
+	};
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (target__matches(files[i].pattern, module))
+			*ret = files[i].runtime;
+}

@@ -81,6 +81,8 @@ static void print_wait(const struct page *p, const struct blocked_thread *t)
 	fputs(*t->call.call ? t->call.call : "no call", p->out);
 	if (*t->call.what)
 		fprintf(p->out, " %s", escaped(t->call.what, text));
+	if (*t->kernel)
+		fprintf(p->out, " (%s)", t->kernel);
 }
 
 static void print_stack(const struct page *p, const struct blocked_thread *t)
@@ -163,8 +165,6 @@ static void print_member(const struct page *p, const struct blocked_thread *t)
 	print_held_by(p, t->lock);
 	fputs(", for ", p->out);
 	print_blocked(p, t->at_least_ns);
-	fputs("\n      at ", p->out);
-	print_stack(p, t);
 	fputc('\n', p->out);
 }
 
@@ -192,6 +192,11 @@ static void print_deadlock(const struct page *p, const struct deadlock *d)
 		print_member(p, d->thread[i]);
 	if (d->cnt > LISTED_MAX)
 		fprintf(p->out, "   %zu more\n", d->cnt - LISTED_MAX);
+	for (size_t i = 0; i < d->cnt && i < LISTED_MAX; i++) {
+		fprintf(p->out, "   %-7u at ", d->thread[i]->thread->rec.tid);
+		print_stack(p, d->thread[i]);
+		fputc('\n', p->out);
+	}
 }
 
 static const struct blocked_thread *first_waiter(const struct stacks_report *r,
@@ -230,8 +235,9 @@ static void print_chain(const struct page *p, const struct wait_chain *c)
 	const struct blocked_thread *t = c->root;
 	char name[NAME_SZ];
 
-	fprintf(p->out, "   %s%zu%s behind %s (%u) of ", p->bold, c->waiters, p->plain,
-		escaped(t->thread->rec.comm, name), t->thread->rec.tid);
+	fprintf(p->out, "   %s%zu thread%s%s behind %s (%u) of ", p->bold, c->waiters,
+		plural(c->waiters), p->plain, escaped(t->thread->rec.comm, name),
+		t->thread->rec.tid);
 	print_process(p, t->thread->process);
 	if (c->lock_cnt)
 		fputs(", which holds ", p->out);
@@ -243,7 +249,9 @@ static void print_chain(const struct page *p, const struct wait_chain *c)
 		fprintf(p->out, " and %zu more", c->lock_cnt - 3);
 	fputs("\n      it ", p->out);
 	if (t->state == BLOCKED_RUNNING) {
-		fputs("runs\n", p->out);
+		fputs("runs, a moment ago in ", p->out);
+		print_stack(p, t);
+		fputc('\n', p->out);
 		return;
 	}
 	fputs(t->state == BLOCKED_RUNNABLE ? "" : "sleeps in ", p->out);
@@ -378,6 +386,36 @@ int view__stacks_text(FILE *out, const struct stacks_report *r, const struct vie
 		print_threads(&p);
 	else if (r->group_cnt)
 		print_groups(&p);
+	return ferror(out) ? -EIO : 0;
+}
+
+int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct view_style *style)
+{
+	struct page p = page__begin(out, style);
+	size_t links = 0;
+	char name[NAME_SZ];
+
+	fprintf(out, "%s%s (%u)%s of ", p.bold, escaped(t->thread->rec.comm, name),
+		t->thread->rec.tid, p.plain);
+	print_process(&p, t->thread->process);
+	fputs(" waits for ", out);
+	print_wait(&p, t);
+	if (t->lock)
+		print_held_by(&p, t->lock);
+	fputs(", for ", out);
+	print_blocked(&p, t->at_least_ns);
+	fputs("\n   at ", out);
+	print_stack(&p, t);
+	for (t = t->holder; t && links++ < LISTED_MAX; t = t->holder) {
+		fprintf(out, "\n   %s (%u) ", escaped(t->thread->rec.comm, name),
+			t->thread->rec.tid);
+		fputs(t->state == BLOCKED_RUNNING ? "runs" : "is in ", out);
+		if (t->state != BLOCKED_RUNNING)
+			print_wait(&p, t);
+		fputs("\n   at ", out);
+		print_stack(&p, t);
+	}
+	fputs("\n\n", out);
 	return ferror(out) ? -EIO : 0;
 }
 

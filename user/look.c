@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/look.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "user/collect/adopt.h"
+#include "user/util/glob.h"
+#include "user/sym/kernel.h"
+#include "user/util/log.h"
+#include "user/watchdog.h"
+
+#define FAMILY_DEPTH 32 /* generations of a program's children */
+#define LOOK_MAX_NS \
+	60000000000ULL /* a look that takes longer hangs: 100,000 threads take some seconds */
+
+/* ---- opening */
+
+static int check_pids(const struct options *o)
+{
+	struct watch watch = { 0 };
+	pid_t missing = 0;
+	int err = watch__new(o->pids, o->pid_cnt, &watch, &missing);
+
+	watch__free(&watch);
+	if (err == -ESRCH)
+		log__msg("there is no process %d", missing);
+	else if (err == -EINVAL)
+		log__msg("%d is a thread, not a process", missing);
+	else if (err)
+		log__msg("process %d can't be watched: %s", missing, strerror(-err));
+	return err ? EXIT_FAILED : EXIT_FINE;
+}
+
+static int check_machine(struct features *f)
+{
+	int err = features__privileges();
+
+	if (err) {
+		log__msg("not permitted: run as root (sudo), or with CAP_BPF, CAP_PERFMON and "
+			 "CAP_SYS_PTRACE");
+		return EXIT_UNSUPPORTED;
+	}
+	err = features__detect(f);
+	if (err) {
+		log__msg("/sys/kernel/btf/vmlinux: %s: this kernel lacks BTF "
+			 "(CONFIG_DEBUG_INFO_BTF), without which holdup can't work; see holdup "
+			 "doctor",
+			 strerror(-err));
+		return EXIT_UNSUPPORTED;
+	}
+	return EXIT_FINE;
+}
+
+static int fill_config(struct look *look, struct threads_config *cfg, struct hu_glob *glob)
+{
+	const struct options *o = look->opt;
+
+	*cfg = (struct threads_config){ .tgids = o->pids, .tgid_cnt = o->pid_cnt };
+	if (o->pid_cnt)
+		cfg->filters |= HU_FILTER_TGIDS;
+	if (o->cgroup)
+		cfg->filters |= HU_FILTER_CGROUP;
+	if (look->has_program) {
+		cfg->filters |= HU_FILTER_TGIDS;
+		cfg->tgids = &look->program.pid;
+		cfg->tgid_cnt = 1;
+	}
+	if (o->comm) {
+		if (glob__compile(o->comm, glob)) {
+			log__msg("--comm: a pattern of at most 31 characters with *, ? and [a-z]");
+			return EXIT_USAGE;
+		}
+		cfg->filters |= HU_FILTER_COMM;
+		cfg->comm = glob;
+	}
+	return EXIT_FINE;
+}
+
+static int open_threads(struct look *look, const struct features *f)
+{
+	struct threads_config cfg;
+	struct hu_glob glob;
+	const char *why;
+	int err, status = fill_config(look, &cfg, &glob);
+
+	if (status)
+		return status;
+	err = threads__open(&cfg, f, &look->threads, &why);
+	if (!err)
+		return EXIT_FINE;
+	log__msg("%s (%s)", why, strerror(-err));
+	return err == -ENOMEM ? EXIT_FAILED : EXIT_UNSUPPORTED;
+}
+
+static int start_program(struct look *look)
+{
+	int err;
+
+	if (!look->opt->program)
+		return EXIT_FINE;
+	err = program__start(look->opt->program, &look->program);
+	if (err) {
+		log__msg("no process can be started: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
+	look->has_program = true;
+	return EXIT_FINE;
+}
+
+int look__open(struct look *look, const struct options *opt)
+{
+	struct features features;
+	int status;
+
+	look->opt = opt;
+	look->query = (struct stacks_query){
+		.idle = opt->query.idle,
+		.all = opt->all,
+		.lines = true,
+		.peers = true,
+		.rows = opt->query.rows,
+	};
+	status = check_machine(&features);
+	if (!status)
+		status = check_pids(opt);
+	if (!status)
+		status = start_program(look);
+	if (!status)
+		status = open_threads(look, &features);
+	if (!status && (kernel_names__new(&look->kernel) || watchdog__new(&look->watchdog))) {
+		log__msg("out of memory");
+		status = EXIT_FAILED;
+	}
+	return status;
+}
+
+/* ---- looking */
+
+static int add_member(void *ctx, int pid)
+{
+	return threads__add_target(ctx, pid);
+}
+
+/* The program's children, as far as they have not been given away. */
+static int add_family(struct threads *t, pid_t pid, int depth)
+{
+	char path[64];
+	FILE *children;
+	int child, err = threads__add_target(t, pid);
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
+	children = err || !depth ? NULL : fopen(path, "re");
+	while (children && !err && fscanf(children, "%d", &child) == 1)
+		err = add_family(t, child, depth - 1);
+	if (children)
+		fclose(children);
+	return err;
+}
+
+static int add_targets(struct look *look)
+{
+	if (look->has_program)
+		return add_family(look->threads, look->program.pid, FAMILY_DEPTH);
+	if (look->opt->cgroup)
+		return adopt__cgroup_members(look->opt->cgroup, add_member, look->threads);
+	return 0;
+}
+
+/* Reports refer to names: all of the last look goes, so that a long watch does not grow. */
+static void forget(struct look *look)
+{
+	stacks_report__free(look->report);
+	snapshot__free(look->snapshot);
+	calls__free(look->calls);
+	walker__free(look->walker);
+	symbolizer__free(look->symbolizer);
+	look->report = NULL;
+	look->snapshot = NULL;
+	look->calls = NULL;
+	look->walker = NULL;
+	look->symbolizer = NULL;
+}
+
+static int take(struct look *look, uint64_t between_ns)
+{
+	struct snapshot_config cfg = { .threads = look->threads, .between_ns = between_ns };
+	struct stacks_input in;
+	int err = symbolizer__new(&look->symbolizer);
+
+	if (!err)
+		err = walker__new(look->symbolizer, &look->walker);
+	if (!err)
+		err = calls__new(&look->calls);
+	cfg.symbolizer = look->symbolizer;
+	cfg.walker = look->walker;
+	if (!err)
+		err = snapshot__take(&cfg, &look->snapshot);
+	if (err)
+		return err;
+	in = (struct stacks_input){ look->snapshot, look->symbolizer, look->calls, look->kernel };
+	return stacks_report__build(&in, &look->query, &look->report);
+}
+
+int look__take(struct look *look, uint64_t between_ns)
+{
+	int err;
+
+	forget(look);
+	err = add_targets(look);
+	if (err) {
+		log__msg("the processes can't be listed: %s", strerror(-err));
+		return err;
+	}
+	watchdog__start(look->watchdog, LOOK_MAX_NS);
+	err = take(look, between_ns);
+	watchdog__stop(look->watchdog);
+	if (err)
+		log__msg("the threads can't be read: %s", strerror(-err));
+	return err;
+}
+
+void look__close(struct look *look)
+{
+	forget(look);
+	threads__free(look->threads);
+	kernel_names__free(look->kernel);
+	watchdog__free(look->watchdog);
+	if (look->has_program)
+		program__free(&look->program);
+}

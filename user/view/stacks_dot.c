@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Who waits for whom, as a graph for Graphviz: threads are boxes, locks ellipses. */
+#include <errno.h>
+
+#include "user/view/page.h"
+
+/* Inside a quoted string of the dot language only the quote and the backslash mean something. */
+static void print_quoted(FILE *out, const char *text)
+{
+	char buf[NAME_SZ];
+
+	for (const char *c = escaped(text, buf); *c; c++) {
+		if (*c == '"' || *c == '\\')
+			fputc('\\', out);
+		fputc(*c, out);
+	}
+}
+
+static void print_thread(FILE *out, const struct blocked_thread *t)
+{
+	fprintf(out, "  t%u [shape=box%s,label=\"", t->thread->rec.tid,
+		t->holder ? "" : ",style=bold");
+	print_quoted(out, t->thread->rec.comm);
+	fprintf(out, " (%u)", t->thread->rec.tid);
+	if (!t->lock && *t->call.call) {
+		fputs("\\n", out);
+		print_quoted(out, t->call.call);
+		fputc(' ', out);
+		print_quoted(out, t->call.what);
+	}
+	fputs("\"];\n", out);
+}
+
+static void print_lock(FILE *out, size_t n, const struct waited_lock *lock)
+{
+	fprintf(out, "  l%zu [label=\"%s ", n, lock_kind__name(lock->kind));
+	if (*lock->name)
+		print_quoted(out, lock->name);
+	else
+		fprintf(out, "0x%llx", (unsigned long long)lock->address);
+	fprintf(out, "\"%s];\n", lock->held_by == HELD_GONE ? ",color=red" : "");
+	if (lock->owner && (lock->held_by == HELD_OWNER || lock->held_by == HELD_TARGET))
+		fprintf(out, "  l%zu -> t%u;\n", n, lock->owner->thread->rec.tid);
+	else if (lock->held_by == HELD_GONE)
+		fprintf(out,
+			"  l%zu -> gone%u;\n  gone%u [shape=box,color=red,label=\"%u, gone\"];\n",
+			n, lock->owner_word, lock->owner_word, lock->owner_word);
+}
+
+int view__stacks_dot(FILE *out, const struct stacks_report *r)
+{
+	fputs("digraph holdup {\n  rankdir=LR;\n", out);
+	for (size_t i = 0; i < r->thread_cnt; i++) {
+		const struct blocked_thread *t = &r->thread[i];
+
+		if (t->behind || (t->lock && !t->idle))
+			print_thread(out, t);
+	}
+	for (size_t n = 0; n < r->lock_cnt; n++) {
+		const struct waited_lock *lock = r->lock[n];
+
+		if (lock->idle && !lock->owner)
+			continue;
+		print_lock(out, n, lock);
+		for (size_t i = 0; i < r->thread_cnt; i++)
+			if (r->thread[i].lock == lock)
+				fprintf(out, "  t%u -> l%zu;\n", r->thread[i].thread->rec.tid, n);
+	}
+	fputs("}\n", out);
+	return ferror(out) ? -EIO : 0;
+}

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* `holdup stacks` for machines: the names of the design, described by schema.json. */
+#include "user/view/json.h"
+
+static const char *held_by_name(enum held_by by)
+{
+	static const char *const names[] = {
+		[HELD_UNKNOWN] = "unknown", [HELD_OWNER] = "owner",   [HELD_GONE] = "gone",
+		[HELD_TARGET] = "target",   [HELD_NOBODY] = "nobody",
+	};
+
+	return names[by];
+}
+
+static void put_lock(struct writer *w, json_t *o, const struct waited_lock *lock)
+{
+	json__put_u64(w, o, "pid", lock->process->tgid);
+	json__put_address(w, o, "address", lock->address);
+	json__put_text(w, o, "name", lock->name);
+	json__put(w, o, "kind", json_string(lock_kind__name(lock->kind)));
+	json__put_text(w, o, "label", lock->label);
+	json__put(w, o, "held_by", json_string(held_by_name(lock->held_by)));
+	if (lock->owner)
+		json__put_u64(w, o, "owner_tid", lock->owner->thread->rec.tid);
+	else if (lock->held_by == HELD_OWNER || lock->held_by == HELD_GONE)
+		json__put_u64(w, o, "owner_tid", lock->owner_word);
+}
+
+static json_t *peers_json(struct writer *w, const struct call_wait *c)
+{
+	json_t *peers = json_array();
+
+	for (size_t i = 0; i < c->peer_cnt; i++) {
+		json_t *o = json_object();
+
+		json__put_u64(w, o, "pid", c->peer[i].tgid);
+		json__put_text(w, o, "comm", c->peer[i].comm);
+		json__append(w, peers, o);
+	}
+	return peers;
+}
+
+static json_t *wait_json(struct writer *w, const struct blocked_thread *t)
+{
+	json_t *o = json_object();
+
+	if (t->lock) {
+		put_lock(w, o, t->lock);
+		json_object_del(o, "pid");
+		json__put_address(w, o, "address",
+				  t->lock->address ? t->lock->address : t->thread->call.uaddr);
+	} else {
+		json__put(w, o, "kind", json_string(call_kind__name(t->call.kind)));
+		json__put_text(w, o, "what", t->call.what);
+		json__put_text(w, o, "object", t->call.object);
+		if (t->call.fd >= 0)
+			json__put_u64(w, o, "fd", t->call.fd);
+		if (t->call.child)
+			json__put_u64(w, o, "child", t->call.child);
+		json__put(w, o, "peers", peers_json(w, &t->call));
+	}
+	json__put_text(w, o, "call", t->call.call);
+	if (*t->kernel)
+		json__put_text(w, o, "kernel", t->kernel);
+	json__put(w, o, "idle", json_boolean(t->idle));
+	json__put(w, o, "timed", json_boolean(t->timed));
+	if (t->at_least_ns)
+		json__put_u64(w, o, "blocked_at_least_ns", t->at_least_ns);
+	return o;
+}
+
+static json_t *thread_json(struct writer *w, const struct blocked_thread *t)
+{
+	const struct snap_thread *s = t->thread;
+	uint16_t flags = t->stack ? t->stack->stack->stack.flags : 0;
+	json_t *o = json_object();
+
+	json__put_u64(w, o, "pid", s->rec.tgid);
+	json__put_u64(w, o, "tid", s->rec.tid);
+	json__put_text(w, o, "comm", s->rec.comm);
+	json__put_text(w, o, "process", s->process->comm);
+	json__put(w, o, "runtime", json_string(t->runtime));
+	json__put(w, o, "state", json_string(blocked_state__name(t->state)));
+	json__put(w, o, "moved", json_boolean(s->moved || t->state == BLOCKED_RUNNING));
+	if (t->state != BLOCKED_RUNNING)
+		json__put(w, o, "wait", wait_json(w, t));
+	json__put(w, o, "complete", json_boolean(flags & HU_STACK_COMPLETE));
+	json__put(w, o, "guessed", json_boolean(flags & HU_STACK_FRAMEPTR));
+	json__put(w, o, "derived", json_boolean(flags & HU_STACK_DERIVED));
+	json__put(w, o, "stack",
+		  t->stack ? json__stack(w, t->stack->frames, t->stack->frame_cnt) : json_array());
+	return o;
+}
+
+static json_t *threads_json(struct writer *w, const struct stacks_report *r)
+{
+	bool idle = r->query->idle || r->query->all;
+	json_t *threads = json_array();
+
+	for (size_t i = 0; i < r->thread_cnt; i++) {
+		const struct blocked_thread *t = &r->thread[i];
+
+		if (idle || (!t->idle && t->state != BLOCKED_RUNNING) || t->behind)
+			json__append(w, threads, thread_json(w, t));
+	}
+	return threads;
+}
+
+static json_t *group_json(struct writer *w, const struct blocked_group *g)
+{
+	const struct blocked_thread *t = g->thread[0];
+	json_t *o = json_object();
+
+	json__put_u64(w, o, "count", g->cnt);
+	json__put_u64(w, o, "pid", t->thread->rec.tgid);
+	json__put_text(w, o, "process", t->thread->process->comm);
+	json__put_u64(w, o, "processes", g->processes);
+	json__put_u64(w, o, "locks", g->locks);
+	json__put(w, o, "state", json_string(blocked_state__name(t->state)));
+	if (t->state != BLOCKED_RUNNING)
+		json__put(w, o, "wait", wait_json(w, t));
+	json__put_u64(w, o, "blocked_least_ns", g->least_ns);
+	json__put_u64(w, o, "blocked_most_ns", g->most_ns);
+	json__put(w, o, "stack",
+		  t->stack ? json__stack(w, t->stack->frames, t->stack->frame_cnt) : json_array());
+	return o;
+}
+
+static json_t *deadlock_json(struct writer *w, const struct deadlock *d)
+{
+	json_t *o = json_object(), *threads = json_array();
+
+	for (size_t i = 0; i < d->cnt; i++) {
+		const struct blocked_thread *t = d->thread[i];
+		json_t *member = json_object(), *lock = json_object();
+
+		json__put_u64(w, member, "pid", t->thread->rec.tgid);
+		json__put_u64(w, member, "tid", t->thread->rec.tid);
+		json__put_text(w, member, "comm", t->thread->rec.comm);
+		put_lock(w, lock, t->lock);
+		json__put(w, member, "waits_for", lock);
+		json__put_u64(w, member, "held_by", t->holder->thread->rec.tid);
+		if (t->at_least_ns)
+			json__put_u64(w, member, "blocked_at_least_ns", t->at_least_ns);
+		json__put(w, member, "stack",
+			  t->stack ? json__stack(w, t->stack->frames, t->stack->frame_cnt)
+				   : json_array());
+		json__append(w, threads, member);
+	}
+	json__put(w, o, "threads", threads);
+	json__put_u64(w, o, "behind", d->behind);
+	return o;
+}
+
+static json_t *orphan_json(struct writer *w, const struct stacks_report *r,
+			   const struct waited_lock *lock)
+{
+	json_t *o = json_object(), *waiters = json_array();
+
+	put_lock(w, o, lock);
+	json__put_text(w, o, "comm", lock->process->comm);
+	for (size_t i = 0; i < r->thread_cnt; i++)
+		if (r->thread[i].lock == lock)
+			json__append(w, waiters, json_integer(r->thread[i].thread->rec.tid));
+	json__put(w, o, "waiters", waiters);
+	return o;
+}
+
+static json_t *chain_json(struct writer *w, const struct wait_chain *c)
+{
+	json_t *o = json_object(), *locks = json_array(), *root;
+
+	json__put_u64(w, o, "waiters", c->waiters);
+	for (size_t i = 0; i < c->lock_cnt; i++) {
+		json_t *lock = json_object();
+
+		put_lock(w, lock, c->lock[i]);
+		json__append(w, locks, lock);
+	}
+	json__put(w, o, "locks", locks);
+	root = thread_json(w, c->root);
+	json__put_text(w, root, "call", c->root->call.call ? c->root->call.call : "");
+	json__put_text(w, root, "what", c->root->call.what ? c->root->call.what : "");
+	json__put(w, o, "root", root);
+	return o;
+}
+
+static json_t *coverage_json(struct writer *w, const struct stacks_report *r)
+{
+	json_t *o = json_object();
+
+	json__put_u64(w, o, "events", r->thread_cnt);
+	json__put_u64(w, o, "lost", 0);
+	json__put_u64(w, o, "summarized", 0);
+	json__put_u64(w, o, "stacks_incomplete", r->coverage.stacks_incomplete);
+	json__put_u64(w, o, "moved", r->coverage.moved);
+	json__put_u64(w, o, "retried", r->coverage.retried);
+	json__put_u64(w, o, "ended_meanwhile", r->coverage.gone);
+	json__put_u64(w, o, "processes_unreadable", r->coverage.unreadable);
+	json__put_u64(w, o, "processes_locked", r->coverage.locked);
+	json__put(w, o, "times_unknown", json_boolean(r->coverage.times_unknown));
+	return o;
+}
+
+static json_t *report_json(struct writer *w, const struct stacks_report *r)
+{
+	json_t *doc = json_object(), *groups = json_array(), *deadlocks = json_array(),
+	       *orphans = json_array(), *chains = json_array();
+
+	for (size_t i = 0; i < r->group_cnt; i++)
+		json__append(w, groups, group_json(w, &r->group[i]));
+	for (size_t i = 0; i < r->deadlock_cnt; i++)
+		json__append(w, deadlocks, deadlock_json(w, &r->deadlock[i]));
+	for (size_t i = 0; i < r->orphan_cnt; i++)
+		json__append(w, orphans, orphan_json(w, r, r->orphan[i]));
+	for (size_t i = 0; i < r->chain_cnt; i++)
+		json__append(w, chains, chain_json(w, &r->chain[i]));
+	json__put(w, doc, "schema", json_string("holdup.stacks.v1"));
+	json__put_u64(w, doc, "interval_ns", r->took_ns);
+	json__put(w, doc, "coverage", coverage_json(w, r));
+	json__put_u64(w, doc, "processes", r->processes);
+	json__put_u64(w, doc, "thread_count", r->thread_cnt);
+	json__put_u64(w, doc, "running", r->running);
+	json__put_u64(w, doc, "runnable", r->runnable);
+	json__put_u64(w, doc, "idle", r->idle);
+	json__put(w, doc, "deadlocks", deadlocks);
+	json__put(w, doc, "orphaned_locks", orphans);
+	json__put(w, doc, "chains", chains);
+	json__put(w, doc, "groups", groups);
+	json__put(w, doc, "threads", threads_json(w, r));
+	return doc;
+}
+
+int view__stacks_json(FILE *out, const struct stacks_report *r, const struct view_style *style)
+{
+	struct writer w = { false };
+
+	return json__write(out, &w, report_json(&w, r), style);
+}
