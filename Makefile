@@ -87,6 +87,15 @@ $(O)/user/%.o: user/%.c $(O)/flags
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# Names of system calls, as the headers number them for the target of this build.
+NAMES	:= $(O)/user/target/call_names.inc
+$(NAMES): user/target/call_new.h $(O)/flags
+	$(call say,GEN,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(CFLAGS) -E -dM -xc $< | sort | \
+	sed -n '/__NR_syscalls\|__NR_arch_specific/d; s/^#define __NR_\([a-z0-9_]*\) .*/CALL(\1)/p' >$@
+	$(Q)test -s $@
+$(O)/user/target/call.o: | $(NAMES)
+
 # Only the loaders see the skeletons; elsewhere BPF edits rebuild nothing.
 $(patsubst %.c,$(O)/%.o,$(wildcard user/collect/*.c)): | $(SKELS)
 
