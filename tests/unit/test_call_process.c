@@ -30,10 +30,12 @@ static void sleep_forever(void)
 
 static pid_t grandchild(size_t number)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent) /* it has ended before */
+			_exit(1);
 		sleep_forever();
 	}
 	told->pid[number] = pid;
