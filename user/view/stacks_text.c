@@ -74,8 +74,8 @@ static void print_wait(const struct page *p, const struct blocked_thread *t)
 		print_lock(p, t->lock);
 		return;
 	}
-	if (t->state == BLOCKED_RUNNABLE || t->state == BLOCKED_STOPPED) {
-		fputs(t->state == BLOCKED_STOPPED ? "stopped" : "waiting for a CPU", p->out);
+	if (t->state == BLOCKED_RUNNABLE) {
+		fputs("waiting for a CPU", p->out);
 		return;
 	}
 	fputs(*t->call.call ? t->call.call : "no call", p->out);
