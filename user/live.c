@@ -337,9 +337,9 @@ static void make_room(struct live *l)
 {
 	const struct aggregate *a = &l->aggregate;
 
-	if (a->stacks.cnt - l->stacks_trimmed >= SESSION_STACKS_ROOM / 4) {
+	if (a->stacks_made - l->stacks_trimmed >= SESSION_STACKS_ROOM / 4) {
 		session__trim_stacks(l->session, have_stack, l);
-		l->stacks_trimmed = a->stacks.cnt;
+		l->stacks_trimmed = a->stacks_made;
 	}
 	if (a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
 		session__trim_locks(l->session);

@@ -22,6 +22,20 @@ static void set_rows(struct live *l, const struct agg_process *p)
 		log__info("process %u is unwound by frame pointers: %s", p->tgid, strerror(-err));
 }
 
+static void on_forget(void *ctx, struct agg_process *p)
+{
+	struct live *l = ctx;
+
+	if (p->names)
+		symbolizer__drop_process(l->symbolizer, p->names);
+	p->names = NULL;
+}
+
+static void on_forget_stack(void *ctx, uint64_t id)
+{
+	session__drop_stack(((struct live *)ctx)->session, id);
+}
+
 struct noting {
 	struct live *live;
 	struct agg_process *process;
@@ -43,6 +57,7 @@ static void on_process(void *ctx, struct agg_process *p)
 		p->names = NULL;
 	p->names_ns = live__now_ns();
 	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
+	p->cgroup = proc__cgroup(p->tgid);
 	/* Owners may be gone when their names are asked for: a process that is killed takes all along. */
 	proc__each_thread(p->tgid, note_thread, &noting);
 	set_rows(l, p);
@@ -87,8 +102,8 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 		return 0;
 	case HU_REC_EXEC:
 		/* Looked at too late: those are the next program's names. */
-		if (p && p->names_ns > rec->hdr.ts_ns)
-			p->names = NULL;
+		if (p && p->names && p->names_ns > rec->hdr.ts_ns)
+			on_forget(l, p);
 		/* fall through */
 	case HU_REC_EXIT:
 		if (l->rows)
@@ -98,19 +113,26 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 	return aggregate__process(&l->aggregate, rec);
 }
 
+/* Needs l->rows. */
+static void walk(struct live *l, const struct hu_stack_record *rec, struct hu_stack *ret)
+{
+	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
+
+	row_store__walk(l->rows, rec, ret);
+	if ((ret->flags & HU_STACK_NOMAP) && p && p->names) {
+		rescan(l, p);
+		row_store__walk(l->rows, rec, ret);
+	}
+}
+
 static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
 {
 	struct live *l = ctx;
-	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
 	struct hu_stack stack;
 
 	if (!l->rows)
 		return 0;
-	row_store__walk(l->rows, rec, &stack);
-	if ((stack.flags & HU_STACK_NOMAP) && p && p->names) {
-		rescan(l, p);
-		row_store__walk(l->rows, rec, &stack);
-	}
+	walk(l, rec, &stack);
 	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack);
 }
 
@@ -248,6 +270,8 @@ static int on_where(void *ctx, const void *data, size_t sz)
 	struct hu_stack_record stack;
 	struct hu_adopt_record rec;
 	struct hu_holder_record holder;
+	struct hu_stack walked;
+	uint64_t id = 0;
 	size_t i = 0;
 	int err;
 
@@ -260,15 +284,19 @@ static int on_where(void *ctx, const void *data, size_t sz)
 	if (i == a->cnt || adopt__read_stack(&rec, &stack) ||
 	    owner_now(a->live, a->asked[i].site) != rec.tid)
 		return 0;
-	err = on_stack_record(a->live, &stack);
-	if (err)
-		return err;
+	/* No wait names this sample: one an interval and lock must not add up. */
+	if (a->live->rows) {
+		walk(a->live, &stack, &walked);
+		err = aggregate__stack_walked(&a->live->aggregate, &walked, &id);
+		if (err)
+			return err;
+	}
 	holder = (struct hu_holder_record){
 		.tgid = rec.tgid,
 		.tid = rec.tid,
 		.proc_start = rec.proc_start,
 		.uaddr = rec.uaddr,
-		.stack_id = rec.stack_id,
+		.stack_id = id,
 		.waiter_tgid = rec.waiter_tgid,
 		.why = HU_HOLDER_SWITCH,
 	};
@@ -298,6 +326,8 @@ void live__wire(struct live *l)
 				   .thread = on_thread,
 				   .shares = on_shares,
 				   .stack = on_stack,
+				   .forget = on_forget,
+				   .forget_stack = on_forget_stack,
 				   .ctx = l };
 	struct source *source = session__source(l->session);
 

@@ -133,10 +133,6 @@ static uint64_t site__hold(struct agg_site *site, uint32_t tgid, uint32_t tid, b
 	return ns;
 }
 
-struct agg_before {
-	uint32_t tgid, tid, word;
-};
-
 static bool before__equal(const void *value, const void *key)
 {
 	const struct agg_before *b = value, *k = key;

@@ -14,6 +14,7 @@
 
 #define MODULES_MAX   4096	 /* of one process */
 #define CACHE_MAX     (1u << 20) /* pcs; the cache starts anew beyond */
+#define CACHE_MIN     1024	 /* slots */
 #define NEAR_MAX      16	 /* mappings between a module's code and its data */
 #define BSS_STEPS_MAX 64	 /* adjacent mappings looked back through for a module with bss */
 #define WORKERS_MAX   32	 /* processes that read source lines at a time, see lines.h */
@@ -27,10 +28,11 @@ struct region {
 };
 
 struct sym_process {
-	struct sym_process *next;
+	struct sym_process *next, **from; /* from: what points here */
 	pid_t tgid;
 	uint64_t start_time; /* clock ticks after boot; 0: unknown */
 	uint64_t serial;     /* new with each scan: the cache's key */
+	size_t cached;	     /* entries of the cache with this serial, or none any more */
 	struct maps *maps;
 	struct region *region;
 	const char *exe;
@@ -50,6 +52,7 @@ struct symbolizer {
 	struct sym_process *processes;
 	struct cached *cache;
 	size_t cache_cnt, cache_mask;
+	size_t cache_stale;			/* of cache_cnt: nobody asks for them again */
 	struct module *with_lines[WORKERS_MAX]; /* the most recently asked first */
 	uint64_t serial;
 	uint64_t process_cnt, unreadable_cnt;
@@ -61,7 +64,7 @@ int symbolizer__new(struct symbolizer **ret)
 
 	if (!s)
 		return -ENOMEM;
-	s->cache_mask = 1023;
+	s->cache_mask = CACHE_MIN - 1;
 	s->cache = calloc(s->cache_mask + 1, sizeof(*s->cache));
 	if (!s->cache || intern__new(&s->text) || symfile_set__new(&s->files)) {
 		symbolizer__free(s);
@@ -258,6 +261,8 @@ static int set_maps(struct symbolizer *s, struct sym_process *p, struct maps *ma
 	p->maps = maps;
 	p->region = region;
 	p->serial = ++s->serial;
+	s->cache_stale += p->cached;
+	p->cached = 0;
 	return 0;
 }
 
@@ -284,6 +289,9 @@ int symbolizer__add_process(struct symbolizer *s, pid_t tgid, struct sym_process
 		return err;
 	}
 	p->next = s->processes;
+	p->from = &s->processes;
+	if (p->next)
+		p->next->from = &p->next;
 	s->processes = p;
 	s->process_cnt++;
 	*ret = p;
@@ -476,6 +484,32 @@ static void resolve(struct symbolizer *s, struct sym_process *p, uint64_t pc, bo
 	ret->offset = start - lo;
 }
 
+/* Dead entries are not told from living ones, so all go when most are dead. */
+static void shrink_cache(struct symbolizer *s)
+{
+	struct cached *fresh;
+
+	if (s->cache_cnt < CACHE_MIN || s->cache_stale < s->cache_cnt / 2)
+		return;
+	fresh = calloc(CACHE_MIN, sizeof(*fresh));
+	if (!fresh)
+		return;
+	free(s->cache);
+	s->cache = fresh;
+	s->cache_mask = CACHE_MIN - 1;
+	s->cache_cnt = s->cache_stale = 0;
+}
+
+void symbolizer__drop_process(struct symbolizer *s, struct sym_process *p)
+{
+	*p->from = p->next;
+	if (p->next)
+		p->next->from = p->from;
+	s->cache_stale += p->cached;
+	free_process(p);
+	shrink_cache(s);
+}
+
 static struct cached *cache_slot(const struct symbolizer *s, uint64_t serial, uint64_t pc,
 				 bool leaf)
 {
@@ -497,7 +531,7 @@ static void grow_cache(struct symbolizer *s)
 
 	if (!more) {
 		memset(old, 0, old_cnt * sizeof(*old));
-		s->cache_cnt = 0;
+		s->cache_cnt = s->cache_stale = 0;
 		return;
 	}
 	s->cache = more;
@@ -523,6 +557,7 @@ static void resolve_cached(struct symbolizer *s, struct sym_process *p, uint64_t
 		*c = (struct cached){ p->serial,   pc,		ret->function, ret->raw,
 				      ret->module, ret->offset, leaf };
 		s->cache_cnt++;
+		p->cached++;
 		return;
 	}
 	*ret = (struct sym_frame){ .function = c->function,
