@@ -36,6 +36,7 @@ struct row_process {
 	uint32_t generation;
 	struct row_module **module;
 	size_t cnt;
+	uint64_t dropped; /* mappings that found no place when it was last set */
 };
 
 struct row_store {
@@ -244,7 +245,7 @@ static int process__get(struct row_store *s, uint32_t tgid, struct row_process *
 
 /* Fills s->maps with the executable mappings; *module gets a reference to each module in them. */
 static int list_mappings(struct row_store *s, struct symbolizer *sym, struct sym_process *p,
-			 struct row_module **module, size_t *cnt)
+			 struct row_module **module, size_t *cnt, uint64_t *dropped)
 {
 	const struct maps *maps = sym_process__maps(p);
 
@@ -259,7 +260,7 @@ static int list_mappings(struct row_store *s, struct symbolizer *sym, struct sym
 		if (!m->exec)
 			continue;
 		if (s->maps.cnt == HU_MAX_MAPS) {
-			s->stats.maps_dropped++;
+			++*dropped;
 			continue;
 		}
 		e = &s->maps.map[s->maps.cnt++];
@@ -284,6 +285,7 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 	struct row_module **module = calloc(HU_MAX_MAPS, sizeof(*module));
 	struct row_process *rp;
 	uint32_t key = tgid;
+	uint64_t dropped = 0;
 	size_t cnt = 0;
 	int err;
 
@@ -291,7 +293,7 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 		return -ENOMEM;
 	err = process__get(s, key, &rp);
 	if (!err)
-		err = list_mappings(s, sym, p, module, &cnt);
+		err = list_mappings(s, sym, p, module, &cnt, &dropped);
 	if (!err) {
 		s->maps.generation = ++rp->generation;
 		err = bpf_map_update_elem(s->maps_fd, &key, &s->maps, BPF_ANY);
@@ -304,6 +306,11 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 	process__release(rp->module, rp->cnt);
 	rp->module = module;
 	rp->cnt = cnt;
+	/* Looking again finds the same ones. */
+	if (dropped > rp->dropped) {
+		s->stats.maps_dropped += dropped - rp->dropped;
+		rp->dropped = dropped;
+	}
 	return 0;
 }
 
@@ -317,7 +324,7 @@ void row_store__remove_process(struct row_store *s, pid_t tgid)
 	bpf_map_delete_elem(s->maps_fd, &key);
 	process__release(rp->module, rp->cnt);
 	rp->module = NULL;
-	rp->cnt = 0;
+	rp->cnt = rp->dropped = 0;
 }
 
 /* ---- walking here */

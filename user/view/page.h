@@ -17,7 +17,7 @@ struct page {
 	FILE *out;
 	const struct locks_report *r;
 	const struct view_style *style;
-	const char *dot, *from, *bold, *dim, *plain;
+	const char *dot, *from, *times, *bold, *dim, *plain;
 };
 
 static inline const char *escaped(const char *text, char buf[NAME_SZ])
@@ -30,6 +30,8 @@ static inline const char *plural(uint64_t n)
 	return n == 1 ? "" : "s";
 }
 
+/* Totals and gaps; verbose: how good the stacks are. */
+void page__print_head(const struct page *p);
 /* Where the waits of a row happened: the longest of them, or all if verbose. */
 void page__print_sites(const struct page *p, const struct lock_row *row);
 /* What a holder whose stack is known does. */
