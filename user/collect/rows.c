@@ -165,11 +165,14 @@ static int allot(struct row_store *s, uint32_t cnt, uint32_t *ret)
 static void fill(struct row_store *s, struct row_module *rm)
 {
 	struct cfi_table *cfi;
+	int err = module__cfi(rm->module, s->cap, &cfi);
 
-	if (module__cfi(rm->module, s->cap, &cfi)) {
+	if (err == -E2BIG)
+		s->stats.modules_full++; /* no room even if it were alone */
+	else if (err)
 		s->stats.modules_without++;
+	if (err)
 		return;
-	}
 	rm->base = cfi->base;
 	if (allot(s, cfi->cnt, &rm->first)) {
 		s->stats.modules_full++;

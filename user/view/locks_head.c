@@ -30,7 +30,7 @@ static void print_gaps(const struct page *p)
 			c->processes_unnamed == 1 ? "" : "es");
 	if (c->modules_full)
 		fprintf(p->out,
-			" %s %s file%s cut stacks: their unwind rows want more --unwind-mem",
+			" %s %s file%s without room for unwind rows cut stacks (--unwind-mem)",
 			p->dot, text__count(c->modules_full, n), plural(c->modules_full));
 	if (c->maps_dropped)
 		fprintf(p->out, " %s %s mapping%s of code beyond %d a process cut stacks", p->dot,
