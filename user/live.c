@@ -293,7 +293,7 @@ int live__adopt(struct live *l)
 	if (l->opt->cgroup)
 		err = adopt__cgroup_members(l->opt->cgroup, add_target, l);
 	if (!err)
-		err = session__adopt(l->session, live__on_adopted, l);
+		err = live__take_waiting(l);
 	if (err == -EOPNOTSUPP) {
 		log__info("threads that wait already are not seen: that needs Linux 5.15");
 		return 0;

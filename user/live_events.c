@@ -2,6 +2,7 @@
 #include "user/live_events.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bpf/wait.h"
@@ -9,7 +10,8 @@
 #include "user/collect/proc.h"
 #include "user/util/log.h"
 
-#define ASKED_MAX 256 /* locks whose holder is looked for at an interval's end */
+#define ASKED_MAX   256 /* locks whose holder is looked for at an interval's end */
+#define ADOPTED_MAX 512 /* threads whose stacks are kept, of 16 KiB each, before they are walked */
 
 static void set_rows(struct live *l, const struct agg_process *p)
 {
@@ -125,15 +127,19 @@ static void walk(struct live *l, const struct hu_stack_record *rec, struct hu_st
 	}
 }
 
-static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
+static int take_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns)
 {
-	struct live *l = ctx;
 	struct hu_stack stack;
 
 	if (!l->rows)
 		return 0;
 	walk(l, rec, &stack);
-	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack);
+	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack, read_ns);
+}
+
+static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
+{
+	return take_stack(ctx, rec, 0);
 }
 
 /* Do these mappings have the same file as what lies at addr in p? */
@@ -203,33 +209,89 @@ int live__on_pending(void *ctx, const struct hu_wait_record *rec)
 	return aggregate__pending(&((struct live *)ctx)->aggregate, rec);
 }
 
-int live__on_adopted(void *ctx, const void *data, size_t sz)
-{
-	struct live *l = ctx;
-	struct hu_stack_record stack;
+/* What is read of a thread while it waits. */
+struct adopted {
 	struct hu_adopt_record rec;
-	struct hu_proc_record seen;
-	uint32_t word, owner;
+	struct hu_stack_record *stack; /* NULL: it could not be read */
+	uint64_t read_ns;
+	uint32_t owner; /* the owner word; 0: none */
+};
+
+struct live_adoption {
+	struct live *live;
+	struct adopted thread[ADOPTED_MAX];
+	size_t cnt;
+};
+
+static int take_adopted(struct live *l, const struct adopted *t)
+{
+	const struct hu_adopt_record *rec = &t->rec;
+	struct hu_proc_record seen = {
+		.hdr = { .kind = HU_REC_SEEN, .size = sizeof(seen), .ts_ns = rec->hdr.ts_ns },
+		.tgid = rec->tgid,
+		.tid = rec->tid,
+		.proc_start = rec->proc_start,
+	};
 	int err;
 
-	if (sz != sizeof(rec))
-		return -EIO;
-	memcpy(&rec, data, sizeof(rec));
-	rec.comm[HU_COMM_LEN - 1] = '\0';
-	seen = (struct hu_proc_record){
-		.hdr = { .kind = HU_REC_SEEN, .size = sizeof(seen), .ts_ns = rec.hdr.ts_ns },
-		.tgid = rec.tgid,
-		.tid = rec.tid,
-		.proc_start = rec.proc_start,
-	};
-	memcpy(seen.comm, rec.comm, sizeof(seen.comm));
+	memcpy(seen.comm, rec->comm, sizeof(seen.comm));
 	err = aggregate__process(&l->aggregate, &seen);
-	if (!err && !adopt__read_stack(&rec, &stack))
-		err = on_stack_record(l, &stack);
-	if (!err && !adopt__read_words(&rec, &word, &owner))
-		err = aggregate__owner_before(&l->aggregate, rec.tgid, rec.tid,
-					      owner__of(rec.op, rec.val, word, owner));
+	if (!err && t->stack)
+		err = take_stack(l, t->stack, t->read_ns);
+	if (!err && t->owner)
+		err = aggregate__owner_before(&l->aggregate, rec->tgid, rec->tid, t->owner);
 	return err;
+}
+
+static int take_all(struct live_adoption *a)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < a->cnt; i++) {
+		if (!err)
+			err = take_adopted(a->live, &a->thread[i]);
+		free(a->thread[i].stack);
+	}
+	a->cnt = 0;
+	return err;
+}
+
+/* Reads what will be gone when the thread goes on; the rest has time. */
+static int on_adopted(void *ctx, const void *data, size_t sz)
+{
+	struct live_adoption *a = ctx;
+	struct adopted *t = &a->thread[a->cnt];
+	uint32_t word, owner;
+
+	if (sz != sizeof(t->rec))
+		return -EIO;
+	*t = (struct adopted){ .stack = malloc(sizeof(*t->stack)) };
+	if (!t->stack)
+		return -ENOMEM;
+	memcpy(&t->rec, data, sizeof(t->rec));
+	t->rec.comm[HU_COMM_LEN - 1] = '\0';
+	if (adopt__read_stack(&t->rec, t->stack)) {
+		free(t->stack);
+		t->stack = NULL;
+	}
+	t->read_ns = live__now_ns();
+	if (!adopt__read_words(&t->rec, &word, &owner))
+		t->owner = owner__of(t->rec.op, t->rec.val, word, owner);
+	return ++a->cnt == ADOPTED_MAX ? take_all(a) : 0;
+}
+
+int live__take_waiting(struct live *l)
+{
+	struct live_adoption *a = calloc(1, sizeof(*a));
+	int err, took;
+
+	if (!a)
+		return -ENOMEM;
+	a->live = l;
+	err = session__adopt(l->session, on_adopted, a);
+	took = take_all(a);
+	free(a);
+	return err ? err : took;
 }
 
 /* A thread that a lock's word names while others wait for it. */

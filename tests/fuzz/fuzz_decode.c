@@ -89,7 +89,7 @@ static int on_raw_stack(void *ctx, const struct hu_stack_record *rec)
 	if (stack.frames > HU_MAX_FRAMES)
 		stack.frames = HU_MAX_FRAMES;
 	run->stacks++;
-	return aggregate__stack_unwound(&run->a, rec->stack_id, &stack);
+	return aggregate__stack_unwound(&run->a, rec->stack_id, &stack, 0);
 }
 
 /* The sites hold all that the totals say, and what was let through is in either. */

@@ -296,7 +296,7 @@ static void test_unwound_stacks(void **state)
 	raw.pcs[0] = 0x1000;
 	raw.pcs[1] = 0x2000;
 	for (uint64_t raw_id = 1000; raw_id < 1010; raw_id++) {
-		assert_int_equal(aggregate__stack_unwound(&a, raw_id, &raw), 0);
+		assert_int_equal(aggregate__stack_unwound(&a, raw_id, &raw, 0), 0);
 		rec.stack_id = raw_id;
 		assert_int_equal(aggregate__wait(&a, &rec), 0);
 	}
@@ -306,10 +306,31 @@ static void test_unwound_stacks(void **state)
 	assert_int_equal(aggregate__stack(&a, s->stack_id)->pcs[1], 0x2000);
 	assert_int_equal(asked.stacks, 0); /* the kernel has it not */
 	raw.pcs[1] = 0x3000;
-	aggregate__stack_unwound(&a, 2000, &raw);
+	aggregate__stack_unwound(&a, 2000, &raw, 0);
 	rec.stack_id = 2000;
 	aggregate__wait(&a, &rec);
 	assert_int_equal(a.sites.cnt, 2);
+	aggregate__free(&a);
+}
+
+/* A stack that was read from outside is that of a wait which was not over by then, and of no other. */
+static void test_stack_read_too_late(void **state)
+{
+	struct hu_stack raw = { .tgid = 100, .frames = 1, .exact = 1, .pcs = { 0x1000 } };
+	struct hu_wait_record rec = wait_of(10, 0);
+	struct aggregate a;
+	struct asked asked;
+
+	start(&a, &asked, 0);
+	rec.stack_id = 2000;
+	assert_int_equal(aggregate__stack_unwound(&a, 2000, &raw, rec.end_ns), 0);
+	aggregate__wait(&a, &rec);
+	assert_int_not_equal(only_site(&a)->stack_id, 0);
+	rec.stack_id = 2001;
+	assert_int_equal(aggregate__stack_unwound(&a, 2001, &raw, rec.end_ns + 1), 0);
+	aggregate__reset(&a);
+	aggregate__wait(&a, &rec);
+	assert_int_equal(only_site(&a)->stack_id, 0);
 	aggregate__free(&a);
 }
 
@@ -589,7 +610,7 @@ static void live_and_die(struct aggregate *a, uint32_t tgid, uint16_t end)
 	proc.tgid = proc.tid = rec.tgid = tgid;
 	proc.proc_start = rec.proc_start = tgid;
 	assert_int_equal(aggregate__process(a, &proc), 0);
-	assert_int_equal(aggregate__stack_unwound(a, 1ULL << 63 | tgid, &raw), 0);
+	assert_int_equal(aggregate__stack_unwound(a, 1ULL << 63 | tgid, &raw, 0), 0);
 	for (uint32_t i = 0; i < 3; i++) {
 		rec.tid = tgid + i;
 		rec.stack_id = i ? ((uint64_t)tgid << 8) + i : 1ULL << 63 | tgid;
@@ -706,6 +727,7 @@ int main(void)
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_without_process_hook),
 		cmocka_unit_test(test_mayflies_are_forgotten),
+		cmocka_unit_test(test_stack_read_too_late),
 		cmocka_unit_test(test_grace),
 		cmocka_unit_test(test_exec_keeps_stacks),
 	};

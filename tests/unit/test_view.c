@@ -159,7 +159,7 @@ static struct lock_row rows[] = {
 			   .p99_ns = 9800000,
 			   .max_ns = 31000000,
 			   .ongoing = 3,
-			   .requeued = 7 },
+			   .requeued = 700 },
 		.waiters_now = 3,
 		.waiters_max = 3,
 		.sites = ledger_sites,
@@ -942,7 +942,7 @@ static void test_json(void **state)
 	assert_string_equal(text_of(lock, "comm"), "shop");
 	assert_string_equal(text_of(lock, "exe"), "/usr/bin/shop");
 	assert_string_equal(text_of(lock, "cgroup"), "/system.slice/docker-" CONTAINER ".scope");
-	assert_int_equal(number(lock, "requeued"), 7);
+	assert_int_equal(number(lock, "requeued"), 700);
 	assert_string_equal(text_of(lock, "address"), "0x562f00004480");
 	assert_string_equal(text_of(lock, "name"), "ledger_lock");
 	assert_string_equal(text_of(lock, "kind"), "mutex");

@@ -197,7 +197,8 @@ int aggregate__stack_walked(struct aggregate *a, const struct hu_stack *stack, u
 	return err;
 }
 
-int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack)
+int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack,
+			     uint64_t read_ns)
 {
 	struct agg_alias *alias;
 	uint64_t id;
@@ -208,18 +209,20 @@ int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct 
 	alias = malloc(sizeof(*alias));
 	if (!alias)
 		return -ENOMEM;
-	*alias = (struct agg_alias){ raw_id, id };
+	*alias = (struct agg_alias){ raw_id, id, read_ns };
 	err = table__add(&a->aliases, raw_id, alias);
 	if (err)
 		free(alias);
 	return err;
 }
 
-uint64_t stack__resolve(const struct aggregate *a, uint64_t id)
+uint64_t stack__resolve(const struct aggregate *a, uint64_t id, uint64_t end_ns)
 {
 	const struct agg_alias *alias = id ? table__find(&a->aliases, id, alias__equal, &id) : NULL;
 
-	return alias ? alias->id : id;
+	if (!alias)
+		return id;
+	return alias->read_ns <= end_ns ? alias->id : 0;
 }
 
 /* ---- sites */
@@ -276,7 +279,7 @@ static int site__of_wait(struct aggregate *a, const struct hu_wait_record *rec,
 	struct process_key pkey = { rec->tgid, rec->proc_start };
 	struct site_key key = {
 		.uaddr = rec->uaddr,
-		.stack_id = stack__resolve(a, rec->stack_id),
+		.stack_id = stack__resolve(a, rec->stack_id, rec->end_ns),
 		.op = rec->op,
 		.flags = rec->flags & (HU_WAIT_SHARED | HU_WAIT_COMPAT),
 	};
@@ -374,7 +377,7 @@ int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct h
 	struct process_key pkey = { key->tgid, key->proc_start };
 	struct site_key skey = {
 		.uaddr = key->uaddr,
-		.stack_id = stack__resolve(a, sum->stack_id),
+		.stack_id = stack__resolve(a, sum->stack_id, UINT64_MAX),
 		.op = key->op,
 		.flags = key->flags,
 		.summarized = true,

@@ -176,8 +176,13 @@ int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t 
 int aggregate__owner_before(struct aggregate *a, uint32_t tgid, uint32_t tid, uint32_t word);
 /* A stack that was walked here: *ret_id is what names it from now on, the same for equal ones. */
 int aggregate__stack_walked(struct aggregate *a, const struct hu_stack *stack, uint64_t *ret_id);
-/* The same for one that waits will name by an id of its own, under which it came raw. */
-int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack);
+/*
+ * The same for one that waits will name by an id of its own, under which it came raw. read_ns: when its memory
+ * had been read from outside (CLOCK_MONOTONIC): a wait that was over by then has no stack, since this may be any
+ * of what came after; 0: by the kernel side, while the thread slept.
+ */
+int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack,
+			     uint64_t read_ns);
 int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct hu_sum *sum);
 
 /* The address space in force for a process; NULL: not known. */

@@ -228,7 +228,7 @@ int aggregate__holder(void *aggregate, const struct hu_holder_record *rec)
 		return err;
 	key.process = rec->waiter_tgid == rec->tgid ? key.holder
 						    : process__of_tgid(a, rec->waiter_tgid);
-	key.stack_id = stack__resolve(a, rec->stack_id);
+	key.stack_id = stack__resolve(a, rec->stack_id, UINT64_MAX);
 	memcpy(key.comm, rec->comm, sizeof(key.comm));
 	err = stack__learn(a, key.holder, key.stack_id);
 	if (err || !key.process)

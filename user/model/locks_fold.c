@@ -37,8 +37,8 @@ int builder__fold_processes(struct builder *b)
 		sum->row.waiters_now += d->row.waiters_now;
 		if (d->row.has_calls)
 			row__add_calls(&sum->row, &d->row.calls);
-		if (d->row.waiters_max > sum->row.waiters_max)
-			sum->row.waiters_max = d->row.waiters_max;
+		/* How many waited for several locks at once is not known. */
+		sum->row.waiters_max = sum->row.locks > 1 ? 0 : d->row.waiters_max;
 	}
 	table__clear(&locks, draft_row__free);
 	return err;
@@ -158,7 +158,10 @@ static void add_to_chain(struct draft_row *d, const struct draft_row *lock,
 	row->shared |= lock->row.shared;
 	row->unsure |= site->target.unsure;
 	row->waiters_now += site->agg->waiters_now;
-	if (lock->row.address && site->agg->depth_max > row->waiters_max)
+	/* How many waited for several locks at once is not known. */
+	if (row->locks > 1 || !lock->row.address)
+		row->waiters_max = 0;
+	else if (site->agg->depth_max > row->waiters_max)
 		row->waiters_max = site->agg->depth_max;
 }
 

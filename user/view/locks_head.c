@@ -21,9 +21,12 @@ static void print_gaps(const struct page *p)
 	if (c->stacks_lost)
 		fprintf(p->out, " %s %s stack%s lost", p->dot, text__count(c->stacks_lost, n),
 			plural(c->stacks_lost));
-	if (c->stacks_incomplete)
+	if (c->stacks_incomplete * 1000 >= c->events && c->stacks_incomplete)
 		fprintf(p->out, " %s %.1f %% of the stacks incomplete", p->dot,
 			c->events ? 100.0 * c->stacks_incomplete / c->events : 100);
+	else if (c->stacks_incomplete)
+		fprintf(p->out, " %s %s incomplete stack%s", p->dot,
+			text__count(c->stacks_incomplete, n), plural(c->stacks_incomplete));
 	if (c->processes_unnamed)
 		fprintf(p->out, " %s %s process%s without names (gone too soon or unreadable)",
 			p->dot, text__count(c->processes_unnamed, n),

@@ -255,7 +255,8 @@ static void print_details(const struct page *p, const struct lock_row *row, size
 	if (s->sleeps > s->waits)
 		fprintf(p->out, " %s %s futile wake-up%s", p->dot,
 			text__count(s->sleeps - s->waits, n), plural(s->sleeps - s->waits));
-	if (s->requeued)
+	/* A timeout that comes while another thread wakes somebody looks like one; many are no accident. */
+	if (s->requeued * 20 >= s->waits && s->requeued)
 		fprintf(p->out, " %s %s wait%s moved to another futex", p->dot,
 			text__count(s->requeued, n), plural(s->requeued));
 	fputc('\n', p->out);
