@@ -540,14 +540,22 @@ static void test_text_runtimes(void **state)
 		  .api = 1,
 		  .stack_flags = HU_STACK_COMPLETE },
 	};
-	struct lock_holder auditor = { .tgid = 811,
-				       .tid = 815,
-				       .comm = "auditor",
-				       .sleeps = 4,
-				       .wait_ns = 6000000,
-				       .frames = releasing,
-				       .frame_cnt = 6,
-				       .why = HU_HOLDER_WAKE };
+	/* The same thread as an owner as well, which is no other thread. */
+	struct lock_holder holders[] = {
+		{ .tgid = 811,
+		  .tid = 815,
+		  .comm = "auditor",
+		  .sleeps = 4,
+		  .wait_ns = 3000000,
+		  .frames = releasing,
+		  .frame_cnt = 6,
+		  .why = HU_HOLDER_WAKE },
+		{ .tgid = 811, .tid = 815, .comm = "auditor", .owner = true, .wait_ns = 1500000 },
+		{ .tgid = 811, .tid = 816, .comm = "clerk", .wait_ns = 900000 },
+		{ .tgid = 811, .tid = 817, .comm = "", .owner = true, .wait_ns = 500000 },
+		{ .tgid = 811, .tid = 817, .comm = "", .wait_ns = 90000 },
+		{ .tgid = 811, .tid = 818, .comm = "", .wait_ns = 10000 },
+	};
 	struct lock_row three[] = {
 		{ .process = &shop,
 		  .name = "Java monitor",
@@ -560,8 +568,8 @@ static void test_text_runtimes(void **state)
 		  .sites = monitor_sites,
 		  .site_cnt = 2,
 		  .stats = { .waits = 4, .sleeps = 4, .wait_ns = 6000000 },
-		  .holders = &auditor,
-		  .holder_cnt = 1 },
+		  .holders = holders,
+		  .holder_cnt = 6 },
 		{ .process = &shop,
 		  .name = "_PyRuntime",
 		  .label = "Python GIL",

@@ -161,38 +161,75 @@ static void print_holder(const struct page *p, const struct lock_row *row,
 		h->tid, 100.0 * h->wait_ns / row->stats.wait_ns);
 }
 
+/* Threads that are not among those shown; one may be there twice, as an owner and by its wakes. */
+static size_t count_others(const struct lock_row *row, const struct lock_holder *const *shown,
+			   size_t shown_cnt)
+{
+	size_t others = 0, k;
+
+	for (size_t i = 0; i < row->holder_cnt; i++) {
+		uint32_t tid = row->holders[i].tid;
+
+		for (k = 0; k < shown_cnt && shown[k]->tid != tid; k++)
+			;
+		if (k < shown_cnt)
+			continue;
+		for (k = 0; k < i && row->holders[k].tid != tid; k++)
+			;
+		others += k == i;
+	}
+	return others;
+}
+
 /*
  * The thread with most of the wait time. Who ended waits by its wake has not held the lock all the while, so
  * there the next ones may be the culprit just as well.
  */
+static void print_main_holders(const struct page *p, const struct lock_row *row)
+{
+	const struct lock_holder *first = &row->holders[0], *shown[RELEASERS_SHOWN];
+	size_t cnt = 0, most = first->owner ? 1 : RELEASERS_SHOWN, others;
+
+	for (size_t i = 0; i < row->holder_cnt && cnt < most; i++) {
+		if (row->holders[i].owner != first->owner)
+			continue;
+		if (cnt)
+			fprintf(p->out, " %s ", p->dot);
+		shown[cnt++] = &row->holders[i];
+		print_holder(p, row, shown[cnt - 1]);
+	}
+	others = count_others(row, shown, cnt);
+	if (others)
+		fprintf(p->out, " %s %zu more thread%s", p->dot, others, plural(others));
+}
+
+static void print_unknown(const struct page *p, const struct lock_row *row)
+{
+	if (row->holder_unknown_ns * 200 > row->stats.wait_ns)
+		fprintf(p->out, " %s unknown %.0f %%", p->dot,
+			100.0 * row->holder_unknown_ns / row->stats.wait_ns);
+}
+
 static void print_holders(const struct page *p, const struct lock_row *row)
 {
-	const struct lock_holder *h;
-	size_t i = 0, last;
+	const struct lock_holder *h = row->holders;
+	size_t lines = p->style->verbose ? row->holder_cnt : 1;
 
 	if (row->idle || !row->stats.wait_ns)
 		return;
 	if (!row->holder_cnt)
 		fprintf(p->out, "   %-12s unknown\n", "held by");
-	while (i < row->holder_cnt && (i == 0 || p->style->verbose)) {
-		h = &row->holders[i];
-		last = p->style->verbose || h->owner ? i + 1 : i + RELEASERS_SHOWN;
-		fprintf(p->out, "   %-12s ", h->owner ? "held by" : "released by");
-		print_holder(p, row, h);
-		while (++i < last && i < row->holder_cnt) {
-			fprintf(p->out, " %s ", p->dot);
-			print_holder(p, row, &row->holders[i]);
-		}
-		if (!p->style->verbose && i < row->holder_cnt)
-			fprintf(p->out, " %s %zu more thread%s", p->dot, row->holder_cnt - i,
-				plural(row->holder_cnt - i));
-		if ((i == row->holder_cnt || !p->style->verbose) &&
-		    row->holder_unknown_ns * 200 > row->stats.wait_ns)
-			fprintf(p->out, " %s unknown %.0f %%", p->dot,
-				100.0 * row->holder_unknown_ns / row->stats.wait_ns);
+	for (size_t i = 0; i < row->holder_cnt && i < lines; i++) {
+		fprintf(p->out, "   %-12s ", h[i].owner ? "held by" : "released by");
+		if (p->style->verbose)
+			print_holder(p, row, &h[i]);
+		else
+			print_main_holders(p, row);
+		if (i == lines - 1)
+			print_unknown(p, row);
 		fputc('\n', p->out);
-		if (h->frame_cnt)
-			page__print_holder(p, h);
+		if (h[i].frame_cnt)
+			page__print_holder(p, &h[i]);
 	}
 }
 
