@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -22,6 +23,28 @@ STACK_ENDS = (
     "stacks_unreadable",
     "stacks_too_deep",
 )
+
+
+# One thread waits for another, in a process with more code mapped than is kept of one.
+MAPPED = """
+import mmap, os, sys, threading
+file = open(sys.executable, "rb")
+code = [
+    mmap.mmap(file.fileno(), 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
+    for _ in range(300)
+]
+lock = threading.Lock()
+lock.acquire()
+thread = threading.Thread(target=lock.acquire)
+thread.start()
+def state():
+    with open(f"/proc/self/task/{thread.native_id}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+while state() != "S":
+    os.sched_yield()
+lock.release()
+thread.join()
+"""
 
 
 class BySite(unittest.TestCase):
@@ -113,6 +136,14 @@ class Stacks(unittest.TestCase):
         status, _, err = holdup.run(["locks", *args])
         self.assertEqual(status, 0, err)
         self.assertRegex(err, r"\A.* files? without room .*--unwind-mem")
+
+    def test_too_many_mappings(self):
+        _, (document,), _ = oracle.watch([sys.executable, "-c", MAPPED])
+        coverage = self.check_sums(document)
+        self.assertGreater(coverage["stacks_complete"] + coverage["stacks_incomplete"], 0)
+        # The interpreter, its libraries and the 300.
+        self.assertGreater(coverage["mappings_dropped"], 300 - 256)
+        self.assertLess(coverage["mappings_dropped"], 300)
 
     def test_verbose_says_it(self):
         args = ["-v", "-o", "/dev/stderr", "--", workload("mutex"), "--for", 1]
