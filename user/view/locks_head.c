@@ -44,7 +44,8 @@ static void print_gaps(const struct page *p)
 	if (c->calls_lost)
 		fprintf(p->out, " %s %s futex call%s not counted", p->dot,
 			text__count(c->calls_lost, n), plural(c->calls_lost));
-	if (c->inferred)
+	/* Their times are as good as others'; many of them tell of something odd. */
+	if (c->inferred && (p->style->verbose || c->inferred * 100 >= p->r->sleeps))
 		fprintf(p->out, " %s end of %s sleep%s computed", p->dot,
 			text__count(c->inferred, n), plural(c->inferred));
 	if (c->below_min)
