@@ -46,6 +46,7 @@ struct row_process {
 	uint32_t generation;
 	struct row_module **module;
 	size_t cnt;
+	uint64_t dropped; /* mappings that found no place when it was last set */
 };
 
 struct row_store {
@@ -229,11 +230,14 @@ static void fill(struct row_store *s, struct row_module *rm)
 	struct run_key key = { .store = s };
 	uint64_t hash;
 	struct cfi_table *cfi;
+	int err = module__cfi(rm->module, s->cap, &cfi);
 
-	if (module__cfi(rm->module, s->cap, &cfi)) {
+	if (err == -E2BIG)
+		s->stats.modules_full++; /* no room even if it were alone */
+	else if (err)
 		s->stats.modules_without++;
+	if (err)
 		return;
-	}
 	rm->base = cfi->base;
 	hash = rows__hash(cfi);
 	key.cfi = cfi;
@@ -312,7 +316,7 @@ static int process__get(struct row_store *s, uint32_t tgid, struct row_process *
 
 /* Fills s->maps with the executable mappings; *module gets a reference to each module in them. */
 static int list_mappings(struct row_store *s, struct symbolizer *sym, struct sym_process *p,
-			 struct row_module **module, size_t *cnt)
+			 struct row_module **module, size_t *cnt, uint64_t *dropped)
 {
 	const struct maps *maps = sym_process__maps(p);
 
@@ -327,7 +331,7 @@ static int list_mappings(struct row_store *s, struct symbolizer *sym, struct sym
 		if (!m->exec)
 			continue;
 		if (s->maps.cnt == HU_MAX_MAPS) {
-			s->stats.maps_dropped++;
+			++*dropped;
 			continue;
 		}
 		e = &s->maps.map[s->maps.cnt++];
@@ -352,6 +356,7 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 	struct row_module **module = calloc(HU_MAX_MAPS, sizeof(*module));
 	struct row_process *rp;
 	uint32_t key = tgid;
+	uint64_t dropped = 0;
 	size_t cnt = 0;
 	int err;
 
@@ -359,7 +364,7 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 		return -ENOMEM;
 	err = process__get(s, key, &rp);
 	if (!err)
-		err = list_mappings(s, sym, p, module, &cnt);
+		err = list_mappings(s, sym, p, module, &cnt, &dropped);
 	if (!err) {
 		s->maps.generation = ++rp->generation;
 		err = bpf_map_update_elem(s->maps_fd, &key, &s->maps, BPF_ANY);
@@ -372,6 +377,11 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 	process__release(rp->module, rp->cnt);
 	rp->module = module;
 	rp->cnt = cnt;
+	/* Looking again finds the same ones. */
+	if (dropped > rp->dropped) {
+		s->stats.maps_dropped += dropped - rp->dropped;
+		rp->dropped = dropped;
+	}
 	return 0;
 }
 
@@ -385,7 +395,7 @@ void row_store__remove_process(struct row_store *s, pid_t tgid)
 	bpf_map_delete_elem(s->maps_fd, &key);
 	process__release(rp->module, rp->cnt);
 	rp->module = NULL;
-	rp->cnt = 0;
+	rp->cnt = rp->dropped = 0;
 }
 
 /* ---- walking here */

@@ -341,6 +341,12 @@ void session__trim_stacks(struct session *s, bool (*known)(void *ctx, uint64_t i
 	     &filter);
 }
 
+void session__drop_stack(struct session *s, uint64_t id)
+{
+	/* It may have gone before. */
+	bpf_map_delete_elem(bpf_map__fd(s->skel->maps.hu_stacks), &id);
+}
+
 void session__free(struct session *s)
 {
 	if (!s)
