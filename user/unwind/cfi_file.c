@@ -14,6 +14,7 @@
 #define SECTION_MAX (1ULL << 30)
 
 struct elf_file {
+	uint16_t machine;
 	Elf *elf;
 	uint64_t size; /* of the file */
 	uint64_t base; /* lowest PT_LOAD vaddr */
@@ -22,15 +23,17 @@ struct elf_file {
 	Elf_Scn *eh_frame, *debug_frame, *zdebug_frame;
 };
 
-static int check_header(Elf *elf)
+/* machine 0: any that we know; *ret_machine gets the file's */
+static int check_header(Elf *elf, uint16_t machine, uint16_t *ret_machine)
 {
 	GElf_Ehdr eh;
 
 	if (elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &eh))
 		return -ENOEXEC;
 	if (eh.e_ident[EI_CLASS] != ELFCLASS64 || eh.e_ident[EI_DATA] != ELFDATA2LSB ||
-	    eh.e_machine != cfi_arch__machine())
+	    (machine && eh.e_machine != machine) || !cfi_arch__of(eh.e_machine))
 		return -ENOEXEC;
+	*ret_machine = eh.e_machine;
 	/* in ET_REL nothing has an address yet, and .eh_frame lacks its relocations */
 	return eh.e_type == ET_EXEC || eh.e_type == ET_DYN ? 0 : -ENOEXEC;
 }
@@ -145,7 +148,8 @@ static int load(const struct elf_file *f, Elf_Scn *scn, struct cfi_section *sec)
 				     .debug_frame = scn != f->eh_frame,
 				     .data_base = f->got,
 				     .text_lo = f->text_lo,
-				     .text_hi = f->text_hi };
+				     .text_hi = f->text_hi,
+				     .machine = f->machine };
 	return 0;
 }
 
@@ -183,7 +187,7 @@ static int build_sections(const struct elf_file *f, size_t max_rows, struct cfi_
 	return 0;
 }
 
-int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
+static int build_file(int fd, uint16_t machine, size_t max_rows, struct cfi_table **ret)
 {
 	struct elf_file f = { 0 };
 	struct cfi_table *t;
@@ -198,7 +202,7 @@ int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
 	f.elf = elf_begin(fd, ELF_C_READ, NULL);
 	if (!f.elf)
 		return -ENOEXEC;
-	err = check_header(f.elf);
+	err = check_header(f.elf, machine, &f.machine);
 	if (!err)
 		err = read_segments(&f);
 	if (!err)
@@ -214,4 +218,14 @@ int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
 	}
 	elf_end(f.elf);
 	return err;
+}
+
+int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
+{
+	return build_file(fd, CFI_MACHINE, max_rows, ret);
+}
+
+int cfi__build_foreign(int fd, size_t max_rows, struct cfi_table **ret)
+{
+	return build_file(fd, 0, max_rows, ret);
 }
