@@ -35,12 +35,12 @@ struct thread_state {
 /* Where a walk up a stack is (bpf/unwind.h). */
 struct unwind_state {
 	__u64 pc, sp, fp;
-	__u64 ra_reg;  /* what vfork keeps its return address in */
+	__u64 ra_reg;  /* what may hold a return address: rdi on x86-64 (vfork), x30 on arm64 */
 	__u64 lost_pc; /* a pc that lay in no mapping, or 0 */
 	__u8 leaf;     /* pc is the next instruction itself, not a return address */
-	__u8 top;      /* the frame that made the system call */
+	__u8 top;      /* ra_reg is that of this frame: no call came in between */
 	__u8 fp_known;
-	__u8 pad;
+	__u8 sp_low; /* arm64: sp is no more than a bound, the frame's own is further up */
 	__u16 flags; /* enum hu_stack_flag */
 	__u16 pad2;
 };

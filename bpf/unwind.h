@@ -17,7 +17,6 @@
 
 #define MAP_SEARCH_STEPS 9  /* 2^8 = HU_MAX_MAPS, and one */
 #define ROW_SEARCH_STEPS 25 /* up to 2^24 rows in one module */
-#define USER_BITS	 47 /* x86-64 user addresses with four levels of page tables */
 #define PAGE_SZ		 4096
 #define FRAME_MAX_SZ	 (1 << 20) /* a frame pointer further up than this is no frame pointer */
 
@@ -115,6 +114,74 @@ static __always_inline long stop(struct unwinder *u, __u16 why)
 	return 1;
 }
 
+/* ---- What depends on the machine: where a frame has its return address, and what it leaves above it */
+#if defined(__TARGET_ARCH_arm64)
+
+/* The rules of HU_FP_PAIR and the kinds after it (bpf/abi.h); below them the return address is in its register. */
+static __always_inline long caller_ra(struct unwinder *u, const struct hu_row *row, __u64 cfa,
+				      __u64 *ret)
+{
+	__u32 kind = HU_ROW_FP(row->kind);
+	__u64 at = cfa + (__s64)row->fp_off * 8;
+
+	if (kind < HU_FP_PAIR) {
+		if (!u->scratch->walk.top)
+			return stop(u, HU_STACK_NOROW);
+		/* The frame of a leaf may be empty. */
+		if (cfa < u->scratch->walk.sp)
+			return stop(u, HU_STACK_BADREAD);
+		*ret = arch__code(u->scratch->walk.ra_reg);
+		return 0;
+	}
+	if (kind >= HU_FP_PAIR_BASE)
+		at -= (__s64)row->cfa_off * 8;
+	if (kind == HU_FP_PAIR || kind == HU_FP_PAIR_BASE) {
+		if (read_word(u, at, &u->scratch->walk.fp))
+			return stop(u, HU_STACK_BADREAD);
+		u->scratch->walk.fp_known = 1;
+		at += 8;
+	}
+	/* Growing is what ends the walk of a stack that was made to loop. */
+	if (cfa <= u->scratch->walk.sp || read_word(u, at, ret))
+		return stop(u, HU_STACK_BADREAD);
+	*ret = arch__code(*ret);
+	u->scratch->walk.sp_low = 0;
+	return 0;
+}
+
+/* The frame record is anywhere in its frame (AAPCS64 section 6.4.6), so where that ends is not known. */
+static __always_inline void left_record(struct unwinder *u)
+{
+	u->scratch->walk.sp_low = 1;
+}
+
+static __always_inline bool sp_known(const struct unwinder *u)
+{
+	return !u->scratch->walk.sp_low;
+}
+
+#else
+
+static __always_inline long caller_ra(struct unwinder *u, const struct hu_row *row, __u64 cfa,
+				      __u64 *ret)
+{
+	/* Growing is what ends the walk of a stack that was made to loop. */
+	if (cfa <= u->scratch->walk.sp || read_word(u, cfa - 8, ret))
+		return stop(u, HU_STACK_BADREAD);
+	return 0;
+}
+
+static __always_inline void left_record(struct unwinder *u)
+{
+}
+
+static __always_inline bool sp_known(const struct unwinder *u)
+{
+	return true;
+}
+
+#endif
+
 /* For code without CFI: the caller's frame is where the frame pointer says, if that can be one. */
 static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 {
@@ -125,6 +192,7 @@ static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 		return stop(u, why);
 	if (bpf_probe_read_user(frame, sizeof(frame), (void *)u->scratch->walk.fp))
 		return stop(u, HU_STACK_BADREAD);
+	frame[1] = arch__code(frame[1]);
 	/* Data in the register leads anywhere; a call came from code. */
 	if (frame[1] && !find_map(u, frame[1] - 1))
 		return stop(u, why);
@@ -135,6 +203,7 @@ static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 	u->scratch->walk.fp = frame[0];
 	u->scratch->walk.pc = frame[1];
 	u->scratch->walk.leaf = u->scratch->walk.top = 0;
+	left_record(u);
 	return 0;
 }
 
@@ -147,25 +216,24 @@ static __always_inline void returned(struct unwinder *u, __u64 cfa, __u64 ra)
 
 static __always_inline long step_signal(struct unwinder *u)
 {
-#if defined(__TARGET_ARCH_x86)
-	/*
-	 * At sp lies struct rt_sigframe's ucontext (arch/x86/include/asm/sigframe.h; pretcode is popped):
-	 * uc_flags, uc_link, uc_stack: 40 bytes, then struct sigcontext_64: r8…r15, di, si: 80 bytes.
-	 */
-	__u64 regs[7]; /* bp, bx, dx, ax, cx, sp, ip */
+	__u64 regs[ARCH_SIGNAL_WORDS];
 
-	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(u->scratch->walk.sp + 120)))
+	if (bpf_probe_read_user(regs, sizeof(regs),
+				(void *)(u->scratch->walk.sp + ARCH_SIGNAL_OFF)))
 		return stop(u, HU_STACK_BADREAD);
-	u->scratch->walk.fp = regs[0];
-	u->scratch->walk.sp = regs[5];
-	u->scratch->walk.pc = regs[6];
+	u->scratch->walk.fp = regs[ARCH_SIGNAL_FP];
+	u->scratch->walk.sp = regs[ARCH_SIGNAL_SP];
+	u->scratch->walk.pc = regs[ARCH_SIGNAL_PC];
 	u->scratch->walk.fp_known = 1;
 	u->scratch->walk.leaf = 1;
-	u->scratch->walk.top = 0;
-	return 0;
+#ifdef ARCH_SIGNAL_RA
+	u->scratch->walk.ra_reg = regs[ARCH_SIGNAL_RA];
+	u->scratch->walk.top = 1;
+	u->scratch->walk.sp_low = 0;
 #else
-	return stop(u, HU_STACK_NOROW);
+	u->scratch->walk.top = 0;
 #endif
+	return 0;
 }
 
 static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *row)
@@ -190,9 +258,8 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 		if (read_word(u, cfa, &cfa))
 			return stop(u, HU_STACK_BADREAD);
 	}
-	/* Growing is what ends the walk of a stack that was made to loop. */
-	if (cfa <= u->scratch->walk.sp || read_word(u, cfa - 8, &ra))
-		return stop(u, HU_STACK_BADREAD);
+	if (caller_ra(u, row, cfa, &ra))
+		return 1;
 	if (fp_kind == HU_FP_CFA || fp_kind == HU_FP_REL) {
 		if (read_word(u, (fp_kind == HU_FP_CFA ? cfa : u->scratch->walk.fp) + fp_off, &fp))
 			return stop(u, HU_STACK_BADREAD);
@@ -220,6 +287,9 @@ static __always_inline long step_row(struct unwinder *u, const struct hu_row *ro
 		returned(u, u->scratch->walk.sp, u->scratch->walk.ra_reg);
 		return 0;
 	case HU_CFA_SP:
+		if (!sp_known(u))
+			break;
+		return step_cfa(u, row);
 	case HU_CFA_FP:
 	case HU_CFA_PLT:
 	case HU_CFA_DEREF_FP:
@@ -284,7 +354,7 @@ static long unwind_step(__u32 i, void *ctx)
 		return 1;
 	if (!u->scratch->walk.pc) /* what the kernel and libc put above a thread's first function */
 		return stop(u, HU_STACK_COMPLETE);
-	if (u->scratch->walk.pc < PAGE_SZ || u->scratch->walk.pc >> USER_BITS)
+	if (u->scratch->walk.pc < PAGE_SZ || u->scratch->walk.pc >> ARCH_USER_BITS)
 		return stop(u, HU_STACK_NOMAP);
 	return 0;
 }
@@ -303,7 +373,7 @@ static __always_inline __u64 stack__by_rows(const arch_regs *r, struct stack_scr
 		.pc = arch__ip(r),
 		.sp = arch__sp(r),
 		.fp = arch__fp(r),
-		.ra_reg = arch__arg0(r),
+		.ra_reg = arch__ra_reg(r),
 		.leaf = 1,
 		.top = 1,
 		.fp_known = 1,

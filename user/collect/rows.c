@@ -359,7 +359,9 @@ static int walk_find(void *ctx, uint64_t pc, const struct cfi_table **ret_table,
 
 void row_store__walk(struct row_store *s, const struct hu_stack_record *rec, struct hu_stack *ret)
 {
-	struct unwind_regs regs = { rec->ip, rec->sp, rec->fp, rec->ra_reg };
+	struct unwind_regs regs = {
+		.ip = rec->ip, .sp = rec->sp, .fp = rec->fp, .ra_reg = rec->ra_reg
+	};
 	struct walk_ctx ctx = { .store = s, .rec = rec };
 	struct unwind_ops ops = { .read = walk_read, .find = walk_find, .ctx = &ctx };
 	uint32_t key = rec->tgid;
