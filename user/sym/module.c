@@ -324,24 +324,43 @@ bool module__line(struct module *m, uint64_t vaddr, struct source_line *ret)
 	return true;
 }
 
+/* Of an image in memory; the bytes are the caller's. -ENOENT: it has no such section. */
+static int image_section(const struct module *m, const char *name, const Elf64_Shdr **ret_sh,
+			 uint8_t **ret)
+{
+	*ret_sh = elf_file__section(m->file, name);
+	return *ret_sh ? elf_file__section_data(m->file, *ret_sh, ret) : -ENOENT;
+}
+
 /* An image in memory has no descriptor that libelf could read: the vdso, which is small and plain. */
 static int image_cfi(const struct module *m, size_t max_rows, struct cfi_table **ret)
 {
-	const Elf64_Shdr *sh = elf_file__section(m->file, ".eh_frame");
 	struct cfi_section sec = { 0 };
-	uint8_t *data;
-	int err;
+	uint8_t *data = NULL, *text = NULL;
+	const Elf64_Shdr *sh;
+	struct cfi_table *t;
+	int err = image_section(m, ".eh_frame", &sh, &data);
 
-	if (!sh)
-		return -ENOENT;
-	err = elf_file__section_data(m->file, sh, &data);
+	if (!err) {
+		sec.data = data;
+		sec.sz = sh->sh_size;
+		sec.vaddr = sh->sh_addr;
+	} else if (err != -ENOENT) {
+		return err;
+	}
+	err = cfi__build(&sec, data ? 1 : 0, m->lo, max_rows, &t);
+	free(data);
 	if (err)
 		return err;
-	sec.data = data;
-	sec.sz = sh->sh_size;
-	sec.vaddr = sh->sh_addr;
-	err = cfi__build(&sec, 1, m->lo, max_rows, ret);
-	free(data);
+	if (image_section(m, ".text", &sh, &text) == 0)
+		err = cfi__mark_sigreturn(CFI_MACHINE, t, text, sh->sh_size, sh->sh_addr);
+	free(text);
+	if (!err && !t->cnt)
+		err = -ENOENT;
+	if (err)
+		cfi__free(t);
+	else
+		*ret = t;
 	return err;
 }
 
