@@ -27,12 +27,32 @@ endif
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
+# --- another architecture: make ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=build/arm64 …
+# clang compiles for all of them; of the cross binutils only ar and ld are needed. (Debian's cross gcc can't be
+# installed beside gcc-multilib.) Libraries come from SYSROOT, by default one of Debian's packages, made and kept
+# below the user's cache.
+CROSS_COMPILE ?=
+ARCH	?= $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+cross	:= $(CROSS_COMPILE:%-=%)
+building := $(filter-out arm64 clean help lint deps,$(or $(MAKECMDGOALS),all))
+ifneq ($(cross),)
+  ifneq ($(building),)
+    SYSROOT ?= $(shell tools/vm/fetch-root $(ARCH))
+    ifeq ($(SYSROOT),)
+      $(error no libraries for $(ARCH): SYSROOT=DIR can name a root file system that has them)
+    endif
+  endif
+  CC	:= $(CLANG) --target=$(cross) --sysroot=$(SYSROOT)
+  AR	:= $(CROSS_COMPILE)ar
+  PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) \
+	   PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(cross)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig pkg-config
+endif
+
 # bpftool lives in /usr/sbin on Debian, which is not in every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # What a missing build dependency says; goals that build nothing do not ask.
 PKGS := libbpf >= 1.1 libelf libdw zlib liblzma jansson
-building := $(filter-out clean help lint deps,$(or $(MAKECMDGOALS),all))
 ifneq ($(building),)
   ifneq ($(shell $(PKG_CONFIG) --exists '$(PKGS)' 2>/dev/null && echo yes),yes)
     $(error holdup needs $(PKGS) (pkg-config finds not all of them): run tools/deps)
@@ -54,8 +74,7 @@ ALL_LDFLAGS := $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,re
 ALL_LIBS := $(PKG_LIBS) -liberty -lpthread
 
 # --- the BPF side: every bpf/*.bpf.c but probe.bpf.c links into one object, one skeleton
-ARCH	:= $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
-UAPI	:= $(firstword $(wildcard /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)) /usr/include)
+UAPI	:= $(firstword $(wildcard $(SYSROOT)/usr/include/$(or $(cross),$(shell $(CC) -print-multiarch 2>/dev/null))) /usr/include)
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -D__TARGET_ARCH_$(ARCH) -I. -isystem $(UAPI) \
 	   -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member -Wno-missing-declarations \
 	   -Wno-unknown-attributes -fno-stack-protector
@@ -72,7 +91,7 @@ LIB_OBJ	:= $(LIB_SRC:%.c=$(O)/%.o)
 CMD_OBJ	:= $(patsubst %.c,$(O)/%.o,$(filter user/main.c user/cmd_%.c,$(SRC)))
 LIB	:= $(O)/libholdup.a
 
-.PHONY: all clean help install lint demo test test-kernels bench asan deps FORCE
+.PHONY: all arm64 clean help install lint demo test test-kernels bench asan deps FORCE
 all: $(O)/holdup
 
 $(O)/holdup: $(CMD_OBJ) $(LIB)
@@ -129,6 +148,10 @@ lint:
 asan:
 	$(MAKE) O=$(O)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' all unit-tests
 	$(MAKE) O=$(O)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' test-unit
+
+# What the arm64 guest runs.
+arm64:
+	$(MAKE) ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=$(O)/arm64 all workloads
 
 bench: all workloads
 	tools/bench/run $(O)
