@@ -161,7 +161,7 @@ clean:
 
 # The VM tests on each kernel that must work; `make test` runs them on two.
 test-kernels: all workloads
-	$(PYTHON) tests/run --build $(O) -k vm- --vm-series 5.10,6.1,6.12,newest
+	$(PYTHON) tests/run --build $(O) -k vm- --vm-series 5.10,6.1,6.12,newest,arm64-6.12
 
 help:
 	@echo 'all (default)  $(O)/holdup'
@@ -169,7 +169,9 @@ help:
 	@echo 'demo           a service with a lock problem, and holdup naming it (as root)'
 	@echo 'test           every test (as root); test-unit: those that need no root;'
 	@echo '               tests/run --help: one of them, other kernels'
-	@echo 'test-kernels   the VM tests on 5.10, 6.1, 6.12 and the newest of Debian'
+	@echo 'test-kernels   the VM tests on 5.10, 6.1, 6.12 and the newest of Debian, and on arm64'
+	@echo 'arm64          cross-built holdup and workloads in $(O)/arm64; any of the other goals:'
+	@echo '               ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=$(O)/arm64'
 	@echo 'asan           the unit tests under the address and undefined-behaviour sanitizers'
 	@echo 'bench          what holdup costs, beside its peers'
 	@echo 'lint           formatting, SPDX lines, shell and Python syntax'
