@@ -274,9 +274,13 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 
 static __always_inline long step_row(struct unwinder *u, const struct hu_row *row)
 {
+	__u32 cfa_kind = HU_ROW_CFA(row->kind);
+
 	if (row->kind & HU_ROW_DERIVED)
 		u->scratch->walk.flags |= HU_STACK_DERIVED;
-	switch (HU_ROW_CFA(row->kind)) {
+	if (cfa_kind == HU_CFA_SP && !sp_known(u))
+		cfa_kind = HU_CFA_BAD; /* one step more by the frame pointer */
+	switch (cfa_kind) {
 	case HU_CFA_END:
 		return stop(u, HU_STACK_COMPLETE);
 	case HU_CFA_SIGNAL:
@@ -287,9 +291,6 @@ static __always_inline long step_row(struct unwinder *u, const struct hu_row *ro
 		returned(u, u->scratch->walk.sp, u->scratch->walk.ra_reg);
 		return 0;
 	case HU_CFA_SP:
-		if (!sp_known(u))
-			break;
-		return step_cfa(u, row);
 	case HU_CFA_FP:
 	case HU_CFA_PLT:
 	case HU_CFA_DEREF_FP:
