@@ -31,8 +31,8 @@ MAKEFLAGS += --no-builtin-rules
 # clang compiles for all of them; of the cross binutils only ar and ld are needed. (Debian's cross gcc can't be
 # installed beside gcc-multilib.) Libraries come from SYSROOT, by default one of Debian's packages, made and kept
 # below the user's cache.
-CROSS_COMPILE ?=
-ARCH	?= $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+CROSS_COMPILE :=
+ARCH	:= $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 cross	:= $(CROSS_COMPILE:%-=%)
 building := $(filter-out arm64 clean help lint deps,$(or $(MAKECMDGOALS),all))
 ifneq ($(cross),)
@@ -74,7 +74,7 @@ ALL_LDFLAGS := $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,re
 ALL_LIBS := $(PKG_LIBS) -liberty -lpthread
 
 # --- the BPF side: every bpf/*.bpf.c but probe.bpf.c links into one object, one skeleton
-UAPI	:= $(firstword $(wildcard $(SYSROOT)/usr/include/$(or $(cross),$(shell $(CC) -print-multiarch 2>/dev/null))) /usr/include)
+UAPI	:= $(firstword $(wildcard $(if $(cross),$(SYSROOT))/usr/include/$(or $(cross),$(shell $(CC) -print-multiarch 2>/dev/null))) /usr/include)
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -D__TARGET_ARCH_$(ARCH) -I. -isystem $(UAPI) \
 	   -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member -Wno-missing-declarations \
 	   -Wno-unknown-attributes -fno-stack-protector
