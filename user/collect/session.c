@@ -162,6 +162,14 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	*why = "out of memory";
 	if (!s)
 		return -ENOMEM;
+#if defined(__aarch64__)
+	/* Computing them instead takes more stack than a BPF program has (bpf/arch.h). */
+	if (!features->task_regs) {
+		*why = "on arm64 the registers of threads need bpf_task_pt_regs(): Linux 5.15";
+		free(s);
+		return -EOPNOTSUPP;
+	}
+#endif
 	s->source.ops = &session_ops;
 	s->ncpus = libbpf_num_possible_cpus();
 	s->raw = cfg->force_raw;
