@@ -71,7 +71,7 @@ endif
 CFLAGS	?= -O2 -g
 HARDEN	:= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
-	   -Wno-unused-parameter -Werror=implicit-function-declaration
+	   -Wno-unused-parameter -Wno-missing-field-initializers -Werror=implicit-function-declaration
 ifdef WERROR
   WARN += -Werror
 endif
