@@ -90,7 +90,8 @@ static int add_unix(struct dump *d, const struct nlmsghdr *h)
 /* Reads messages until the last; 1: done, or -EIO: refused (a module is missing, or a filter is in the way). */
 static int take(struct dump *d, ssize_t n)
 {
-	int left = n, err = 0;
+	unsigned int left = n;
+	int err = 0;
 
 	for (const struct nlmsghdr *h = (const void *)d->reply; NLMSG_OK(h, left) && !err;
 	     h = NLMSG_NEXT(h, left)) {
