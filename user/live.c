@@ -111,7 +111,7 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.ring_sz = o->ring_sz,
 		.join_cpu_ns = JOIN_CPU_NS,
 		.holder_every_ns = HOLDER_EVERY_NS,
-		.stacks = true,
+		.stacks = !o->no_stacks,
 		.futex_calls = o->futex_calls,
 		.force_hash = o->force_hash,
 		.force_raw = o->force_raw,
