@@ -2,7 +2,7 @@
 /*
  * What the benchmark lets a machine do while something watches it. Loads of time start when a line
  * comes on standard input, so that a watcher can attach to a process that is there, and print one
- * line "OPERATIONS NANOSECONDS SLEEPS". Each ends by itself.
+ * line "OPERATIONS NANOSECONDS SLEEPS". Each ends by itself, these with their standard input.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -58,12 +58,16 @@ static void wait_for_start(void)
 		exit(1);
 }
 
+/* Prints what was done, and stays until nobody listens: some watchers end with the process that they watch. */
 static void report(uint64_t ops, uint64_t ns)
 {
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
 	printf("%llu %llu %ld\n", (unsigned long long)ops, (unsigned long long)ns, usage.ru_nvcsw);
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
 }
 
 /* ---- getppid: system calls that have nothing to do with waiting */

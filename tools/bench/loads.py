@@ -45,11 +45,9 @@ class Load:
 
     def numbers(self):
         """Operations, nanoseconds and sleeps of one run."""
-        try:
-            text, _ = self.process.communicate("go\n", timeout=90)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"{self.argv} hangs") from None
-        return [int(word) for word in text.split()]
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return [int(word) for word in children.line_of(self.process, 90).split()]
 
     def run(self):
         operations, ns, _ = self.numbers()

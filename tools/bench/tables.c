@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * tables ROUNDS FILE…: what it costs to make the unwind rows of each file, as holdup makes them, from opening
- * it to the last row. For each a line "EH_FRAME_BYTES GAP_BYTES ROWS NANOSECONDS FILE" (the median of the
- * rounds; GAP_BYTES: code without call frame information, whose rows come from the code itself); a file without call frame information has none. Exit status: 0; 1 a file that can't be read; 2 usage.
+ * tables ROUNDS FILE…: what it costs to make the unwind rows of each file, as holdup makes them, from
+ * opening it to the last row. For each a line "EH_FRAME_BYTES GAP_BYTES ROWS NANOSECONDS FILE", the median of
+ * the rounds. GAP_BYTES are mapped executable, but have no call frame information (where they are code, their
+ * rows come from it). A file without any has no line. Exit status: 0; 1 a file that can't be read; 2 usage.
  */
 #include <errno.h>
 #include <fcntl.h>
