@@ -120,9 +120,9 @@ def programs(pid):
 def run_counted(watcher, load, run):
     """Run time in ns and runs of each program of the watcher during run(): name → (ns, runs); and
     what run() returned."""
-    load.prepare()
     stats = watchers.bpf_stats()
     try:
+        load.prepare()
         watcher.attach(load.choice(), loads.other_cpus())
         before = programs(watcher.process.pid)
         result = run()

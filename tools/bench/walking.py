@@ -193,8 +193,8 @@ def coverage(build, load, run_s):
     with tempfile.TemporaryDirectory(prefix="holdup-bench-") as folder:
         argv = watchers.holdup(build, f"{folder}/report") + ["--json"]
         watcher = watchers.Watcher("holdup locks", argv, 5, chooses=True)
-        load.prepare()
         try:
+            load.prepare()
             watcher.attach(load.choice(), loads.other_cpus() if load.pinned else None)
             load.run()
         finally:
