@@ -236,6 +236,9 @@ struct hu_snap_ask {
 	__u32 pad;
 };
 
+/* The same with one chunk of data, where many come at once. */
+#define HU_RAW_SHORT_SZ (__builtin_offsetof(struct hu_stack_record, data) + HU_RAW_CHUNK_SZ)
+
 /* ---- Waits summed in the kernel while the ring buffer has no room (map hu_sums) */
 
 /* One entry a CPU: it is only changed with interrupts off on that CPU, so plain stores are exact. */
@@ -381,6 +384,7 @@ enum hu_loss {
 	HU_LOSS_INFERRED,      /* not a loss: sleeps whose end was not seen but computed */
 	HU_LOSS_MISSED,	       /* events for which the kernel did not run a program (recursion) */
 	HU_LOSS_REMEMBERED, /* not a loss, HU_MEMO_CHECK only: stacks that were not walked anew */
+	HU_LOSS_STACKS_NEW, /* not a loss: stacks added to hu_stacks */
 	HU_LOSS_MISREMEMBERED, /* HU_MEMO_CHECK only: … and a walk finds another one */
 	HU_LOSS_CNT,
 };

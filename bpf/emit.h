@@ -105,12 +105,12 @@ static __always_inline __u64 raw_stack_id(__u64 now_ns, __u32 tid)
 	return ((now_ns * 0x9e3779b97f4a7c15ULL) ^ (tid * 0xc2b2ae3d27d4eb4fULL)) | 1;
 }
 
-/* As much of the stack from sp upwards as there is, at most HU_RAW_STACK_SZ bytes. */
-static __always_inline __u32 read_stack(__u8 *data, __u64 sp)
+/* As much of the stack from sp upwards as there is, at most so many chunks. */
+static __always_inline __u32 read_stack(__u8 *data, __u64 sp, int chunks)
 {
 	__u32 len = 0, rest;
 
-	for (int i = 0; i < HU_RAW_STACK_SZ / HU_RAW_CHUNK_SZ; i++) {
+	for (int i = 0; i < chunks; i++) {
 		if (!bpf_probe_read_user(data + len, HU_RAW_CHUNK_SZ, (void *)(sp + len))) {
 			len += HU_RAW_CHUNK_SZ;
 			continue;
@@ -124,28 +124,24 @@ static __always_inline __u32 read_stack(__u8 *data, __u64 sp)
 	return len;
 }
 
-/*
- * Sends the top of current's stack, for the loader to unwind. Returns its id, 0 when the ring is half full
- * (waits are worth more) or the stack can't be read.
- */
-static __always_inline __u64 emit__raw_stack(const arch_regs *r, const struct task_id *id)
+/* sz is a constant: sizeof(struct hu_stack_record), or HU_RAW_SHORT_SZ. */
+static __always_inline __u64 send_raw_stack(const arch_regs *r, const struct task_id *id, __u64 sz)
 {
+	const __u64 head_sz = __builtin_offsetof(struct hu_stack_record, data);
 	struct hu_stack_record *rec;
 	__u64 now_ns = bpf_ktime_get_ns(), sp = arch__sp(r), stack_id;
 	__u32 len;
 
-	if (bpf_ringbuf_query(&hu_ring, BPF_RB_AVAIL_DATA) + sizeof(*rec) > hu_cfg.ring_sz / 2)
-		return 0;
-	rec = bpf_ringbuf_reserve(&hu_ring, sizeof(*rec), 0);
+	rec = bpf_ringbuf_reserve(&hu_ring, sz, 0);
 	if (!rec)
 		return 0;
-	len = read_stack(rec->data, sp);
+	len = read_stack(rec->data, sp, (sz - head_sz) / HU_RAW_CHUNK_SZ);
 	if (!len) {
 		bpf_ringbuf_discard(rec, BPF_RB_NO_WAKEUP);
 		return 0;
 	}
 	rec->hdr.kind = HU_REC_STACK;
-	rec->hdr.size = sizeof(*rec);
+	rec->hdr.size = sz;
 	rec->hdr.cpu = bpf_get_smp_processor_id();
 	rec->hdr.ts_ns = now_ns;
 	rec->tgid = id->tgid;
@@ -161,6 +157,22 @@ static __always_inline __u64 emit__raw_stack(const arch_regs *r, const struct ta
 	stack_id = rec->stack_id;
 	bpf_ringbuf_submit(rec, BPF_RB_FORCE_WAKEUP);
 	return stack_id;
+}
+
+/*
+ * Sends the top of current's stack, for the loader to unwind: four pages of it, or one, which holds most stacks, when
+ * many come before the loader has read the process's mappings. Returns its id, 0 when the ring is half full (waits
+ * are worth more) or the stack can't be read.
+ */
+static __always_inline __u64 emit__raw_stack(const arch_regs *r, const struct task_id *id)
+{
+	__u64 unread_sz = bpf_ringbuf_query(&hu_ring, BPF_RB_AVAIL_DATA);
+
+	if (unread_sz <= hu_cfg.ring_sz / 16)
+		return send_raw_stack(r, id, sizeof(struct hu_stack_record));
+	if (unread_sz + HU_RAW_SHORT_SZ <= hu_cfg.ring_sz / 2)
+		return send_raw_stack(r, id, HU_RAW_SHORT_SZ);
+	return 0;
 }
 
 #endif

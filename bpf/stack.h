@@ -13,11 +13,13 @@ static __always_inline __u64 stack__store(struct hu_stack *s)
 {
 	__u64 id = stack__hash(s);
 
-	if (!bpf_map_lookup_elem(&hu_stacks, &id) &&
-	    bpf_map_update_elem(&hu_stacks, &id, s, BPF_ANY)) {
+	if (bpf_map_lookup_elem(&hu_stacks, &id))
+		return id;
+	if (bpf_map_update_elem(&hu_stacks, &id, s, BPF_ANY)) {
 		loss__add(HU_LOSS_STACK_FULL, 1);
 		return 0;
 	}
+	loss__add(HU_LOSS_STACKS_NEW, 1);
 	return id;
 }
 

@@ -112,7 +112,7 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.ring_sz = o->ring_sz,
 		.join_cpu_ns = JOIN_CPU_NS,
 		.holder_every_ns = HOLDER_EVERY_NS,
-		.stacks = true,
+		.stacks = !o->no_stacks,
 		.futex_calls = o->futex_calls,
 		.force_hash = o->force_hash,
 		.force_raw = o->force_raw,
@@ -362,10 +362,13 @@ static bool have_stack(void *ctx, uint64_t id)
 static void make_room(struct live *l)
 {
 	const struct aggregate *a = &l->aggregate;
+	uint64_t now[HU_LOSS_CNT];
 
-	if (a->stacks_made - l->stacks_trimmed >= SESSION_STACKS_ROOM / 4) {
+	/* As the kernel side counts them: stacks that we know already come back once they were trimmed. */
+	if (!source__losses(session__source(l->session), now) &&
+	    now[HU_LOSS_STACKS_NEW] - l->stacks_trimmed >= SESSION_STACKS_ROOM / 4) {
 		session__trim_stacks(l->session, have_stack, l);
-		l->stacks_trimmed = a->stacks_made;
+		l->stacks_trimmed = now[HU_LOSS_STACKS_NEW];
 	}
 	if (a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
 		session__trim_locks(l->session);

@@ -43,8 +43,9 @@ struct options {
 	bool debuginfod;
 	uint64_t ring_sz, unwind_mem; /* bytes */
 	int verbose;
-	bool force_hash, force_raw, force_frame_pointers; /* --assume, for tests */
-	uint16_t memo;					  /* enum hu_memo; --assume too */
+	/* --assume, for tests and benchmarks */
+	bool force_hash, force_raw, force_frame_pointers, no_stacks;
+	uint16_t memo; /* enum hu_memo; --assume too */
 };
 
 /*

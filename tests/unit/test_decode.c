@@ -287,6 +287,17 @@ static void test_stack(void **state)
 		assert_int_equal(decode__record(&h, &rec, sizeof(rec)), 0);
 	assert_int_equal(s.stacks, 5);
 	assert_int_equal(h.bad, 0);
+	/* Cut to one chunk by the sender: then no more than that is there. */
+	rec.hdr.size = HU_RAW_SHORT_SZ;
+	rec.len = HU_RAW_CHUNK_SZ;
+	decode__record(&h, &rec, HU_RAW_SHORT_SZ);
+	assert_int_equal(s.stacks, 6);
+	s.stacks--;
+	rec.len++;
+	decode__record(&h, &rec, HU_RAW_SHORT_SZ);
+	assert_int_equal(h.bad, 1);
+	h.bad = 0;
+	rec.hdr.size = sizeof(rec);
 	rec.len = sizeof(rec.data) + 1;
 	decode__record(&h, &rec, sizeof(rec));
 	rec.len = UINT32_MAX;

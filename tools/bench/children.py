@@ -5,6 +5,7 @@ import atexit
 import ctypes
 import glob
 import os
+import select
 import signal
 import subprocess
 import time
@@ -97,6 +98,22 @@ def output(argv, within_s=60, **options):
         last = text.strip().splitlines()[-1:] or ["no message"]
         raise Failed(f"{argv[0]} failed ({status}): {last[0]}")
     return text
+
+
+def line_of(process, within_s):
+    """The next line that a program prints; Failed if there is none within that time. Nobody else may
+    read from it, as Python's own buffers would hold back what came with the line."""
+    deadline, data = time.monotonic() + within_s, b""
+    out = process.stdout.fileno()
+    while not data.endswith(b"\n"):
+        ready, _, _ = select.select([out], [], [], max(0, deadline - time.monotonic()))
+        if not ready:
+            raise Failed(f"{process.args[0]} said nothing within {within_s} s")
+        more = os.read(out, 1 << 16)
+        if not more:
+            raise Failed(f"{process.args[0]} ended before it had said all")
+        data += more
+    return data.decode("utf-8", "replace").strip()
 
 
 def descriptors(pid, kind):

@@ -2,9 +2,11 @@
 /*
  * What the benchmark lets a machine do while something watches it. Loads of time start when a line
  * comes on standard input, so that a watcher can attach to a process that is there, and print one
- * line "OPERATIONS NANOSECONDS SLEEPS". Each ends by itself.
+ * line "OPERATIONS NANOSECONDS SLEEPS". Each ends by itself, these with their standard input.
  */
+#include <dlfcn.h>
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sched.h>
@@ -21,12 +23,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CALLS_A_BATCH 2000 /* system calls between two looks at the clock: well below a slice */
-#define MAX_BATCHES   100000
-#define TURNS_A_LOOK  100	  /* rounds of a pair between two looks */
-#define TICK_NS	      1000000	  /* a paced load does its work in bursts, one a tick */
-#define STACK_SZ      (64 * 1024) /* 5,000 of them have to fit */
-#define FORGOTTEN_S   120	  /* nobody will end a crowd that lives so long */
+#define CALLS_A_BATCH  2000 /* system calls between two looks at the clock: well below a slice */
+#define MAX_BATCHES    100000
+#define TURNS_A_LOOK   100	   /* rounds of a pair between two looks */
+#define TICK_NS	       1000000	   /* a paced load does its work in bursts, one a tick */
+#define STACK_SZ       (64 * 1024) /* 5,000 of them have to fit */
+#define FORGOTTEN_S    120	   /* nobody will end a crowd that lives so long */
+#define MODULE_WAIT_MS 100 /* of a process that waits in one of its modules after the other */
 
 static uint64_t now_ns(void)
 {
@@ -55,12 +58,16 @@ static void wait_for_start(void)
 		exit(1);
 }
 
+/* Prints what was done, and stays until nobody listens: some watchers end with the process that they watch. */
 static void report(uint64_t ops, uint64_t ns)
 {
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
 	printf("%llu %llu %ld\n", (unsigned long long)ops, (unsigned long long)ns, usage.ru_nvcsw);
+	fflush(stdout);
+	while (getchar() != EOF)
+		;
 }
 
 /* ---- getppid: system calls that have nothing to do with waiting */
@@ -97,23 +104,76 @@ static void run_getppid(uint64_t for_ns)
  * before.
  */
 
+#ifdef OWN_FUTEX
+
+/*
+ * The C library is built without frame pointers, and whoever walks by them gets no further than its semaphores. These
+ * are here, where they are kept; syscall() leaves them alone.
+ */
+typedef struct {
+	uint32_t count;
+} ball_t;
+
+static void ball__init(ball_t *ball)
+{
+	ball->count = 0;
+}
+
+static void ball__take(ball_t *ball)
+{
+	while (!__atomic_load_n(&ball->count, __ATOMIC_ACQUIRE))
+		ok(syscall(SYS_futex, &ball->count, FUTEX_WAIT_PRIVATE, 0, NULL) &&
+				   errno != EAGAIN && errno != EINTR
+			   ? -1
+			   : 0,
+		   "futex");
+	__atomic_sub_fetch(&ball->count, 1, __ATOMIC_ACQ_REL); /* nobody else takes this one */
+}
+
+static void ball__give(ball_t *ball)
+{
+	__atomic_add_fetch(&ball->count, 1, __ATOMIC_ACQ_REL);
+	ok(syscall(SYS_futex, &ball->count, FUTEX_WAKE_PRIVATE, 1) < 0 ? -1 : 0, "futex");
+}
+
+#else
+
+typedef sem_t ball_t;
+
+static void ball__init(ball_t *ball)
+{
+	ok(sem_init(ball, 0, 0), "sem_init");
+}
+
+static void ball__take(ball_t *ball)
+{
+	while (sem_wait(ball))
+		ok(errno == EINTR ? 0 : -1, "sem_wait");
+}
+
+static void ball__give(ball_t *ball)
+{
+	ok(sem_post(ball), "sem_post");
+}
+
+#endif
+
 static struct pair {
-	sem_t ball[2];
+	ball_t ball[2];
 } pair;
 static uint64_t end_ns, turns_a_tick;
 static int depth;
 static bool over;
 
 /* Waits this many calls deep: what a watcher that takes stacks has to walk. */
-__attribute__((noinline)) static int wait_deep(int calls, sem_t *ball)
+__attribute__((noinline)) static int wait_deep(int calls, ball_t *ball)
 {
 	int below = 0;
 
 	if (calls)
 		below = wait_deep(calls - 1, ball);
 	else
-		while (sem_wait(ball))
-			ok(errno == EINTR ? 0 : -1, "sem_wait");
+		ball__take(ball);
 	__asm__ volatile("" ::: "memory"); /* the call above is no jump */
 	return below + 1;
 }
@@ -122,7 +182,7 @@ static void *answer(void *arg)
 {
 	for (uint64_t turns = 0;; turns++) {
 		wait_deep(depth + (int)(turns % 2), &pair.ball[1]);
-		ok(sem_post(&pair.ball[0]), "sem_post");
+		ball__give(&pair.ball[0]);
 		if (__atomic_load_n(&over, __ATOMIC_ACQUIRE))
 			return arg;
 	}
@@ -152,7 +212,7 @@ static void *serve(void *arg)
 			last = now_ns() >= end_ns;
 		if (last)
 			__atomic_store_n(&over, true, __ATOMIC_RELEASE);
-		ok(sem_post(&pair.ball[1]), "sem_post");
+		ball__give(&pair.ball[1]);
 		if (last) /* the other may have seen that already, and not answer any more */
 			break;
 		wait_deep(depth + (int)(*turns % 2), &pair.ball[0]);
@@ -174,7 +234,7 @@ static void run_waits(uint64_t for_ns)
 	ok(sched_setscheduler(0, SCHED_BATCH, &none), "sched_setscheduler");
 	end_ns = start_ns + for_ns;
 	for (int i = 0; i < 2; i++)
-		ok(sem_init(&pair.ball[i], 0, 0), "sem_init");
+		ball__init(&pair.ball[i]);
 	ok(pthread_create(&answerer, NULL, answer, NULL), "pthread_create");
 	ok(pthread_create(&server, NULL, serve, &turns), "pthread_create");
 	ok(pthread_join(server, NULL), "pthread_join");
@@ -227,6 +287,78 @@ static void run_crowd(int processes, int threads)
 	wait_for_start(); /* which says that it is over */
 }
 
+/* ---- modules: processes that each have a part of many modules, and wait in one after the other */
+
+static int wait_a_while(void)
+{
+	struct timespec until;
+	sem_t never;
+
+	ok(sem_init(&never, 0, 0), "sem_init");
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += MODULE_WAIT_MS * 1000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (!sem_timedwait(&never, &until) || errno != ETIMEDOUT)
+		;
+	return 1;
+}
+
+typedef int (*module_wait_fn)(int (*wait)(void));
+
+static module_wait_fn load_module(const char *dir, int number)
+{
+	module_wait_fn fn;
+	char path[4096];
+	void *module;
+
+	snprintf(path, sizeof(path), "%s/m%d.so", dir, number);
+	module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	fn = module ? (module_wait_fn)dlsym(module, "module_wait") : NULL;
+	if (!fn) {
+		fprintf(stderr, "load: %s\n", dlerror());
+		_exit(1);
+	}
+	return fn;
+}
+
+static void be_user(const char *dir, int modules, int first, int each, int ready, pid_t parent)
+{
+	module_wait_fn *wait = calloc((size_t)each, sizeof(wait[0]));
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent || !wait)
+		_exit(1);
+	alarm(FORGOTTEN_S);
+	for (int i = 0; i < each; i++)
+		wait[i] = load_module(dir, (first + i) % modules);
+	ok(write(ready, "", 1) == 1 ? 0 : -1, "write");
+	for (int i = 0;; i = (i + 1) % each)
+		wait[i](wait_a_while);
+}
+
+/* Neighbours share all but a few of their modules; together they have them all. */
+static void run_modules(const char *dir, int modules, int processes, int each)
+{
+	pid_t self = getpid();
+	int ready[2];
+	char byte;
+
+	ok(pipe(ready), "pipe");
+	for (int i = 0; i < processes; i++) {
+		pid_t pid = fork();
+
+		ok(pid < 0 ? -1 : 0, "fork");
+		if (!pid)
+			be_user(dir, modules, i * modules / processes, each, ready[1], self);
+	}
+	close(ready[1]);
+	alarm(FORGOTTEN_S);
+	for (int i = 0; i < processes; i++)
+		ok(read(ready[0], &byte, 1) == 1 ? 0 : -1, "a process's modules");
+	wait_for_start(); /* which says that it is over */
+}
+
 /* ---- */
 
 static long number(const char *text, long most)
@@ -263,10 +395,13 @@ int main(int argc, char **argv)
 		run_waits(for_ns);
 	} else if (!strcmp(what, "crowd") && argc == 4) {
 		run_crowd((int)number(argv[2], 1000), (int)number(argv[3], 1000));
+	} else if (!strcmp(what, "modules") && argc == 6 && number(argv[3], 1000)) {
+		run_modules(argv[2], (int)number(argv[3], 1000), (int)number(argv[4], 1000),
+			    (int)number(argv[5], 1000));
 	} else {
-		fprintf(stderr, "usage: load getppid MS | waits MS DEPTH WAITS_A_SECOND (0: all it "
-				"can)"
-				" | crowd PROCESSES THREADS\n");
+		fprintf(stderr, "usage: load getppid MS | crowd PROCESSES THREADS"
+				" | waits MS DEPTH WAITS_A_SECOND (0: all it can)"
+				" | modules DIRECTORY COUNT PROCESSES EACH\n");
 		return 2;
 	}
 	return 0;

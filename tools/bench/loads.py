@@ -27,7 +27,7 @@ def other_cpus():
 class Load:
     """One of the modes of load.c, pinned to the last CPU."""
 
-    pinned, missing = True, None
+    pinned, missing, switches = True, None, None  # switches: of threads, in an operation
 
     def __init__(self, build, *args):
         self.argv = [f"{build}/bench/load", *args]
@@ -37,7 +37,7 @@ class Load:
         self.process = children.start(
             self.argv, last_cpu(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        if self.process.stdout.readline() != "ready\n":
+        if children.line_of(self.process, 20) != "ready":
             raise Failed(f"{self.argv[0]} does not start")
 
     def choice(self):
@@ -45,11 +45,9 @@ class Load:
 
     def numbers(self):
         """Operations, nanoseconds and sleeps of one run."""
-        try:
-            text, _ = self.process.communicate("go\n", timeout=90)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"{self.argv} hangs") from None
-        return [int(word) for word in text.split()]
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return [int(word) for word in children.line_of(self.process, 90).split()]
 
     def run(self):
         operations, ns, _ = self.numbers()
@@ -73,18 +71,20 @@ class Getppid(Load):
 
 
 class Waits(Load):
-    operation = "a wait"
+    operation, switches = "a wait", 1
     note = "two threads hand each other semaphores on one CPU, 10 frames deep: every turn sleeps"
     DEPTH = 10
 
-    def __init__(self, build, sample_s, depth=DEPTH, rate=0):
+    def __init__(self, build, sample_s, depth=DEPTH, rate=0, frame_pointers=False):
         super().__init__(build, "waits", int(sample_s * 1000), depth, rate)
+        if frame_pointers:
+            self.argv[0] += "-fp"
 
 
 class Pipe:
     """Two threads and a pipe (perf bench): one operation is two switches, there and back."""
 
-    operation, pinned = "a switch pair", True
+    operation, switches, pinned = "a switch pair", 2, True
     note = "perf bench sched pipe -T on one CPU: switches that are no lock waits"
     CALIBRATE = 20000
 
@@ -121,7 +121,7 @@ class Pipe:
 class Pgbench:
     """PostgreSQL where all clients update one row; a cluster of its own, reached by a socket."""
 
-    operation, pinned = "a transaction", False
+    operation, switches, pinned = "a transaction", None, False
     note = "pgbench, 8 clients, scale 1 (all update one row), no disk syncs, on all CPUs"
     CLIENTS = 8
     SETTINGS = {
@@ -187,10 +187,14 @@ class Pgbench:
             cwd=self.folder,
             stderr=subprocess.DEVNULL,
         )
-        children.wait_until(
-            lambda: os.path.exists(f"{self.folder}/.s.PGSQL.5432"), 20, "PostgreSQL starts"
-        )
+        children.wait_until(self.is_ready, 20, "PostgreSQL starts")
         self.pgbench("-i", "-s", "1", "-q")
+
+    def is_ready(self):
+        try:
+            return bool(self.as_user("pg_isready", "-h", self.folder))
+        except Failed:
+            return False
 
     def pgbench(self, *args):
         return self.as_user("pgbench", "-h", self.folder, "-U", "bench", *args, "postgres")

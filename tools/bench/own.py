@@ -6,6 +6,7 @@ import os
 import signal
 import statistics
 import subprocess
+import tempfile
 import time
 
 import children
@@ -73,28 +74,31 @@ def status_bytes(pid, *names):
     return [found.get(name, 0) for name in names]
 
 
-def memory(build):
-    """Memory of holdup with a crowd waiting: its peak, what of it was anonymous, files and shared
-    with the kernel before the report, and what its BPF maps take in the kernel."""
-    argv = [f"{build}/bench/load", "crowd", *CROWD]
-    crowd = children.start(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def memory(build, crowd, runs_s=CROWD_S, choice=()):
+    """Memory of holdup beside a load that says when it is ready: its peak, what of it was anonymous,
+    files and shared with the kernel before the report, what its BPF maps take in the kernel, and
+    its report's coverage."""
+    load = children.start(crowd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     process = None
-    try:
-        if crowd.stdout.readline() != "ready\n":
-            raise Failed("the crowd does not start")
-        process = children.start(watchers.holdup(build))
-        time.sleep(CROWD_S)
-        if process.poll() is not None:
-            raise Failed("holdup ended too early")
-        parts = status_bytes(process.pid, "RssAnon", "RssFile", "RssShmem")
-        maps = map_bytes(process.pid)
-        # To its end: the report, with its names, adds to it.
-        peak = children.end_with_usage(process).ru_maxrss * 1024
-    finally:
-        if process:
-            children.end(process)
-        children.end(crowd, signal.SIGKILL)
-    return peak, parts, maps
+    with tempfile.TemporaryDirectory(prefix="holdup-bench-") as folder:
+        try:
+            if children.line_of(load, 60) != "ready":
+                raise Failed("the crowd does not start")
+            argv = watchers.holdup(build, f"{folder}/report")
+            process = children.start([*argv, "--json", *choice])
+            time.sleep(runs_s)
+            if process.poll() is not None:
+                raise Failed("holdup ended too early")
+            parts = status_bytes(process.pid, "RssAnon", "RssFile", "RssShmem")
+            maps = map_bytes(process.pid)
+            # To its end: the report, with its names, adds to it.
+            peak = children.end_with_usage(process).ru_maxrss * 1024
+            coverage = watchers.report(f"{folder}/report")["coverage"]
+        finally:
+            if process:
+                children.end(process)
+            children.end(load, signal.SIGKILL)
+    return peak, parts, maps, coverage
 
 
 def map_bytes(pid):
@@ -113,24 +117,32 @@ def programs(pid):
     return found
 
 
-def run_times(watcher, load):
-    """ns a run and runs of each program of the watcher while the load runs: name → (ns, runs)."""
-    load.prepare()
+def run_counted(watcher, load, run):
+    """Run time in ns and runs of each program of the watcher during run(): name → (ns, runs); and
+    what run() returned."""
     stats = watchers.bpf_stats()
     try:
+        load.prepare()
         watcher.attach(load.choice(), loads.other_cpus())
         before = programs(watcher.process.pid)
-        load.run()
+        result = run()
         after = programs(watcher.process.pid)
     finally:
         os.close(stats)
         watcher.detach()
         load.close()
-    return {
-        name: ((ns - before[name][0]) / (runs - before[name][1]), runs - before[name][1])
+    counted = {
+        name: (ns - before[name][0], runs - before[name][1])
         for name, (ns, runs) in after.items()
         if name in before and runs > before[name][1]
     }
+    return counted, result
+
+
+def run_times(watcher, load):
+    """ns a run and runs of each program of the watcher while the load runs: name → (ns, runs)."""
+    counted, _ = run_counted(watcher, load, load.run)
+    return {name: (ns / runs, runs) for name, (ns, runs) in counted.items()}
 
 
 def median_run_times(watcher, make_load, rounds):

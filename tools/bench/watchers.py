@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What can watch while a load runs: nothing, empty programs, holdup, and its peers."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -35,6 +36,7 @@ class Watcher:
         self.name, self.argv, self.hooks, self.missing = name, argv, hooks, missing
         self.chooses = chooses
         self.process, self.log = None, None
+        self.said = None  # the last line that it printed, once detached
 
     def attach(self, choice, cpus):
         """Returns when its programs are in place. choice: holdup's options that name the load."""
@@ -77,7 +79,7 @@ class Watcher:
             return
         ended = self.process.poll()
         children.end(self.process)
-        text = self.last_line()
+        self.said = text = self.last_line()
         os.close(self.log)
         self.process = self.log = None
         if ended is not None:
@@ -118,8 +120,17 @@ def until_end(text):
     return text + "interval:s:%d { exit(); }" % LONGEST_S
 
 
-def holdup(build):
-    return [f"{build}/holdup", "locks", "-d", f"{LONGEST_S}s", "-o", "/dev/null"]
+def holdup(build, output="/dev/null"):
+    return [f"{build}/holdup", "locks", "-d", f"{LONGEST_S}s", "-o", output]
+
+
+def report(path):
+    """The JSON document that holdup left in a file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError) as error:
+        raise Failed(f"holdup left no report: {error}") from None
 
 
 def all_of(build, futexctn):

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/decode/decode.h"
 
+#include <stddef.h>
 #include <string.h>
 
 static int decode_wait(struct decode_handler *h, const void *data)
@@ -50,7 +51,8 @@ static int decode_stack(struct decode_handler *h, const void *data)
 {
 	const struct hu_stack_record *rec = data;
 
-	if (!rec->tgid || rec->len > sizeof(rec->data) || !rec->stack_id || !h->stack) {
+	if (!rec->tgid || rec->len > rec->hdr.size - offsetof(struct hu_stack_record, data) ||
+	    !rec->stack_id || !h->stack) {
 		h->bad++;
 		return 0;
 	}
@@ -82,7 +84,7 @@ int decode__record(void *handler, const void *data, size_t sz)
 			return decode_holder(h, data);
 		break;
 	case HU_REC_STACK:
-		if (head.size == sizeof(struct hu_stack_record))
+		if (head.size == sizeof(struct hu_stack_record) || head.size == HU_RAW_SHORT_SZ)
 			return decode_stack(h, data);
 		break;
 	case HU_REC_SEEN:
