@@ -20,9 +20,11 @@
 
 struct snap_process {
 	uint32_t tgid;
+	uint32_t execs; /* as in its threads' records: another program is another process here */
 	uint64_t start;
 	char comm[HU_COMM_LEN];	   /* of the group leader; untrusted */
 	struct sym_process *names; /* NULL: its mappings could not be read */
+	bool opened;		   /* they have been asked for */
 	bool locked;		   /* … because a writer has its address space locked */
 	bool in_pid_namespace;	   /* its TIDs are other numbers than ours */
 	uint32_t threads;	   /* in the snapshot */
@@ -47,6 +49,7 @@ struct snap_thread {
 	struct hu_wait_record call;	/* op, uaddr, val, flags, word, owner_word; sleeps 1 */
 	uint8_t near[SNAP_NEAR_SZ];	/* from uaddr - SNAP_NEAR_BELOW on */
 	uint8_t near_from, near_to;	/* of them, those that could be read */
+	bool seen;			/* the last look found it */
 	bool moved;  /* it ran while we looked: stack and words may belong to different moments */
 	bool steady; /* both looks agree: it has not run in between, and the words are the same */
 };
@@ -81,5 +84,7 @@ const struct snap_thread *snapshot__thread(const struct snapshot *s, uint32_t ti
 
 /* The 32 bits at off from the futex word, as the last look found them; false: not read. */
 bool snap_thread__near(const struct snap_thread *t, int off, uint32_t *ret);
+/* Reads them (again), as many as there are: from memory, which is that of the thread's process. */
+void snap_thread__read_near(struct snap_thread *t, struct target_memory *memory);
 
 #endif

@@ -79,14 +79,13 @@ void stacks_report__free(struct stacks_report *r)
 	b = r->arena;
 	for (size_t i = 0; i < r->deadlock_cnt; i++)
 		free(r->deadlock[i].thread);
-	for (size_t i = 0; i < r->chain_cnt; i++)
-		free(r->chain[i].lock);
 	free(r->deadlock);
 	free(r->chain);
 	free(r->lock);
 	free(r->orphan);
 	free(r->group);
 	free(b->sorted);
+	free(b->held);
 	table__clear(&b->inner, free);
 	stacks__free_waits(b);
 	free(b);
