@@ -35,7 +35,4 @@ int stacks__find_holders(struct stacks_builder *b);
 int stacks__group(struct stacks_builder *b);
 void stacks__free_waits(struct stacks_builder *b);
 
-/* The function of the program that waits; NULL: not known. */
-const struct sym_frame *blocked_thread__caller(const struct blocked_thread *t);
-
 #endif

@@ -16,6 +16,8 @@
 #define RWLOCK_CUR_WRITER_OFF 24
 #define RWLOCK_WRITING	      3u
 
+#define TASK_DEAD 0x80 /* include/linux/sched.h */
+
 /* ---- threads by the number that their own process knows them by */
 
 struct inner_tid {
@@ -148,14 +150,16 @@ static bool owner_word_now(struct stacks_builder *b, const struct blocked_thread
 /* Is there such a thread at all? Not asked for each waiter: only where the snapshot does not have it. */
 static bool lives(const struct waited_lock *lock, uint32_t tid)
 {
-	char comm[HU_COMM_LEN];
-
 	/* Other processes of a PID namespace may have it, by numbers that only they know. */
 	if (lock->shared && lock->process->in_pid_namespace)
 		return true;
-	if (lock->shared)
-		return proc__of_thread(tid) != 0;
-	return tid && !proc__comm(lock->process->tgid, tid, comm);
+	return tid && proc__lives(lock->shared ? 0 : lock->process->tgid, tid);
+}
+
+/* A main thread, or a process, can have ended long ago and be there still. */
+static bool ended(const struct blocked_thread *t)
+{
+	return t->state == BLOCKED_EXITING && (t->thread->rec.state & TASK_DEAD);
 }
 
 /*
@@ -186,9 +190,7 @@ static void set_owner(struct stacks_builder *b, const struct blocked_thread *t, 
 	if (owner && !lock->shared && owner->thread->process != lock->process)
 		owner = NULL;
 	lock->owner = owner;
-	if (owner && owner->state != BLOCKED_EXITING)
-		lock->held_by = HELD_OWNER;
-	else if (lives(lock, tid))
+	if (owner ? !ended(owner) : lives(lock, tid))
 		lock->held_by = HELD_OWNER;
 	else
 		lock->held_by = held_by_gone(b, t);

@@ -106,16 +106,6 @@ int stacks__name_lines(struct stacks_builder *b, const struct named_stack *stack
 	return err;
 }
 
-const struct sym_frame *blocked_thread__caller(const struct blocked_thread *t)
-{
-	if (!t->stack)
-		return NULL;
-	for (size_t i = t->api + 1; i < t->stack->frame_cnt && !t->stack->frames[i].guessed; i++)
-		if (!target__is_runtime(&t->stack->frames[i]))
-			return &t->stack->frames[i];
-	return NULL;
-}
-
 /* ---- locks */
 
 struct lock_key {
