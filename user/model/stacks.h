@@ -5,7 +5,8 @@
  *
  * In: a snapshot (collect/snapshot.h). A finding (deadlock, orphaned lock) is only made where both looks of the
  * snapshot agree on every thread and word in it, so it was true for a moment at least; and since a thread in it
- * can't go on by itself, it stays so. Waits with a timeout end by themselves and are in none.
+ * can't go on by itself, it stays so. Waits with a timeout end by themselves and are in no deadlock; a lock whose
+ * owner is gone stays locked, however its waiters wait.
  *
  * Ownership: the report owns its arrays; threads and stacks belong to the snapshot, strings and frames' names to the
  * symbolizer and the calls object, which must outlive it. Times are nanoseconds. Errors: -ENOMEM.

@@ -47,19 +47,25 @@ static void print_lock(FILE *out, size_t n, const struct waited_lock *lock)
 			n, lock->owner_word, lock->owner_word, lock->owner_word);
 }
 
+/* Waits for work say nothing about who keeps whom waiting, unless it is known who is to bring it. */
+static bool is_shown(const struct waited_lock *lock)
+{
+	return !lock->idle || lock->owner;
+}
+
 int view__stacks_dot(FILE *out, const struct stacks_report *r)
 {
 	fputs("digraph holdup {\n  rankdir=LR;\n", out);
 	for (size_t i = 0; i < r->thread_cnt; i++) {
 		const struct blocked_thread *t = &r->thread[i];
 
-		if (t->behind || (t->lock && !t->idle))
+		if (t->behind || (t->lock && is_shown(t->lock)))
 			print_thread(out, t);
 	}
 	for (size_t n = 0; n < r->lock_cnt; n++) {
 		const struct waited_lock *lock = r->lock[n];
 
-		if (lock->idle && !lock->owner)
+		if (!is_shown(lock))
 			continue;
 		print_lock(out, n, lock);
 		for (size_t i = 0; i < r->thread_cnt; i++)
