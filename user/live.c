@@ -15,6 +15,7 @@
 #include "user/live_events.h"
 #include "user/util/glob.h"
 #include "user/util/log.h"
+#include "user/util/privileges.h"
 #include "user/util/text.h"
 
 /*
@@ -278,7 +279,7 @@ static int start_program(struct live *l)
 
 int live__open(struct live *l, const struct options *opt)
 {
-	int status;
+	int status, err = 0;
 
 	l->opt = opt;
 	l->program.release_fd = l->program.error_fd = -1;
@@ -293,8 +294,12 @@ int live__open(struct live *l, const struct options *opt)
 		status = open_session(l);
 	if (!status)
 		status = open_rows(l);
-	if (!status)
+	if (!status) {
 		live__wire(l);
+		err = privileges__drop();
+	}
+	if (err)
+		log__info("not all privileges could be dropped: %s", strerror(-err));
 	return status;
 }
 

@@ -98,9 +98,9 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 	return aggregate__process(&l->aggregate, rec);
 }
 
-static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
+/* read_ns as for aggregate__stack_unwound(). */
+static int take_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns)
 {
-	struct live *l = ctx;
 	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
 	struct hu_stack stack;
 
@@ -111,7 +111,12 @@ static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
 		rescan(l, p);
 		row_store__walk(l->rows, rec, &stack);
 	}
-	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack);
+	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack, read_ns);
+}
+
+static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
+{
+	return take_stack(ctx, rec, 0);
 }
 
 /* Do these mappings have the same file as what lies at addr in p? */
@@ -203,7 +208,7 @@ int live__on_adopted(void *ctx, const void *data, size_t sz)
 	memcpy(seen.comm, rec.comm, sizeof(seen.comm));
 	err = aggregate__process(&l->aggregate, &seen);
 	if (!err && !adopt__read_stack(&rec, &stack))
-		err = on_stack_record(l, &stack);
+		err = take_stack(l, &stack, live__now_ns());
 	if (!err && !adopt__read_words(&rec, &word, &owner))
 		err = aggregate__owner_before(&l->aggregate, rec.tgid, rec.tid,
 					      owner__of(rec.op, rec.val, word, owner));

@@ -12,6 +12,7 @@
 #include "user/util/glob.h"
 #include "user/sym/kernel.h"
 #include "user/util/log.h"
+#include "user/util/privileges.h"
 #include "user/watchdog.h"
 
 #define FAMILY_DEPTH 32 /* generations of a program's children */
@@ -115,7 +116,7 @@ static int start_program(struct look *look)
 int look__open(struct look *look, const struct options *opt)
 {
 	struct features features;
-	int status;
+	int status, err;
 
 	look->opt = opt;
 	look->query = (struct stacks_query){
@@ -136,6 +137,9 @@ int look__open(struct look *look, const struct options *opt)
 		log__msg("out of memory");
 		status = EXIT_FAILED;
 	}
+	err = status ? 0 : privileges__drop();
+	if (err)
+		log__info("not all privileges could be dropped: %s", strerror(-err));
 	return status;
 }
 

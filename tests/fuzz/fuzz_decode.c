@@ -77,7 +77,7 @@ static int on_raw_stack(void *ctx, const struct hu_stack_record *rec)
 	if (stack.frames > HU_MAX_FRAMES)
 		stack.frames = HU_MAX_FRAMES;
 	run->stacks++;
-	return aggregate__stack_unwound(&run->a, rec->stack_id, &stack);
+	return aggregate__stack_unwound(&run->a, rec->stack_id, &stack, 0);
 }
 
 static int on_holder(void *ctx, const struct hu_holder_record *rec)

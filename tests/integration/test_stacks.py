@@ -3,6 +3,8 @@
 
 import os
 import re
+import shutil
+import tempfile
 import unittest
 
 import holdup
@@ -57,6 +59,30 @@ class Remembered(unittest.TestCase):
     def test_python(self):
         """An interpreter's loop has one frame for many functions."""
         self.check(["/usr/bin/python3", os.path.join(LANGS, "contention.py"), "--compute"], 1)
+
+
+class Copies(unittest.TestCase):
+    """Copies of one library in two files, as in containers' images, share their unwind rows."""
+
+    LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
+
+    def incomplete(self, memory):
+        with tempfile.TemporaryDirectory(prefix="holdup-test-") as directory:
+            shutil.copy(self.LIBC, directory)
+            program = holdup.workload("mutex")
+            script = f"LD_LIBRARY_PATH={directory} {program} --for 1 >&2 & {program} --for 1; wait"
+            _, (document,), _ = oracle.watch(["/bin/sh", "-c", script], "--unwind-mem", memory)
+        locks = [row for row in document["locks"] if row["name"] == "ledger_lock"]
+        self.assertEqual(len(locks), 2)
+        return [site for row in locks for site in row["sites"] if not site["complete"]]
+
+    def test_room_for_one(self):
+        """Room for one libc's rows, some 190 KB, and the rest; not for two."""
+        self.assertEqual(self.incomplete("320K"), [])
+
+    def test_room_for_none(self):
+        """The control: without room stacks end early, and say so."""
+        self.assertNotEqual(self.incomplete("64K"), [])
 
 
 if __name__ == "__main__":

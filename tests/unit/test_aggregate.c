@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "bpf/hash.h"
 #include "user/aggregate/aggregate.h"
 
 /* What the hooks were asked. */
@@ -277,7 +278,7 @@ static void test_unwound_stacks(void **state)
 	raw.pcs[0] = 0x1000;
 	raw.pcs[1] = 0x2000;
 	for (uint64_t raw_id = 1000; raw_id < 1010; raw_id++) {
-		assert_int_equal(aggregate__stack_unwound(&a, raw_id, &raw), 0);
+		assert_int_equal(aggregate__stack_unwound(&a, raw_id, &raw, 0), 0);
 		rec.stack_id = raw_id;
 		assert_int_equal(aggregate__wait(&a, &rec), 0);
 	}
@@ -287,7 +288,7 @@ static void test_unwound_stacks(void **state)
 	assert_int_equal(aggregate__stack(&a, s->stack_id)->pcs[1], 0x2000);
 	assert_int_equal(asked.stacks, 0); /* the kernel has it not */
 	raw.pcs[1] = 0x3000;
-	aggregate__stack_unwound(&a, 2000, &raw);
+	aggregate__stack_unwound(&a, 2000, &raw, 0);
 	rec.stack_id = 2000;
 	aggregate__wait(&a, &rec);
 	assert_int_equal(a.sites.cnt, 2);
@@ -445,6 +446,27 @@ static void test_pending_at_the_end(void **state)
 	aggregate__free(&a);
 }
 
+/* Read from outside when the thread had gone on: that is another wait's stack, or none at all. */
+static void test_stack_read_late(void **state)
+{
+	struct hu_stack raw = { .tgid = 100, .flags = HU_STACK_COMPLETE, .frames = 2, .exact = 2 };
+	struct hu_wait_record rec = wait_of(400, 0);
+	struct aggregate a;
+	struct asked asked;
+
+	start(&a, &asked, 0);
+	assert_int_equal(aggregate__stack_unwound(&a, 77, &raw, 5000), 0);
+	rec.stack_id = 77;
+	rec.end_ns = 4999;
+	aggregate__wait(&a, &rec);
+	assert_int_equal(only_site(&a)->stack_id, 0);
+	aggregate__reset(&a);
+	rec.end_ns = 5000;
+	aggregate__wait(&a, &rec);
+	assert_int_equal(only_site(&a)->stack_id, stack__hash(&raw));
+	aggregate__free(&a);
+}
+
 static bool on_shares(void *ctx, const struct agg_process *p, uint64_t shared_addr,
 		      const struct agg_process *other)
 {
@@ -573,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_min_wait),
 		cmocka_unit_test(test_pending),
 		cmocka_unit_test(test_pending_at_the_end),
+		cmocka_unit_test(test_stack_read_late),
 		cmocka_unit_test(test_owner_gone),
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_without_process_hook),

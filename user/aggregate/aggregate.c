@@ -152,6 +152,7 @@ int stack__learn(struct aggregate *a, struct agg_process *p, uint64_t id)
 
 struct agg_alias {
 	uint64_t raw_id, id;
+	uint64_t read_ns;
 };
 
 static bool alias__equal(const void *value, const void *key)
@@ -159,7 +160,8 @@ static bool alias__equal(const void *value, const void *key)
 	return ((const struct agg_alias *)value)->raw_id == *(const uint64_t *)key;
 }
 
-int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack)
+int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack,
+			     uint64_t read_ns)
 {
 	uint64_t id = stack__hash(stack);
 	struct agg_alias *alias;
@@ -173,7 +175,7 @@ int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct 
 	alias = malloc(sizeof(*alias));
 	if (!alias)
 		return -ENOMEM;
-	*alias = (struct agg_alias){ raw_id, id };
+	*alias = (struct agg_alias){ raw_id, id, read_ns };
 	err = table__add(&a->aliases, raw_id, alias);
 	if (err)
 		free(alias);
@@ -185,6 +187,17 @@ uint64_t stack__resolve(const struct aggregate *a, uint64_t id)
 	const struct agg_alias *alias = id ? table__find(&a->aliases, id, alias__equal, &id) : NULL;
 
 	return alias ? alias->id : id;
+}
+
+/* The stack of a wait; 0: none, or one that was read when the thread had gone on. */
+static uint64_t stack__of_wait(const struct aggregate *a, const struct hu_wait_record *rec)
+{
+	uint64_t id = rec->stack_id;
+	const struct agg_alias *alias = id ? table__find(&a->aliases, id, alias__equal, &id) : NULL;
+
+	if (!alias)
+		return id;
+	return rec->end_ns < alias->read_ns ? 0 : alias->id;
 }
 
 /* ---- sites */
@@ -241,7 +254,7 @@ static int site__of_wait(struct aggregate *a, const struct hu_wait_record *rec,
 	struct process_key pkey = { rec->tgid, rec->proc_start };
 	struct site_key key = {
 		.uaddr = rec->uaddr,
-		.stack_id = stack__resolve(a, rec->stack_id),
+		.stack_id = stack__of_wait(a, rec),
 		.op = rec->op,
 		.flags = rec->flags & (HU_WAIT_SHARED | HU_WAIT_COMPAT),
 	};

@@ -159,8 +159,13 @@ int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t 
  * word 0: none.
  */
 int aggregate__owner_before(struct aggregate *a, uint32_t tgid, uint32_t tid, uint32_t word);
-/* A stack that came raw under an id of its own; equal stacks become one. */
-int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack);
+/*
+ * A stack that came raw under an id of its own; equal stacks become one. read_ns: when the thread's memory had been
+ * read from outside (0: it was read while the thread could not run): a wait that was over by then has another stack,
+ * which nobody knows.
+ */
+int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack,
+			     uint64_t read_ns);
 int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct hu_sum *sum);
 
 /* The address space in force for a process; NULL: not known. */

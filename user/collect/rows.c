@@ -21,10 +21,20 @@ struct extent {
 	uint32_t first, cnt;
 };
 
+/*
+ * Rows in the kernel's array. Copies of one library in several files (containers' images) have the same rows, and
+ * share them: by content, since a build-id is only what a file says of itself, and a forged one would give others
+ * wrong stacks.
+ */
+struct row_run {
+	uint32_t first, cnt; /* cnt 0: they are gone */
+	uint32_t users;	     /* modules */
+};
+
 /* The rows of one module. */
 struct row_module {
 	struct module *module;
-	uint32_t first, cnt; /* cnt 0: it has none */
+	struct row_run *run; /* NULL: it has none */
 	uint64_t base;
 	unsigned int refs;
 	uint64_t unused_since_ns; /* when refs became 0 */
@@ -46,6 +56,7 @@ struct row_store {
 	struct extent *gap; /* sorted by first */
 	size_t gap_cnt, gap_cap;
 	struct table modules;	/* of struct row_module */
+	struct table runs;	/* of struct row_run, by hash; those that are gone stay, empty */
 	struct table processes; /* of struct row_process; generation outlives the process's rows */
 	struct hu_proc_maps maps; /* while a process is set */
 	struct row_stats stats;
@@ -136,10 +147,15 @@ static uint64_t module__hash(const struct module *m)
 /* The module's rows go; its next user builds them again. */
 static void drop_rows(struct row_store *s, struct row_module *rm)
 {
-	extent__give(s, rm->first, rm->cnt);
-	s->stats.rows_used -= rm->cnt;
+	struct row_run *run = rm->run;
+
+	rm->run = NULL;
 	s->stats.modules--;
-	rm->cnt = 0;
+	if (--run->users)
+		return;
+	extent__give(s, run->first, run->cnt);
+	s->stats.rows_used -= run->cnt;
+	run->cnt = 0;
 }
 
 /* Makes room: modules that no process has mapped any more kept their rows for the next one that has. */
@@ -149,7 +165,7 @@ static void evict(struct row_store *s)
 	struct row_module *rm;
 
 	for (size_t i = 0; (rm = table__next(&s->modules, &i));)
-		if (!rm->refs && rm->cnt && now - rm->unused_since_ns >= REUSE_AFTER_NS)
+		if (!rm->refs && rm->run && now - rm->unused_since_ns >= REUSE_AFTER_NS)
 			drop_rows(s, rm);
 }
 
@@ -161,8 +177,57 @@ static int allot(struct row_store *s, uint32_t cnt, uint32_t *ret)
 	return extent__take(s, cnt, ret);
 }
 
+struct run_key {
+	const struct row_store *store;
+	const struct cfi_table *cfi;
+};
+
+static bool run__equal(const void *value, const void *key)
+{
+	const struct row_run *run = value;
+	const struct run_key *k = key;
+
+	return run->cnt && run->cnt == k->cfi->cnt &&
+	       !memcmp(k->store->row + run->first, k->cfi->row, run->cnt * sizeof(*k->cfi->row));
+}
+
+static uint64_t rows__hash(const struct cfi_table *cfi)
+{
+	uint64_t hash = cfi->cnt, word;
+
+	for (size_t i = 0; i < cfi->cnt; i++) {
+		memcpy(&word, &cfi->row[i], sizeof(word));
+		hash = hash__mix(hash, word);
+	}
+	return hash;
+}
+
+/* New rows; NULL: there is no room, or no memory to note them. */
+static struct row_run *run__new(struct row_store *s, const struct cfi_table *cfi, uint64_t hash)
+{
+	struct row_run *run = calloc(1, sizeof(*run));
+
+	if (!run)
+		return NULL;
+	if (allot(s, cfi->cnt, &run->first)) {
+		free(run);
+		return NULL;
+	}
+	if (table__add(&s->runs, hash, run)) {
+		extent__give(s, run->first, cfi->cnt);
+		free(run);
+		return NULL;
+	}
+	run->cnt = cfi->cnt;
+	memcpy(s->row + run->first, cfi->row, cfi->cnt * sizeof(*cfi->row));
+	s->stats.rows_used += run->cnt;
+	return run;
+}
+
 static void fill(struct row_store *s, struct row_module *rm)
 {
+	struct run_key key = { .store = s };
+	uint64_t hash;
 	struct cfi_table *cfi;
 
 	if (module__cfi(rm->module, s->cap, &cfi)) {
@@ -170,13 +235,16 @@ static void fill(struct row_store *s, struct row_module *rm)
 		return;
 	}
 	rm->base = cfi->base;
-	if (allot(s, cfi->cnt, &rm->first)) {
-		s->stats.modules_full++;
-	} else {
-		memcpy(s->row + rm->first, cfi->row, cfi->cnt * sizeof(*cfi->row));
-		rm->cnt = cfi->cnt;
-		s->stats.rows_used += rm->cnt;
+	hash = rows__hash(cfi);
+	key.cfi = cfi;
+	rm->run = table__find(&s->runs, hash, run__equal, &key);
+	if (!rm->run)
+		rm->run = run__new(s, cfi, hash);
+	if (rm->run) {
+		rm->run->users++;
 		s->stats.modules++;
+	} else {
+		s->stats.modules_full++;
 	}
 	cfi__free(cfi);
 }
@@ -196,7 +264,7 @@ static struct row_module *module__get(struct row_store *s, struct module *m)
 			return NULL;
 		}
 	}
-	if (!rm->refs++ && !rm->cnt)
+	if (!rm->refs++ && !rm->run)
 		fill(s, rm);
 	return rm;
 }
@@ -272,8 +340,8 @@ static int list_mappings(struct row_store *s, struct symbolizer *sym, struct sym
 			return -ENOMEM;
 		module[(*cnt)++] = rm;
 		e->bias = bias + rm->base;
-		e->row0 = rm->first;
-		e->rows = rm->cnt;
+		e->row0 = rm->run ? rm->run->first : 0;
+		e->rows = rm->run ? rm->run->cnt : 0;
 	}
 	return 0;
 }
@@ -415,6 +483,7 @@ void row_store__free(struct row_store *s)
 		return;
 	table__clear(&s->processes, process__free);
 	table__clear(&s->modules, free);
+	table__clear(&s->runs, free);
 	munmap(s->row, s->mapped_sz);
 	free(s->gap);
 	free(s);

@@ -2,7 +2,8 @@
 /*
  * Unwind rows for the kernel side: one array for all modules, in extents; each process's list of executable
  * mappings says which extent belongs to which addresses. A module's rows are built once and shared by the
- * processes that have it mapped; after the last of them they stay until their room is needed.
+ * processes that have it mapped, and by other files with the same rows; after the last of them they stay until
+ * their room is needed.
  *
  * In: processes as the symbolizer knows them. Out: the maps hu_rows (through its memory mapping) and
  * hu_maps. Ownership: modules belong to the symbolizer, which must outlive the store. Errors: negative

@@ -342,8 +342,11 @@ static int describe(struct stacks_builder *b, struct blocked_thread *t)
 			      &b->memory, &t->call);
 	if (err)
 		return err;
-	if (t->state == BLOCKED_STOPPED)
-		t->call.kind = CALL_STOPPED;
+	if (t->state == BLOCKED_STOPPED) {
+		err = calls__describe_stopped(b->in->calls, rec->tgid, rec->tid, &t->call);
+		if (err)
+			return err;
+	}
 	t->idle = t->state == BLOCKED_SLEEPING && call_idle(&t->call);
 	t->timed = t->call.timeout_ns != UINT64_MAX;
 	return 0;

@@ -38,7 +38,7 @@ const char *call__name(long nr)
 	return nr >= 0 && (size_t)nr < sizeof(names) / sizeof(names[0]) ? names[nr] : NULL;
 }
 
-/* clang-format off: one row a call */
+/* One row a call; the others wait for nothing that can be told. */
 #define ROW(name, ...)	   [SYS_##name] = { __VA_ARGS__ }
 #define TAKE(name, word)   ROW(name, call__fd, word, .arg = 0)
 #define GIVE(name, word)   ROW(name, call__fd, word, .arg = 0, .writes = true)
@@ -168,7 +168,6 @@ static const struct call_shape shapes[] = {
 	ROW(vfork, call__clone, "", CALL_VFORK),
 #endif
 };
-/* clang-format on */
 
 static const struct call_shape other = { call__plain, "", CALL_OTHER, 0, 0, false };
 

@@ -187,9 +187,7 @@ static int find_path_type(struct calls *c, struct call_proc *p, struct call_fd *
 					 STATX_TYPE | STATX_INO, &st))
 		return 0;
 	f->ino = st.stx_ino;
-	if (!strcmp(f->fstype, "mqueue"))
-		f->type = FD_MQUEUE;
-	else if (S_ISFIFO(st.stx_mode))
+	if (S_ISFIFO(st.stx_mode))
 		f->type = FD_PIPE;
 	else if (S_ISCHR(st.stx_mode))
 		f->type = FD_CHAR;
@@ -333,8 +331,6 @@ enum call_kind call_fd__kind(const struct call_fd *f)
 		return CALL_PIPE;
 	case FD_SOCKET:
 		return CALL_SOCKET;
-	case FD_MQUEUE:
-		return CALL_IPC;
 	case FD_CHAR:
 		return CALL_TERMINAL;
 	case FD_EPOLL:

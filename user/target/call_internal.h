@@ -34,7 +34,6 @@ enum fd_type {
 	FD_FILE,
 	FD_PIPE,
 	FD_SOCKET,
-	FD_MQUEUE, /* a POSIX message queue */
 	FD_CHAR,
 	FD_EPOLL,
 	FD_EVENTFD,
@@ -174,6 +173,8 @@ int call_fd__get(struct calls *c, uint32_t tgid, uint32_t tid, int fd, const str
 enum call_kind call_fd__kind(const struct call_fd *f);
 /* Adds the peers of f to at->ret and to the sentence; writes: those that take from it. */
 int call_fd__add_peers(struct call_at *at, const struct call_fd *f, bool writes);
+/* Those of pipes, FIFOs and POSIX queues, which also have a way in and one out. */
+int call_pipe__add_peers(struct call_at *at, const struct call_fd *f, bool writes);
 /* "key:" of the descriptor's fdinfo as a number; false: there is none. */
 bool call_fd__info(uint32_t tid, int fd, const char *key, int base, uint64_t *ret);
 /* What is left until a timerfd fires; UINT64_MAX: it is not armed, or not known. */

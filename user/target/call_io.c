@@ -34,17 +34,24 @@ static bool is_end(void *ctx, uint32_t tid, int fd)
 	return !w->ino || !call_fd__info(tid, fd, "ino", 10, &ino) || ino == w->ino;
 }
 
-static int pipe_peers(struct call_at *at, const struct call_fd *f, bool writes)
+int call_pipe__add_peers(struct call_at *at, const struct call_fd *f, bool writes)
 {
-	struct wanted w = { .writes = writes, .ino = *f->link == '/' ? f->ino : 0 };
+	struct wanted w = { .writes = writes };
+	bool named = *f->link == '/';
 	const struct call_peers *p;
-	int err = call_peers__find(at->c, call_peers__key(at->c, f->link), hash__mix(w.ino, writes),
-				   is_end, &w, &p);
+	int err;
+
+	if (!at->peers)
+		return 0;
+	if (named)
+		call_fd__info(at->tid, f->fd, "ino", 10, &w.ino);
+	err = call_peers__find(at->c, call_peers__key(at->c, f->link), hash__mix(w.ino, writes),
+			       is_end, &w, &p);
 
 	if (err)
 		return err;
 	/* A FIFO may have other names; an end may be on its way through a socket. */
-	if (!p->cnt && !w.ino && !call_peers__partial(at->c))
+	if (!p->cnt && !named && !call_peers__partial(at->c))
 		phrase__add(&at->what, ", which is open for %s in no process",
 			    writes ? "reading" : "writing");
 	call_peers__tell(at, p,
@@ -108,8 +115,7 @@ int call_fd__add_peers(struct call_at *at, const struct call_fd *f, bool writes)
 		return 0;
 	switch (f->type) {
 	case FD_PIPE:
-	case FD_MQUEUE:
-		return pipe_peers(at, f, writes);
+		return call_pipe__add_peers(at, f, writes);
 	case FD_SOCKET:
 		return socket_peers(at, f);
 	case FD_CHAR:

@@ -229,11 +229,18 @@ int call__msg(struct call_at *at)
 	return call_peers__tell_one(at, pid, sends ? ", last read by " : ", last sent to by ");
 }
 
+/* Its descriptor looks like one of a file: the file system is seldom mounted (mq_overview(7)). */
 int call__mq(struct call_at *at)
 {
-	int err = call__fd(at);
+	const struct call_fd *f;
+	int err = call_fd__get(at->c, at->tgid, at->tid, (int)at->args[0], &f);
 
-	at->ret->kind = CALL_IPC;
+	if (err)
+		return err;
+	at->ret->fd = f->fd;
+	at->ret->object = f->object;
+	phrase__add(&at->what, "%sPOSIX queue %s", at->shape->word, f->object);
+	err = *f->link ? call_pipe__add_peers(at, f, at->shape->writes) : 0;
 	if (!err)
 		call_at__add_deadline(at, CLOCK_REALTIME, call_at__timespec_ns(at, at->args[4]));
 	return err;

@@ -75,13 +75,13 @@ static void print_wait(const struct page *p, const struct blocked_thread *t)
 		print_lock(p, t->lock);
 		return;
 	}
-	if (t->state == BLOCKED_RUNNABLE || t->state == BLOCKED_STOPPED) {
-		fputs(t->state == BLOCKED_STOPPED ? "stopped" : "waiting for a CPU", p->out);
+	if (t->state == BLOCKED_RUNNABLE) {
+		fputs("waiting for a CPU", p->out);
 		return;
 	}
-	fputs(*t->call.call ? t->call.call : "no call", p->out);
+	fputs(*t->call.call || *t->call.what ? t->call.call : "no call", p->out);
 	if (*t->call.what)
-		fprintf(p->out, " %s", escaped(t->call.what, text));
+		fprintf(p->out, "%s%s", *t->call.call ? " " : "", escaped(t->call.what, text));
 	if (*t->kernel)
 		fprintf(p->out, " (%s)", t->kernel);
 }
