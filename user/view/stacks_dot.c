@@ -22,7 +22,9 @@ static void print_thread(FILE *out, const struct blocked_thread *t)
 		t->holder ? "" : ",style=bold");
 	print_quoted(out, t->thread->rec.comm);
 	fprintf(out, " (%u)", t->thread->rec.tid);
-	if (!t->lock && *t->call.call) {
+	if (t->state == BLOCKED_RUNNING) {
+		fputs("\\nruns", out);
+	} else if (!t->lock && *t->call.call) {
 		fputs("\\n", out);
 		print_quoted(out, t->call.call);
 		fputc(' ', out);
@@ -33,10 +35,13 @@ static void print_thread(FILE *out, const struct blocked_thread *t)
 
 static void print_lock(FILE *out, size_t n, const struct waited_lock *lock)
 {
-	fprintf(out, "  l%zu [label=\"%s ", n, lock_kind__name(lock->kind));
+	fprintf(out, "  l%zu [label=\"%s", n,
+		*lock->label ? lock->label : lock_kind__name(lock->kind));
+	if (*lock->name || lock->address)
+		fputc(' ', out);
 	if (*lock->name)
 		print_quoted(out, lock->name);
-	else
+	else if (lock->address)
 		fprintf(out, "0x%llx", (unsigned long long)lock->address);
 	fprintf(out, "\"%s];\n", lock->held_by == HELD_GONE ? ",color=red" : "");
 	if (lock->owner && (lock->held_by == HELD_OWNER || lock->held_by == HELD_TARGET))

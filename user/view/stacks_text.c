@@ -420,10 +420,35 @@ int view__stacks_text(FILE *out, const struct stacks_report *r, const struct vie
 	return ferror(out) ? -EIO : 0;
 }
 
+/* Who must act for it, and who for that one, until one waits for nobody, or for one that is named already. */
+static void print_holders(const struct page *p, const struct blocked_thread *t)
+{
+	const struct blocked_thread *named[LISTED_MAX] = { t };
+	char name[NAME_SZ];
+
+	for (size_t links = 1; (t = t->holder); links++) {
+		for (size_t i = 0; i < links; i++) {
+			if (named[i] == t) {
+				fputs("\n   (in a circle)", p->out);
+				return;
+			}
+		}
+		if (links == LISTED_MAX) {
+			fputs("\n   (and so on)", p->out);
+			return;
+		}
+		named[links] = t;
+		fprintf(p->out, "\n   %s (%u) ", escaped(t->thread->rec.comm, name),
+			t->thread->rec.tid);
+		print_doing(p, t);
+		fputs("\n   at ", p->out);
+		print_stack(p, t);
+	}
+}
+
 int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct view_style *style)
 {
 	struct page p = page__begin(out, style);
-	size_t links = 0;
 	char name[NAME_SZ];
 
 	fprintf(out, "%s%s (%u)%s of ", p.bold, escaped(t->thread->rec.comm, name),
@@ -437,13 +462,7 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 	print_blocked(&p, t->at_least_ns);
 	fputs("\n   at ", out);
 	print_stack(&p, t);
-	for (t = t->holder; t && links++ < LISTED_MAX; t = t->holder) {
-		fprintf(out, "\n   %s (%u) ", escaped(t->thread->rec.comm, name),
-			t->thread->rec.tid);
-		print_doing(&p, t);
-		fputs("\n   at ", out);
-		print_stack(&p, t);
-	}
+	print_holders(&p, t);
 	fputs("\n\n", out);
 	return ferror(out) ? -EIO : 0;
 }
