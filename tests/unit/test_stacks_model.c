@@ -935,7 +935,7 @@ static void test_unreadable(void **state)
 	struct fixture *f = *state;
 
 	f->there.names = NULL;
-	f->there.locked = true;
+	f->there.locked = f->there.missed = true;
 	add_thread(f, &f->there, 101);
 	build(f);
 	assert_int_equal(f->report->coverage.locked, 1);

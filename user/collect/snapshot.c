@@ -48,10 +48,8 @@ static void read_names(struct taking *t, struct snap_process *p)
 	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
 	if (p->locked || symbolizer__add_process(t->cfg->symbolizer, p->tgid, &p->names))
 		p->names = NULL;
-	if (p->names && !sym_process__maps(p->names)) /* it could not be read */
+	if (p->names && !sym_process__maps(p->names)->cnt) /* it could not be read */
 		p->names = NULL;
-	if (!p->names)
-		t->s->unreadable++;
 }
 
 static int process__get(struct taking *t, const struct hu_thread_record *rec,
@@ -186,19 +184,27 @@ static void read_words(struct taking *t, struct snap_thread *thread)
 
 /* ---- stacks */
 
+struct stack_key {
+	const struct snap_process *process; /* after an exec the same addresses are other functions */
+	const struct hu_stack *stack;
+};
+
 static bool stack__same(const void *value, const void *key)
 {
-	const struct hu_stack *a = &((const struct snap_stack *)value)->stack, *b = key;
+	const struct stack_key *k = key;
+	const struct hu_stack *a = &((const struct snap_stack *)value)->stack, *b = k->stack;
 
-	return a->tgid == b->tgid && a->flags == b->flags && a->frames == b->frames &&
-	       a->exact == b->exact && !memcmp(a->pcs, b->pcs, a->frames * sizeof(a->pcs[0]));
+	return ((const struct snap_stack *)value)->process == k->process && a->flags == b->flags &&
+	       a->frames == b->frames && a->exact == b->exact &&
+	       !memcmp(a->pcs, b->pcs, a->frames * sizeof(a->pcs[0]));
 }
 
 static int stack__get(struct taking *t, const struct snap_process *p, const struct hu_stack *stack,
 		      const struct snap_stack **ret)
 {
 	uint64_t id = stack__hash(stack);
-	struct snap_stack *s = table__find(&t->s->stacks, id, stack__same, stack);
+	struct stack_key key = { p, stack };
+	struct snap_stack *s = table__find(&t->s->stacks, id, stack__same, &key);
 	size_t unused = (HU_MAX_FRAMES - stack->frames) * sizeof(stack->pcs[0]);
 	int err;
 
@@ -410,6 +416,17 @@ static int by_process(const void *a, const void *b)
 	return x->rec.tid < y->rec.tid ? -1 : x->rec.tid > y->rec.tid;
 }
 
+/* Who has ended has no memory left to be read. */
+static void count_unreadable(struct snapshot *s, const struct snap_thread *thread)
+{
+	struct snap_process *p = thread->process;
+
+	if (p->names || p->missed || (thread->rec.flags & HU_THREAD_EXITING))
+		return;
+	p->missed = true;
+	s->unreadable++;
+}
+
 /* Times, the second look at words, and an order; those that ended meanwhile go. */
 static int finish(struct taking *t)
 {
@@ -430,6 +447,7 @@ static int finish(struct taking *t)
 		if (thread->futex && thread->steady)
 			compare_words(t, thread);
 		thread->process->threads++;
+		count_unreadable(s, thread);
 		s->thread[kept++] = *thread;
 	}
 	s->cnt = kept;

@@ -24,6 +24,7 @@ struct snap_process {
 	uint64_t start;
 	char comm[HU_COMM_LEN];	   /* of the group leader; untrusted */
 	struct sym_process *names; /* NULL: its mappings could not be read */
+	bool missed;		   /* … though it has threads that live */
 	bool opened;		   /* they have been asked for */
 	bool locked;		   /* … because a writer has its address space locked */
 	bool in_pid_namespace;	   /* its TIDs are other numbers than ours */

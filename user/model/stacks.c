@@ -41,7 +41,7 @@ static void fill_coverage(struct stacks_builder *b)
 	b->r.coverage.times_unknown = !s->clock;
 	for (size_t i = 0; (p = table__next(&s->processes, &i));) {
 		b->r.processes += p->threads > 0;
-		b->r.coverage.locked += p->locked && !p->names;
+		b->r.coverage.locked += p->locked && p->missed;
 	}
 }
 
