@@ -175,47 +175,50 @@ static int add_targets(struct look *look)
 	return 0;
 }
 
-/* Reports refer to names: all of the last look goes, so that a long watch does not grow. */
+/* What is known of processes stays: reading it again for each look would take most of a CPU. */
 static void forget(struct look *look)
 {
 	stacks_report__free(look->report);
 	snapshot__free(look->snapshot);
 	calls__free(look->calls);
-	walker__free(look->walker);
-	symbolizer__free(look->symbolizer);
 	look->report = NULL;
 	look->snapshot = NULL;
 	look->calls = NULL;
-	look->walker = NULL;
-	look->symbolizer = NULL;
+}
+
+/* Reports refer to names, so this is a moment without any. */
+static int renew_known(struct look *look, size_t live)
+{
+	return known__worn(&look->known, live) ? known__renew(&look->known) : 0;
 }
 
 static int take(struct look *look, uint64_t between_ns)
 {
-	struct snapshot_config cfg = { .threads = look->threads, .between_ns = between_ns };
+	struct snapshot_config cfg = { .threads = look->threads,
+				       .known = &look->known,
+				       .between_ns = between_ns };
 	struct stacks_input in;
-	int err = symbolizer__new(&look->symbolizer);
+	int err = calls__new(&look->calls);
 
-	if (!err)
-		err = walker__new(look->symbolizer, &look->walker);
-	if (!err)
-		err = calls__new(&look->calls);
-	cfg.symbolizer = look->symbolizer;
-	cfg.walker = look->walker;
 	if (!err)
 		err = snapshot__take(&cfg, &look->snapshot);
 	if (err)
 		return err;
-	in = (struct stacks_input){ look->snapshot, look->symbolizer, look->calls, look->kernel };
+	in = (struct stacks_input){ look->snapshot, look->known.symbolizer, look->calls,
+				    look->kernel };
 	return stacks_report__build(&in, &look->query, &look->report);
 }
 
 int look__take(struct look *look, uint64_t between_ns)
 {
+	size_t live;
 	int err;
 
+	live = look->report ? look->report->processes : 0;
 	forget(look);
-	err = add_targets(look);
+	err = renew_known(look, live);
+	if (!err)
+		err = add_targets(look);
 	if (err) {
 		log__msg("the processes can't be listed: %s", strerror(-err));
 		return err;
@@ -231,6 +234,7 @@ int look__take(struct look *look, uint64_t between_ns)
 void look__close(struct look *look)
 {
 	forget(look);
+	known__free(&look->known);
 	threads__free(look->threads);
 	kernel_names__free(look->kernel);
 	watchdog__free(look->watchdog);

@@ -89,6 +89,7 @@ bool threads__clock_offset(const struct threads *t, int64_t *ret)
 
 struct fixture {
 	struct snapshot_config cfg;
+	struct known_names known;
 	struct snapshot *s;
 };
 
@@ -98,9 +99,9 @@ static int set_up(void **state)
 
 	memset(&play, 0, sizeof(play));
 	word[4] = 2;
-	if (!f || symbolizer__new(&f->cfg.symbolizer) ||
-	    walker__new(f->cfg.symbolizer, &f->cfg.walker))
+	if (!f || known__renew(&f->known))
 		return -1;
+	f->cfg.known = &f->known;
 	*state = f;
 	return 0;
 }
@@ -110,8 +111,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	snapshot__free(f->s);
-	walker__free(f->cfg.walker);
-	symbolizer__free(f->cfg.symbolizer);
+	known__free(&f->known);
 	free(f);
 	return 0;
 }
@@ -437,6 +437,66 @@ static void test_many(void **state)
 	assert_int_equal(s->processes.cnt, 2);
 }
 
+/* ---- what is known from look to look */
+
+static void test_known(void **state)
+{
+	struct fixture *f = *state;
+	struct sym_process *names;
+	struct sym_stats stats;
+	char *library = NULL;
+
+	add_thread(101);
+	names = take(f)->thread[0].process->names;
+	play.passes = 0;
+	assert_ptr_equal(take(f)->thread[0].process->names, names);
+	symbolizer__stats(f->known.symbolizer, &stats);
+	assert_int_equal(stats.processes, 1);
+	/* What it has mapped since is found. */
+	library = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_not_equal(library, MAP_FAILED);
+	play.passes = 0;
+	assert_ptr_equal(take(f)->thread[0].process->names, names);
+	assert_non_null(maps__find(sym_process__maps(names), (uintptr_t)library));
+	munmap(library, 4096);
+	/* Another program, and another process by the same number. */
+	change(0, 0, (struct moment){ .there = true, .start = 6, .switches = 7, .execs = 1 });
+	play.passes = 0;
+	assert_ptr_not_equal(take(f)->thread[0].process->names, names);
+	play.rec[0].proc_start++;
+	play.passes = 0;
+	assert_ptr_not_equal(take(f)->thread[0].process->names, names);
+	symbolizer__stats(f->known.symbolizer, &stats);
+	assert_int_equal(stats.processes, 3);
+	assert_false(known__worn(&f->known, 1));
+}
+
+/* Processes that come and go do not add up. */
+static void test_worn(void **state)
+{
+	struct fixture *f = *state;
+	int looks = 0;
+
+	add_thread(101);
+	for (; !known__worn(&f->known, 1); looks++) {
+		assert_in_range(looks, 0, 1000);
+		play.passes = 0;
+		play.rec[0].proc_start++;
+		take(f);
+	}
+	assert_in_range(looks, 10, 1000);
+	snapshot__free(f->s);
+	f->s = NULL;
+	assert_int_equal(known__renew(&f->known), 0);
+	assert_false(known__worn(&f->known, 1));
+	assert_int_equal(f->known.processes.cnt, 0);
+	for (looks = 0; !known__worn(&f->known, 1); looks++) {
+		assert_in_range(looks, 0, 100000);
+		play.passes = 0;
+		take(f);
+	}
+}
+
 /* ---- calls */
 
 static struct hu_wait_record parsed(struct fixture *f, long nr, uint64_t a0, uint64_t a1,
@@ -510,6 +570,7 @@ static void test_32_bit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_known),	  TEST(test_worn),
 		TEST(test_nobody),	  TEST(test_still),
 		TEST(test_moves_once),	  TEST(test_keeps_moving),
 		TEST(test_moves_late),	  TEST(test_on_a_cpu),

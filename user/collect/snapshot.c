@@ -44,11 +44,15 @@ static bool process__equal(const void *value, const void *key)
 
 static void read_names(struct taking *t, struct snap_process *p)
 {
+	struct hu_thread_record key = {
+		.tgid = p->tgid,
+		.proc_start = p->start,
+		.execs = p->execs,
+	};
+
 	p->opened = true;
 	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
-	if (p->locked || symbolizer__add_process(t->cfg->symbolizer, p->tgid, &p->names))
-		p->names = NULL;
-	if (p->names && !sym_process__maps(p->names)->cnt) /* it could not be read */
+	if (p->locked || known__process(t->cfg->known, &key, &p->names))
 		p->names = NULL;
 }
 
@@ -247,7 +251,7 @@ static int observe(struct taking *t, struct snap_thread *thread)
 	}
 	if (rec->flags & HU_THREAD_COMPAT)
 		return 0;
-	walker__walk(t->cfg->walker, thread->process->names, rec, &t->memory, &stack);
+	walker__walk(t->cfg->known->walker, thread->process->names, rec, &t->memory, &stack);
 	return stack__get(t, thread->process, &stack, &thread->stack);
 }
 
@@ -463,6 +467,7 @@ int snapshot__take(const struct snapshot_config *cfg, struct snapshot **ret)
 
 	if (!t.s)
 		return -ENOMEM;
+	cfg->known->looks++;
 	t.s->began_ns = now_ns();
 	err = look(&t);
 	if (!err)

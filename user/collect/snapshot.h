@@ -4,7 +4,7 @@
  * twice: who has run in between is looked at again, a few times, and then marked. Nothing is stopped.
  *
  * A process whose address space is locked by a writer is not read (that would hang us), nor is one that is gone.
- * Ownership: everything belongs to the snapshot, and names to the symbolizer, which must outlive it.
+ * Ownership: everything belongs to the snapshot, and names to what is known of processes, which must outlive it.
  * Errors: negative errno, *why says what to do.
  */
 #ifndef HOLDUP_COLLECT_SNAPSHOT_H
@@ -15,7 +15,7 @@
 
 #include "bpf/abi.h"
 #include "user/collect/threads.h"
-#include "user/collect/walker.h"
+#include "user/collect/known.h"
 #include "user/util/table.h"
 
 struct snap_process {
@@ -70,8 +70,7 @@ struct snapshot {
 
 struct snapshot_config {
 	struct threads *threads;
-	struct symbolizer *symbolizer;
-	struct walker *walker;
+	struct known_names *known;
 	bool kernel;	     /* kernel stacks of all threads */
 	uint64_t longer_ns;  /* only threads that have been off the CPU for so long; 0: all */
 	uint64_t between_ns; /* at least so long between the two looks */
