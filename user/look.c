@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "user/collect/adopt.h"
+#include "user/collect/proc.h"
 #include "user/util/glob.h"
 #include "user/sym/kernel.h"
 #include "user/util/log.h"
@@ -150,29 +151,57 @@ static int add_member(void *ctx, int pid)
 	return threads__add_target(ctx, pid);
 }
 
-/* The program's children, as far as they have not been given away. */
-static int add_family(struct threads *t, pid_t pid, int depth)
+struct family {
+	struct threads *threads;
+	pid_t pid;
+	int depth; /* generations to go */
+	int err;
+};
+
+static void add_family(struct family *f);
+
+/* Children are those of the thread that made them, or of another one once that has ended. */
+static int add_children(void *ctx, uint32_t tid)
 {
+	struct family *f = ctx;
+	struct family next = { .threads = f->threads, .depth = f->depth - 1 };
 	char path[64];
 	FILE *children;
-	int child, err = threads__add_target(t, pid);
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
-	children = err || !depth ? NULL : fopen(path, "re");
-	while (children && !err && fscanf(children, "%d", &child) == 1)
-		err = add_family(t, child, depth - 1);
+	snprintf(path, sizeof(path), "/proc/%d/task/%u/children", f->pid, tid);
+	children = fopen(path, "re");
+	while (children && !f->err && fscanf(children, "%d", &next.pid) == 1) {
+		add_family(&next);
+		f->err = next.err;
+	}
 	if (children)
 		fclose(children);
-	return err;
+	return f->err;
+}
+
+/* A process and its children, as far as they have not been given away. */
+static void add_family(struct family *f)
+{
+	f->err = threads__add_target(f->threads, f->pid);
+	if (!f->err && f->depth)
+		proc__each_thread(f->pid, add_children, f);
 }
 
 static int add_targets(struct look *look)
 {
-	if (look->has_program)
-		return add_family(look->threads, look->program.pid, FAMILY_DEPTH);
-	if (look->opt->cgroup)
+	struct family program = {
+		.threads = look->threads,
+		.pid = look->program.pid,
+		.depth = FAMILY_DEPTH,
+	};
+
+	if (!look->has_program && !look->opt->cgroup)
+		return 0;
+	threads__clear_targets(look->threads);
+	if (!look->has_program)
 		return adopt__cgroup_members(look->opt->cgroup, add_member, look->threads);
-	return 0;
+	add_family(&program);
+	return program.err;
 }
 
 /* What is known of processes stays: reading it again for each look would take most of a CPU. */
