@@ -89,12 +89,8 @@ static void print_wait(const struct page *p, const struct blocked_thread *t)
 /* The same as what a thread does: "sleeps in fdatasync", "waits for mutex ledger_lock". */
 static void print_doing(const struct page *p, const struct blocked_thread *t)
 {
-	if (t->state == BLOCKED_RUNNING) {
-		fputs("runs", p->out);
-		return;
-	}
-	if (t->state == BLOCKED_EXITING) {
-		fputs("ends", p->out);
+	if (t->state == BLOCKED_RUNNING || t->state == BLOCKED_EXITING) {
+		fputs(t->state == BLOCKED_RUNNING ? "runs" : "ends", p->out);
 		return;
 	}
 	if (t->lock)
