@@ -371,6 +371,13 @@ static void test_unsure_circles(void **state)
 	check_nothing_found(build(f));
 	assert_int_equal(f->report->coverage.moved, 1);
 	first->moved = false;
+	/* Another one tells who has the lock: that this one waits for it still is not sure. */
+	first->steady = false;
+	add_blocked(f, 103, &order_lock, 102);
+	check_nothing_found(build(f));
+	assert_non_null(thread_of(f->report, 101)->holder);
+	f->snapshot.cnt--;
+	first->steady = true;
 	first->rec.state = 0; /* it has been woken */
 	check_nothing_found(build(f));
 	assert_int_equal(f->report->runnable, 1);
@@ -530,7 +537,7 @@ static void test_number_of_another_process(void **state)
 static void test_across_processes(void **state)
 {
 	struct fixture *f = *state;
-	struct snap_thread *t;
+	struct snap_thread *t, *writer;
 	const struct stacks_report *r;
 
 	shared->mutex.__data.__lock = 2;
@@ -540,9 +547,9 @@ static void test_across_processes(void **state)
 	t = add_waiter(f, &f->there, 102, "pthread_mutex_lock", &shared_there->mutex, HU_OP_WAIT,
 		       2);
 	t->call.flags = HU_WAIT_SHARED;
-	t = add_waiter(f, &f->there, 103, "pthread_rwlock_wrlock",
-		       &shared_there->rwlock.__data.__writers_futex, HU_OP_WAIT_BITSET, 1);
-	t->call.flags = HU_WAIT_SHARED;
+	writer = add_waiter(f, &f->there, 103, "pthread_rwlock_wrlock",
+			    &shared_there->rwlock.__data.__writers_futex, HU_OP_WAIT_BITSET, 1);
+	writer->call.flags = HU_WAIT_SHARED;
 	t = add_waiter(f, &f->here, 101, "pthread_rwlock_rdlock",
 		       &shared->rwlock.__data.__wrphase_futex, HU_OP_WAIT_BITSET, 3);
 	t->call.flags = HU_WAIT_SHARED;
@@ -555,6 +562,9 @@ static void test_across_processes(void **state)
 	assert_true(thread_of(r, 101)->lock->steady);
 	assert_int_equal(thread_of(r, 101)->object, (uintptr_t)&shared->rwlock);
 	assert_int_equal(thread_of(r, 103)->object, (uintptr_t)&shared_there->rwlock);
+	/* Whose words are believed is not the one by whose address the lock is known. */
+	writer->steady = false;
+	assert_int_equal(build(f)->deadlock_cnt, 1);
 }
 
 /* Numbers of another PID namespace: threads of the process can be found, those of others there can't. */
