@@ -27,12 +27,32 @@ endif
 .SUFFIXES:
 MAKEFLAGS += --no-builtin-rules
 
+# --- another architecture: make ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=build/arm64 …
+# clang compiles for all of them; of the cross binutils only ar and ld are needed. (Debian's cross gcc can't be
+# installed beside gcc-multilib.) Libraries come from SYSROOT, by default one of Debian's packages, made and kept
+# below the user's cache.
+CROSS_COMPILE :=
+ARCH	:= $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+cross	:= $(CROSS_COMPILE:%-=%)
+building := $(filter-out arm64 clean help lint deps,$(or $(MAKECMDGOALS),all))
+ifneq ($(cross),)
+  ifneq ($(building),)
+    SYSROOT ?= $(shell tools/vm/fetch-root $(ARCH))
+    ifeq ($(SYSROOT),)
+      $(error no libraries for $(ARCH): SYSROOT=DIR can name a root file system that has them)
+    endif
+  endif
+  CC	:= $(CLANG) --target=$(cross) --sysroot=$(SYSROOT)
+  AR	:= $(CROSS_COMPILE)ar
+  PKG_CONFIG := PKG_CONFIG_SYSROOT_DIR=$(SYSROOT) \
+	   PKG_CONFIG_LIBDIR=$(SYSROOT)/usr/lib/$(cross)/pkgconfig:$(SYSROOT)/usr/share/pkgconfig pkg-config
+endif
+
 # bpftool lives in /usr/sbin on Debian, which is not in every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 
 # What a missing build dependency says; goals that build nothing do not ask.
 PKGS := libbpf >= 1.1 libelf libdw zlib liblzma jansson
-building := $(filter-out clean help lint deps,$(or $(MAKECMDGOALS),all))
 ifneq ($(building),)
   ifneq ($(shell $(PKG_CONFIG) --exists '$(PKGS)' 2>/dev/null && echo yes),yes)
     $(error holdup needs $(PKGS) (pkg-config finds not all of them): run tools/deps)
@@ -40,7 +60,7 @@ ifneq ($(building),)
   PKG_CFLAGS := $(shell $(PKG_CONFIG) --cflags '$(PKGS)')
   PKG_LIBS := $(shell $(PKG_CONFIG) --libs '$(PKGS)')
   # Zydis decodes x86-64 (user/unwind/derive_x86_64.c); Debian's 4.0 has no pkg-config file.
-  ifeq ($(shell uname -m),x86_64)
+  ifeq ($(ARCH),x86)
     ifneq ($(shell printf '\043include <Zydis/Zydis.h>\n' | $(CC) -E -x c - >/dev/null 2>&1 && echo yes),yes)
       $(error holdup needs Zydis (Zydis/Zydis.h is not found): run tools/deps)
     endif
@@ -51,7 +71,7 @@ endif
 CFLAGS	?= -O2 -g
 HARDEN	:= -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
 WARN	:= -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wformat=2 \
-	   -Wno-unused-parameter -Werror=implicit-function-declaration
+	   -Wno-unused-parameter -Wno-missing-field-initializers -Werror=implicit-function-declaration
 ifdef WERROR
   WARN += -Werror
 endif
@@ -61,8 +81,7 @@ ALL_LDFLAGS := $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,re
 ALL_LIBS := $(PKG_LIBS) -liberty -lpthread
 
 # --- the BPF side: every bpf/*.bpf.c but probe.bpf.c links into one object, one skeleton
-ARCH	:= $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
-UAPI	:= $(firstword $(wildcard /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)) /usr/include)
+UAPI	:= $(firstword $(wildcard $(if $(cross),$(SYSROOT))/usr/include/$(or $(cross),$(shell $(CC) -print-multiarch 2>/dev/null))) /usr/include)
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -D__TARGET_ARCH_$(ARCH) -I. -isystem $(UAPI) \
 	   -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member -Wno-missing-declarations \
 	   -Wno-unknown-attributes -fno-stack-protector
@@ -79,7 +98,7 @@ LIB_OBJ	:= $(LIB_SRC:%.c=$(O)/%.o)
 CMD_OBJ	:= $(patsubst %.c,$(O)/%.o,$(filter user/main.c user/cmd_%.c,$(SRC)))
 LIB	:= $(O)/libholdup.a
 
-.PHONY: all clean help install lint demo test test-kernels bench asan deps FORCE
+.PHONY: all arm64 clean help install lint demo test test-kernels bench asan deps FORCE
 all: $(O)/holdup
 
 $(O)/holdup: $(CMD_OBJ) $(LIB)
@@ -146,6 +165,10 @@ asan:
 	$(MAKE) O=$(O)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' all unit-tests
 	$(MAKE) O=$(O)/asan SANITIZE=address,undefined CFLAGS='-O1 -g' test-unit
 
+# What the arm64 guest runs.
+arm64:
+	$(MAKE) ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=$(O)/arm64 all workloads
+
 bench: all workloads
 	tools/bench/run $(O)
 
@@ -154,7 +177,7 @@ clean:
 
 # The VM tests on each kernel that must work; `make test` runs them on two.
 test-kernels: all workloads
-	$(PYTHON) tests/run --build $(O) -k vm- --vm-series 5.10,6.1,6.12,newest
+	$(PYTHON) tests/run --build $(O) -k vm- --vm-series 5.10,6.1,6.12,newest,arm64-6.12
 
 help:
 	@echo 'all (default)  $(O)/holdup'
@@ -162,7 +185,9 @@ help:
 	@echo 'demo           a service with a lock problem, and holdup naming it (as root)'
 	@echo 'test           every test (as root); test-unit: those that need no root;'
 	@echo '               tests/run --help: one of them, other kernels'
-	@echo 'test-kernels   the VM tests on 5.10, 6.1, 6.12 and the newest of Debian'
+	@echo 'test-kernels   the VM tests on 5.10, 6.1, 6.12 and the newest of Debian, and on arm64'
+	@echo 'arm64          cross-built holdup and workloads in $(O)/arm64; any of the other goals:'
+	@echo '               ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=$(O)/arm64'
 	@echo 'asan           the unit tests under the address and undefined-behaviour sanitizers'
 	@echo 'fuzz-run       each fuzz target for FUZZ_SECONDS=20; fuzz builds them'
 	@echo 'test-unwind-all  unwind rows of every file on this machine beside those of libdw'

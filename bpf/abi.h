@@ -163,7 +163,7 @@ struct hu_stack_record {
 	__u64 proc_start;
 	__u64 stack_id;
 	__u64 ip, sp, fp;
-	__u64 ra_reg; /* rdi on x86-64: vfork's return address */
+	__u64 ra_reg; /* what may hold a return address: rdi on x86-64 (vfork), x30 on arm64 */
 	__u32 len;    /* bytes of data that are valid, from sp upwards */
 	__u32 pad;
 	__u8 data[HU_RAW_STACK_SZ];
@@ -308,9 +308,18 @@ enum hu_row_fp {
 	HU_FP_CFA = 1,	 /* saved at CFA + 8 * fp_off */
 	HU_FP_UNDEF = 2, /* not recoverable */
 	HU_FP_REL = 3,	 /* saved at fp + 8 * fp_off */
+	/* arm64 only, where these also say that the return address is saved, and where. */
+	HU_FP_PAIR = 4,	     /* saved at CFA + 8 * fp_off, the return address in the word above */
+	HU_FP_RA = 5,	     /* unchanged; the return address is saved at CFA + 8 * fp_off */
+	HU_FP_PAIR_BASE = 6, /* as HU_FP_PAIR, and … */
+	HU_FP_RA_BASE = 7, /* as HU_FP_RA, but counted from CFA - 8 * cfa_off, the CFA's register */
 };
 
-/* One row: valid from pc up to the next row's pc. Sorted by pc within a module. */
+/*
+ * One row: valid from pc up to the next row's pc. Sorted by pc within a module. The return address lies below
+ * the CFA on x86-64, where each call pushes it. On arm64 a call leaves it in x30: there enum hu_row_fp says
+ * where it is saved, and that it is still in x30 where it does not.
+ */
 struct hu_row {
 	__u32 pc;      /* ELF vaddr less the module's base vaddr */
 	__s16 cfa_off; /* in units of 8 bytes */

@@ -27,6 +27,17 @@
 #define ARCH_REGS_SIZE	  168  /* sizeof(struct pt_regs), which x86-64's signal ABI fixes */
 #define ARCH_VFORK_RA_REG 5    /* rdi: glibc's sysdeps/unix/sysv/linux/x86_64/vfork.S */
 #define ARCH_USER32_CS	  0x23 /* __USER32_CS, arch/x86/include/asm/segment.h */
+#define ARCH_USER_BITS	  47   /* of user addresses, with four levels of page tables */
+/*
+ * Where a signal frame has the registers. At sp lies struct rt_sigframe's ucontext (arch/x86/include/asm/sigframe.h;
+ * pretcode is popped): uc_flags, uc_link, uc_stack: 40 bytes, then struct sigcontext_64: r8…r15, di, si: 80 bytes;
+ * then bp, bx, dx, ax, cx, sp, ip.
+ */
+#define ARCH_SIGNAL_OFF	  120
+#define ARCH_SIGNAL_WORDS 7
+#define ARCH_SIGNAL_FP	  0
+#define ARCH_SIGNAL_SP	  5
+#define ARCH_SIGNAL_PC	  6
 
 #define arch__nr(r)	((long)REG(r, orig_ax))
 #define arch__compat(r) ((u16)REG(r, cs) == ARCH_USER32_CS)
@@ -41,6 +52,10 @@
 		(to)[3] = REG(r, r14); \
 		(to)[4] = REG(r, r15); \
 	} while (0)
+#define arch__ra_reg(r) REG(r, di)
+/* An address that the thread passed, and a return address from its stack, without what is no address in them. */
+#define arch__address(addr) (addr)
+#define arch__code(addr)    (addr)
 /* Arguments of a system call; compat calls pass them in ebx, ecx, edx, esi, edi, ebp. */
 #define arch__arg0(r)	     REG(r, di)
 #define arch__arg1(r)	     REG(r, si)
@@ -65,21 +80,35 @@
 #define ARCH_NR_FUTEX_COMPAT   240
 #define ARCH_NR_FUTEX_COMPAT64 422
 #define ARCH_NR_EXIT_COMPAT    1
-#define ARCH_THREAD_SIZE       (1 << 14) /* arch/arm64/include/asm/memory.h, without KASAN */
-#define ARCH_VFORK_RA_REG      0
-#define ARCH_REGS_SIZE	       336 /* sizeof(struct pt_regs) in 5.10, with its stackframe */
+#define ARCH_VFORK_RA_REG      (-1) /* no row says so: what is in x30 is said otherwise (bpf/abi.h) */
+#define ARCH_USER_BITS \
+	48 /* of user addresses, also where there are 52, unless one asks mmap for more */
+/* No ARCH_THREAD_SIZE: struct pt_regs is too large for BPF's stack, so bpf_task_pt_regs() (5.15) is needed. */
+/*
+ * At sp lies struct rt_sigframe (arch/arm64/kernel/signal.c): siginfo, 128 bytes; struct ucontext with the signal mask's
+ * 128 and padding before uc_mcontext: 176 (arch/arm64/include/uapi/asm/ucontext.h); fault_address, x0…x28: 240
+ * (…/sigcontext.h); then x29, x30, sp, pc.
+ */
+#define ARCH_SIGNAL_OFF	  544
+#define ARCH_SIGNAL_WORDS 4
+#define ARCH_SIGNAL_FP	  0
+#define ARCH_SIGNAL_RA	  1
+#define ARCH_SIGNAL_SP	  2
+#define ARCH_SIGNAL_PC	  3
 
 #define arch__nr(r)	((long)REG(r, syscallno))
 #define arch__compat(r) ((REG(r, pstate) & 0x10) != 0) /* PSR_MODE32_BIT */
 #define arch__ip(r)	REG(r, pc)
 #define arch__sp(r)	REG(r, sp)
 #define arch__fp(r)	REG(r, regs[29])
+#define arch__ra_reg(r) REG(r, regs[30])
 #define arch__saved(r, to)                                 \
 	do {                                               \
 		for (int i_ = 0; i_ < HU_SAVED_REGS; i_++) \
 			(to)[i_] = REG(r, regs[19 + i_]);  \
 	} while (0)
-#define arch__arg0(r)	     REG(r, regs[0])
+/* x0 as it was when the system call began; then its result takes the place (arch/arm64/kernel/syscall.c). */
+#define arch__arg0(r)	     REG(r, orig_x0)
 #define arch__arg1(r)	     REG(r, regs[1])
 #define arch__arg2(r)	     REG(r, regs[2])
 #define arch__arg3(r)	     REG(r, regs[3])
@@ -90,6 +119,10 @@
 #define arch__compat_arg2(r) ((u32)arch__arg2(r))
 #define arch__compat_arg3(r) ((u32)arch__arg3(r))
 #define arch__compat_arg4(r) ((u32)arch__arg4(r))
+/* The top byte is a tag that translation ignores (Documentation/arch/arm64/tagged-pointers.rst). */
+#define arch__address(addr)  ((addr) & ~(0xffULL << 56))
+/* Above the address there may be its signature (Documentation/arch/arm64/pointer-authentication.rst). */
+#define arch__code(addr)     ((addr) & ((1ULL << ARCH_USER_BITS) - 1))
 
 #else
 #error "holdup knows x86 and arm64; another architecture needs its registers here"

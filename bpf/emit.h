@@ -155,7 +155,7 @@ static __always_inline __u64 emit__raw_stack(const arch_regs *r, const struct ta
 	rec->ip = arch__ip(r);
 	rec->sp = sp;
 	rec->fp = arch__fp(r);
-	rec->ra_reg = arch__arg0(r);
+	rec->ra_reg = arch__ra_reg(r);
 	rec->len = len;
 	rec->pad = 0;
 	stack_id = rec->stack_id;

@@ -61,7 +61,7 @@ static __always_inline int on_call_done(long ret)
 		return 0;
 	r = task__regs(&copy);
 	wait = call__parse(r, &call);
-	key.uaddr = wait ? call.uaddr : arch__arg0(r);
+	key.uaddr = wait ? call.uaddr : arch__address(arch__arg0(r));
 	key.tgid = id.tgid;
 	key.proc_start = id.proc_start;
 	if (!wait && hu_cfg.wakes_seen)

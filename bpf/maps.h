@@ -35,12 +35,12 @@ struct thread_state {
 /* Where a walk up a stack is (bpf/unwind.h). */
 struct unwind_state {
 	__u64 pc, sp, fp;
-	__u64 ra_reg;  /* what vfork keeps its return address in */
+	__u64 ra_reg;  /* what may hold a return address: rdi on x86-64 (vfork), x30 on arm64 */
 	__u64 lost_pc; /* a pc that lay in no mapping, or 0 */
 	__u8 leaf;     /* pc is the next instruction itself, not a return address */
-	__u8 top;      /* the frame that made the system call */
+	__u8 top;      /* ra_reg is that of this frame: no call came in between */
 	__u8 fp_known;
-	__u8 pad;
+	__u8 sp_low; /* arm64: sp is no more than a bound, the frame's own is further up */
 	__u16 flags; /* enum hu_stack_flag */
 	__u16 pad2;
 	__u64 fp_addr; /* where fp was loaded from; 0: it is the register, 1: its value is in the memo */
@@ -74,12 +74,12 @@ struct stack_scratch {
 
 struct stack_memo {
 	__u64 stack_id; /* 0: nothing is remembered */
-	__u64 ip, sp, fp;
+	__u64 ip, sp, fp, ra_reg;
 	__u64 hash; /* of the words read */
 	__u32 generation;
 	__u16 cnt;
 	__u8 fp_used;
-	__u8 pad;
+	__u8 ra_used;		  /* of the register: arm64 alone */
 	__u16 off[HU_MEMO_SLOTS]; /* of each word read, from sp, in units of 8 bytes */
 };
 

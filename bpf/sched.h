@@ -311,8 +311,13 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING)
 			show_waker(ctx, &st->wait, T(t, tgid), regs, now_ns);
 	} else if (waker.tid && waker.tgid == (__u32)T(t, tgid) && call__is_wake(regs)) {
-		/* A wake call wakes nobody but who sleeps on its word: the waiter was moved there. */
-		waker.flags |= HU_WAIT_WAKER_FUTEX | HU_WAIT_REQUEUED;
+		/*
+		 * A wake call wakes nobody but who sleeps on its word: the waiter was moved there. One that has
+		 * not gone to sleep yet may just have begun another wait than the one that is known of it.
+		 */
+		waker.flags |= HU_WAIT_WAKER_FUTEX;
+		if (st->wait.phase == WAIT_SLEEPING)
+			waker.flags |= HU_WAIT_REQUEUED;
 		close_own(waker.tid);
 	}
 	if (st->wait.phase == WAIT_SLEEPING) {

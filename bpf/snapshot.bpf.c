@@ -82,7 +82,7 @@ int hu_adopt(struct bpf_iter__task *ctx)
 	rec.ip = arch__ip(r);
 	rec.sp = arch__sp(r);
 	rec.fp = arch__fp(r);
-	rec.ra_reg = arch__arg0(r);
+	rec.ra_reg = arch__ra_reg(r);
 	rec.uaddr = call.uaddr;
 	rec.val = call.val;
 	rec.op = call.op;
@@ -127,7 +127,7 @@ int hu_where(struct bpf_iter__task *ctx)
 	rec.ip = arch__ip(r);
 	rec.sp = arch__sp(r);
 	rec.fp = arch__fp(r);
-	rec.ra_reg = arch__arg0(r);
+	rec.ra_reg = arch__ra_reg(r);
 	rec.uaddr = holder->uaddr;
 	rec.waiter_tgid = holder->tgid;
 	BPF_CORE_READ_INTO(&rec.comm, t, comm);

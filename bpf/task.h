@@ -46,7 +46,7 @@ static __always_inline unsigned int task__state(struct task_struct *t)
 	return BPF_CORE_READ(old, state);
 }
 
-#ifdef HU_UNWIND
+#if defined(HU_UNWIND) || !defined(ARCH_REGS_SIZE)
 /* Where bpf_loop() is (5.17), bpf_task_pt_regs() is too: no room is spent on a copy. */
 union regs_copy {
 	char bytes[1];
@@ -193,7 +193,7 @@ static __always_inline bool call__parse_new(long nr, const arch_regs *r, struct 
 
 		if (bpf_probe_read_user(&first, sizeof(first), (void *)arch__arg0(r)))
 			return false;
-		ret->uaddr = first.uaddr;
+		ret->uaddr = arch__address(first.uaddr);
 		ret->val = first.val;
 		ret->op = HU_OP_WAITV;
 		ret->flags = first.flags & FUTEX2_PRIVATE ? 0 : HU_WAIT_SHARED;
@@ -202,7 +202,7 @@ static __always_inline bool call__parse_new(long nr, const arch_regs *r, struct 
 		return true;
 	}
 	if (nr == NR_FUTEX_WAIT) {
-		ret->uaddr = arch__arg0(r);
+		ret->uaddr = arch__address(arch__arg0(r));
 		ret->val = arch__arg1(r);
 		ret->op = HU_OP_WAIT2;
 		ret->flags = arch__arg3(r) & FUTEX2_PRIVATE ? 0 : HU_WAIT_SHARED;
@@ -231,7 +231,7 @@ static __always_inline bool call__parse(const arch_regs *r, struct wait_call *re
 	if (cmd != CMD_WAIT && cmd != CMD_WAIT_BITSET && cmd != CMD_LOCK_PI &&
 	    cmd != CMD_LOCK_PI2 && cmd != CMD_WAIT_REQUEUE_PI)
 		return false;
-	ret->uaddr = compat ? arch__compat_arg0(r) : arch__arg0(r);
+	ret->uaddr = compat ? arch__compat_arg0(r) : arch__address(arch__arg0(r));
 	ret->val = compat ? arch__compat_arg2(r) : arch__arg2(r);
 	timeout = compat ? arch__compat_arg3(r) : arch__arg3(r);
 	ret->op = cmd;
@@ -247,7 +247,7 @@ static __always_inline bool call__parse(const arch_regs *r, struct wait_call *re
 static __always_inline bool call__restarts(const arch_regs *r, const struct wait_call *last)
 {
 	return arch__nr(r) == ARCH_NR_RESTART && !arch__compat(r) && last->uaddr &&
-	       arch__arg0(r) == last->uaddr && arch__sp(r) == last->sp;
+	       arch__address(arch__arg0(r)) == last->uaddr && arch__sp(r) == last->sp;
 }
 
 /*
@@ -264,7 +264,7 @@ static __always_inline bool call__wakes(const arch_regs *r, __u64 uaddr, bool an
 
 	if (compat ? nr == ARCH_NR_EXIT_COMPAT : nr == ARCH_NR_EXIT)
 		return true;
-	first = compat ? arch__compat_arg0(r) : arch__arg0(r);
+	first = compat ? arch__compat_arg0(r) : arch__address(arch__arg0(r));
 	if (!compat && (nr == NR_FUTEX_WAKE || nr == NR_FUTEX_REQUEUE))
 		return any_word || nr == NR_FUTEX_REQUEUE || first == uaddr;
 	if (compat ? nr != ARCH_NR_FUTEX_COMPAT && nr != ARCH_NR_FUTEX_COMPAT64
@@ -272,7 +272,7 @@ static __always_inline bool call__wakes(const arch_regs *r, __u64 uaddr, bool an
 		return false;
 	cmd = (compat ? arch__compat_arg1(r) : arch__arg1(r)) &
 	      ~(HU_FUTEX_PRIVATE | HU_FUTEX_REALTIME);
-	second = compat ? arch__compat_arg4(r) : arch__arg4(r);
+	second = compat ? arch__compat_arg4(r) : arch__address(arch__arg4(r));
 	switch (cmd) {
 	case CMD_WAKE:
 	case CMD_WAKE_BITSET:

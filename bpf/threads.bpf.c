@@ -41,7 +41,7 @@ static __always_inline void read_regs(struct hu_thread_record *rec, struct task_
 	rec->ip = arch__ip(r);
 	rec->sp = arch__sp(r);
 	rec->fp = arch__fp(r);
-	rec->ra_reg = arch__arg0(r);
+	rec->ra_reg = arch__ra_reg(r);
 	arch__saved(r, rec->saved);
 	rec->nr = arch__nr(r);
 	rec->arg[0] = compat ? arch__compat_arg0(r) : arch__arg0(r);

@@ -18,7 +18,6 @@
 
 #define MAP_SEARCH_STEPS 9  /* 2^8 = HU_MAX_MAPS, and one */
 #define ROW_SEARCH_STEPS 25 /* up to 2^24 rows in one module */
-#define USER_BITS	 47 /* x86-64 user addresses with four levels of page tables */
 #define PAGE_SZ		 4096
 #define FRAME_MAX_SZ	 (1 << 20) /* a frame pointer further up than this is no frame pointer */
 
@@ -118,6 +117,78 @@ static __always_inline long stop(struct unwinder *u, __u16 why)
 	return 1;
 }
 
+/* ---- What depends on the machine: where a frame has its return address, and what it leaves above it */
+#if defined(__TARGET_ARCH_arm64)
+
+/* The rules of HU_FP_PAIR and the kinds after it (bpf/abi.h); below them the return address is in its register. */
+static __always_inline long caller_ra(struct unwinder *u, const struct hu_row *row, __u64 cfa,
+				      __u64 *ret)
+{
+	__u32 kind = HU_ROW_FP(row->kind);
+	__u64 at = cfa + (__s64)row->fp_off * 8;
+
+	if (kind < HU_FP_PAIR) {
+		if (!u->scratch->walk.top)
+			return stop(u, HU_STACK_NOROW);
+		/* The frame of a leaf may be empty. */
+		if (cfa < u->scratch->walk.sp)
+			return stop(u, HU_STACK_BADREAD);
+		*ret = arch__code(u->scratch->walk.ra_reg);
+		memo__use_ra(u->memo);
+		return 0;
+	}
+	if (kind >= HU_FP_PAIR_BASE)
+		at -= (__s64)row->cfa_off * 8;
+	if (kind == HU_FP_PAIR || kind == HU_FP_PAIR_BASE) {
+		if (read_word(u, at, &u->scratch->walk.fp))
+			return stop(u, HU_STACK_BADREAD);
+		u->scratch->walk.fp_known = 1;
+		u->scratch->walk.fp_addr = at;
+		at += 8;
+	}
+	/* Growing is what ends the walk of a stack that was made to loop. */
+	if (cfa <= u->scratch->walk.sp || read_word(u, at, ret))
+		return stop(u, HU_STACK_BADREAD);
+	memo__note(u->memo, at, *ret); /* as it was read: with its signature */
+	*ret = arch__code(*ret);
+	u->scratch->walk.sp_low = 0;
+	return 0;
+}
+
+/* The frame record is anywhere in its frame (AAPCS64 section 6.4.6), so where that ends is not known. */
+static __always_inline void left_record(struct unwinder *u)
+{
+	u->scratch->walk.sp_low = 1;
+}
+
+static __always_inline bool sp_known(const struct unwinder *u)
+{
+	return !u->scratch->walk.sp_low;
+}
+
+#else
+
+static __always_inline long caller_ra(struct unwinder *u, const struct hu_row *row, __u64 cfa,
+				      __u64 *ret)
+{
+	/* Growing is what ends the walk of a stack that was made to loop. */
+	if (cfa <= u->scratch->walk.sp || read_word(u, cfa - 8, ret))
+		return stop(u, HU_STACK_BADREAD);
+	memo__note(u->memo, cfa - 8, *ret);
+	return 0;
+}
+
+static __always_inline void left_record(struct unwinder *u)
+{
+}
+
+static __always_inline bool sp_known(const struct unwinder *u)
+{
+	return true;
+}
+
+#endif
+
 /* For code without CFI: the caller's frame is where the frame pointer says, if that can be one. */
 static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 {
@@ -128,6 +199,7 @@ static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 		return stop(u, why);
 	if (bpf_probe_read_user(frame, sizeof(frame), (void *)u->scratch->walk.fp))
 		return stop(u, HU_STACK_BADREAD);
+	frame[1] = arch__code(frame[1]);
 	/* Data in the register leads anywhere; a call came from code. */
 	if (frame[1] && !find_map(u, frame[1] - 1))
 		return stop(u, why);
@@ -138,6 +210,7 @@ static __always_inline long step_frame_pointer(struct unwinder *u, __u16 why)
 	u->scratch->walk.fp = frame[0];
 	u->scratch->walk.pc = frame[1];
 	u->scratch->walk.leaf = u->scratch->walk.top = 0;
+	left_record(u);
 	memo__spoil(u->memo);
 	return 0;
 }
@@ -151,26 +224,25 @@ static __always_inline void returned(struct unwinder *u, __u64 cfa, __u64 ra)
 
 static __always_inline long step_signal(struct unwinder *u)
 {
-#if defined(__TARGET_ARCH_x86)
-	/*
-	 * At sp lies struct rt_sigframe's ucontext (arch/x86/include/asm/sigframe.h; pretcode is popped):
-	 * uc_flags, uc_link, uc_stack: 40 bytes, then struct sigcontext_64: r8…r15, di, si: 80 bytes.
-	 */
-	__u64 regs[7]; /* bp, bx, dx, ax, cx, sp, ip */
+	__u64 regs[ARCH_SIGNAL_WORDS];
 
 	memo__spoil(u->memo);
-	if (bpf_probe_read_user(regs, sizeof(regs), (void *)(u->scratch->walk.sp + 120)))
+	if (bpf_probe_read_user(regs, sizeof(regs),
+				(void *)(u->scratch->walk.sp + ARCH_SIGNAL_OFF)))
 		return stop(u, HU_STACK_BADREAD);
-	u->scratch->walk.fp = regs[0];
-	u->scratch->walk.sp = regs[5];
-	u->scratch->walk.pc = regs[6];
+	u->scratch->walk.fp = regs[ARCH_SIGNAL_FP];
+	u->scratch->walk.sp = regs[ARCH_SIGNAL_SP];
+	u->scratch->walk.pc = regs[ARCH_SIGNAL_PC];
 	u->scratch->walk.fp_known = 1;
 	u->scratch->walk.leaf = 1;
-	u->scratch->walk.top = 0;
-	return 0;
+#ifdef ARCH_SIGNAL_RA
+	u->scratch->walk.ra_reg = regs[ARCH_SIGNAL_RA];
+	u->scratch->walk.top = 1;
+	u->scratch->walk.sp_low = 0;
 #else
-	return stop(u, HU_STACK_NOROW);
+	u->scratch->walk.top = 0;
 #endif
+	return 0;
 }
 
 /* The walk depends on the frame pointer from here on: on the register, or on the word it was loaded from. */
@@ -212,10 +284,8 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 			return stop(u, HU_STACK_BADREAD);
 		memo__spoil(u->memo);
 	}
-	/* Growing is what ends the walk of a stack that was made to loop. */
-	if (cfa <= u->scratch->walk.sp || read_word(u, cfa - 8, &ra))
-		return stop(u, HU_STACK_BADREAD);
-	memo__note(u->memo, cfa - 8, ra);
+	if (caller_ra(u, row, cfa, &ra))
+		return 1;
 	if (fp_kind == HU_FP_CFA || fp_kind == HU_FP_REL) {
 		__u64 at = (fp_kind == HU_FP_CFA ? cfa : u->scratch->walk.fp) + fp_off;
 
@@ -233,9 +303,13 @@ static __always_inline long step_cfa(struct unwinder *u, const struct hu_row *ro
 
 static __always_inline long step_row(struct unwinder *u, const struct hu_row *row)
 {
+	__u32 cfa_kind = HU_ROW_CFA(row->kind);
+
 	if (row->kind & HU_ROW_DERIVED)
 		u->scratch->walk.flags |= HU_STACK_DERIVED;
-	switch (HU_ROW_CFA(row->kind)) {
+	if (cfa_kind == HU_CFA_SP && !sp_known(u))
+		cfa_kind = HU_CFA_BAD; /* one step more by the frame pointer */
+	switch (cfa_kind) {
 	case HU_CFA_END:
 		return stop(u, HU_STACK_COMPLETE);
 	case HU_CFA_SIGNAL:
@@ -311,7 +385,7 @@ static long unwind_step(__u32 i, void *ctx)
 		return 1;
 	if (!u->scratch->walk.pc) /* what the kernel and libc put above a thread's first function */
 		return stop(u, HU_STACK_COMPLETE);
-	if (u->scratch->walk.pc < PAGE_SZ || u->scratch->walk.pc >> USER_BITS)
+	if (u->scratch->walk.pc < PAGE_SZ || u->scratch->walk.pc >> ARCH_USER_BITS)
 		return stop(u, HU_STACK_NOMAP);
 	return 0;
 }
@@ -333,12 +407,11 @@ static __always_inline __u64 recall(struct unwinder *u, struct stack_memos *memo
 				    const arch_regs *r)
 {
 	__u32 generation = u->maps->generation;
-	__u64 ip = arch__ip(r), sp = arch__sp(r), fp = arch__fp(r);
 
 	u->memo = &memos->memo[0];
-	if (!memo__fits(u->memo, ip, sp, fp, generation)) {
+	if (!memo__fits(u->memo, r, generation)) {
 		u->memo = &memos->memo[1];
-		if (!memo__fits(u->memo, ip, sp, fp, generation))
+		if (!memo__fits(u->memo, r, generation))
 			return 0;
 	}
 	u->hash = 0;
@@ -353,7 +426,7 @@ static __always_inline void begin_memo(struct unwinder *u, struct stack_memos *m
 {
 	u->memo = memos->next & 1 ? &memos->memo[1] : &memos->memo[0];
 	memos->next++;
-	memo__begin(u->memo, arch__ip(r), arch__sp(r), arch__fp(r), u->maps->generation);
+	memo__begin(u->memo, r, u->maps->generation);
 }
 
 static __always_inline struct stack_memos *own_memos(void)
@@ -372,7 +445,7 @@ static __always_inline __u64 walk(struct unwinder *u, const arch_regs *r, __u32 
 		.pc = arch__ip(r),
 		.sp = arch__sp(r),
 		.fp = arch__fp(r),
-		.ra_reg = arch__arg0(r),
+		.ra_reg = arch__ra_reg(r),
 		.leaf = 1,
 		.top = 1,
 		.fp_known = 1,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "user/commands.h"
+#include "user/collect/proc.h"
 #include "user/live.h"
 #include "user/model/locks.h"
 #include "user/util/log.h"
@@ -53,6 +54,7 @@ struct run {
 	struct view_style style;
 	uint64_t began_ns, interval_began_ns;
 	bool progress;
+	char *own_cgroup; /* NULL: not known */
 };
 
 static int open_output(struct run *run)
@@ -119,13 +121,19 @@ static int report(struct run *run, uint64_t until_ns)
 		.source = session__source(l->session),
 		.interval_ns = until_ns - run->interval_began_ns,
 		.futex_calls = session__sees_futex_calls(l->session),
+		.own_cgroup = run->own_cgroup,
 	};
+	struct row_stats rows = { 0 };
 	struct locks_report *r;
 	int err = live__settle(l, until_ns);
 
 	if (err)
 		return err;
 	memcpy(in.losses, l->losses, sizeof(in.losses));
+	if (l->rows)
+		row_store__stats(l->rows, &rows);
+	in.modules_full = rows.modules_full;
+	in.maps_dropped = rows.maps_dropped;
 	in.malformed = l->malformed;
 	err = locks_report__build(&in, &run->opt->query, &r);
 	if (err) {
@@ -213,6 +221,7 @@ static int run_locks(struct run *run)
 		status = live__open(&run->live, run->opt);
 	if (status)
 		return status;
+	run->own_cgroup = proc__cgroup(getpid());
 	live__catch_signals();
 	run->began_ns = run->interval_began_ns = live__now_ns();
 	if (live__adopt(&run->live))
@@ -242,5 +251,6 @@ int cmd_locks(int argc, char **argv)
 		status = EXIT_FAILED;
 	}
 	live__close(&run.live);
+	free(run.own_cgroup);
 	return status;
 }

@@ -319,7 +319,7 @@ int live__adopt(struct live *l)
 	if (l->opt->cgroup)
 		err = adopt__cgroup_members(l->opt->cgroup, add_target, l);
 	if (!err)
-		err = session__adopt(l->session, live__on_adopted, l);
+		err = live__take_waiting(l);
 	if (err == -EOPNOTSUPP) {
 		log__info("threads that wait already are not seen: that needs Linux 5.15");
 		return 0;
@@ -363,9 +363,9 @@ static void make_room(struct live *l)
 {
 	const struct aggregate *a = &l->aggregate;
 
-	if (a->stacks.cnt - l->stacks_trimmed >= SESSION_STACKS_ROOM / 4) {
+	if (a->stacks_made - l->stacks_trimmed >= SESSION_STACKS_ROOM / 4) {
 		session__trim_stacks(l->session, have_stack, l);
-		l->stacks_trimmed = a->stacks.cnt;
+		l->stacks_trimmed = a->stacks_made;
 	}
 	if (a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
 		session__trim_locks(l->session);

@@ -2,6 +2,7 @@
 #include "user/live_events.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "bpf/wait.h"
@@ -9,7 +10,8 @@
 #include "user/collect/proc.h"
 #include "user/util/log.h"
 
-#define ASKED_MAX 256 /* locks whose holder is looked for at an interval's end */
+#define ASKED_MAX   256 /* locks whose holder is looked for at an interval's end */
+#define ADOPTED_MAX 512 /* threads whose stacks are kept, of 16 KiB each, before they are walked */
 
 static void set_rows(struct live *l, const struct agg_process *p)
 {
@@ -20,6 +22,20 @@ static void set_rows(struct live *l, const struct agg_process *p)
 	err = row_store__set_process(l->rows, l->symbolizer, p->tgid, p->names);
 	if (err)
 		log__info("process %u is unwound by frame pointers: %s", p->tgid, strerror(-err));
+}
+
+static void on_forget(void *ctx, struct agg_process *p)
+{
+	struct live *l = ctx;
+
+	if (p->names)
+		symbolizer__drop_process(l->symbolizer, p->names);
+	p->names = NULL;
+}
+
+static void on_forget_stack(void *ctx, uint64_t id)
+{
+	session__drop_stack(((struct live *)ctx)->session, id);
 }
 
 struct noting {
@@ -43,6 +59,7 @@ static void on_process(void *ctx, struct agg_process *p)
 		p->names = NULL;
 	p->names_ns = live__now_ns();
 	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
+	p->cgroup = proc__cgroup(p->tgid);
 	/* Owners may be gone when their names are asked for: a process that is killed takes all along. */
 	proc__each_thread(p->tgid, note_thread, &noting);
 	set_rows(l, p);
@@ -87,8 +104,8 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 		return 0;
 	case HU_REC_EXEC:
 		/* Looked at too late: those are the next program's names. */
-		if (p && p->names_ns > rec->hdr.ts_ns)
-			p->names = NULL;
+		if (p && p->names && p->names_ns > rec->hdr.ts_ns)
+			on_forget(l, p);
 		/* fall through */
 	case HU_REC_EXIT:
 		if (l->rows)
@@ -98,19 +115,25 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 	return aggregate__process(&l->aggregate, rec);
 }
 
-/* read_ns as for aggregate__stack_unwound(). */
-static int take_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns)
+/* Needs l->rows. */
+static void walk(struct live *l, const struct hu_stack_record *rec, struct hu_stack *ret)
 {
 	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
+
+	row_store__walk(l->rows, rec, ret);
+	if ((ret->flags & HU_STACK_NOMAP) && p && p->names) {
+		rescan(l, p);
+		row_store__walk(l->rows, rec, ret);
+	}
+}
+
+static int take_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns)
+{
 	struct hu_stack stack;
 
 	if (!l->rows)
 		return 0;
-	row_store__walk(l->rows, rec, &stack);
-	if ((stack.flags & HU_STACK_NOMAP) && p && p->names) {
-		rescan(l, p);
-		row_store__walk(l->rows, rec, &stack);
-	}
+	walk(l, rec, &stack);
 	return aggregate__stack_unwound(&l->aggregate, rec->stack_id, &stack, read_ns);
 }
 
@@ -186,33 +209,89 @@ int live__on_pending(void *ctx, const struct hu_wait_record *rec)
 	return aggregate__pending(&((struct live *)ctx)->aggregate, rec);
 }
 
-int live__on_adopted(void *ctx, const void *data, size_t sz)
-{
-	struct live *l = ctx;
-	struct hu_stack_record stack;
+/* What is read of a thread while it waits. */
+struct adopted {
 	struct hu_adopt_record rec;
-	struct hu_proc_record seen;
-	uint32_t word, owner;
+	struct hu_stack_record *stack; /* NULL: it could not be read */
+	uint64_t read_ns;
+	uint32_t owner; /* the owner word; 0: none */
+};
+
+struct live_adoption {
+	struct live *live;
+	struct adopted thread[ADOPTED_MAX];
+	size_t cnt;
+};
+
+static int take_adopted(struct live *l, const struct adopted *t)
+{
+	const struct hu_adopt_record *rec = &t->rec;
+	struct hu_proc_record seen = {
+		.hdr = { .kind = HU_REC_SEEN, .size = sizeof(seen), .ts_ns = rec->hdr.ts_ns },
+		.tgid = rec->tgid,
+		.tid = rec->tid,
+		.proc_start = rec->proc_start,
+	};
 	int err;
 
-	if (sz != sizeof(rec))
-		return -EIO;
-	memcpy(&rec, data, sizeof(rec));
-	rec.comm[HU_COMM_LEN - 1] = '\0';
-	seen = (struct hu_proc_record){
-		.hdr = { .kind = HU_REC_SEEN, .size = sizeof(seen), .ts_ns = rec.hdr.ts_ns },
-		.tgid = rec.tgid,
-		.tid = rec.tid,
-		.proc_start = rec.proc_start,
-	};
-	memcpy(seen.comm, rec.comm, sizeof(seen.comm));
+	memcpy(seen.comm, rec->comm, sizeof(seen.comm));
 	err = aggregate__process(&l->aggregate, &seen);
-	if (!err && !adopt__read_stack(&rec, &stack))
-		err = take_stack(l, &stack, live__now_ns());
-	if (!err && !adopt__read_words(&rec, &word, &owner))
-		err = aggregate__owner_before(&l->aggregate, rec.tgid, rec.tid,
-					      owner__of(rec.op, rec.val, word, owner));
+	if (!err && t->stack)
+		err = take_stack(l, t->stack, t->read_ns);
+	if (!err && t->owner)
+		err = aggregate__owner_before(&l->aggregate, rec->tgid, rec->tid, t->owner);
 	return err;
+}
+
+static int take_all(struct live_adoption *a)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < a->cnt; i++) {
+		if (!err)
+			err = take_adopted(a->live, &a->thread[i]);
+		free(a->thread[i].stack);
+	}
+	a->cnt = 0;
+	return err;
+}
+
+/* Reads what will be gone when the thread goes on; the rest has time. */
+static int on_adopted(void *ctx, const void *data, size_t sz)
+{
+	struct live_adoption *a = ctx;
+	struct adopted *t = &a->thread[a->cnt];
+	uint32_t word, owner;
+
+	if (sz != sizeof(t->rec))
+		return -EIO;
+	*t = (struct adopted){ .stack = malloc(sizeof(*t->stack)) };
+	if (!t->stack)
+		return -ENOMEM;
+	memcpy(&t->rec, data, sizeof(t->rec));
+	t->rec.comm[HU_COMM_LEN - 1] = '\0';
+	if (adopt__read_stack(&t->rec, t->stack)) {
+		free(t->stack);
+		t->stack = NULL;
+	}
+	t->read_ns = live__now_ns();
+	if (!adopt__read_words(&t->rec, &word, &owner))
+		t->owner = owner__of(t->rec.op, t->rec.val, word, owner);
+	return ++a->cnt == ADOPTED_MAX ? take_all(a) : 0;
+}
+
+int live__take_waiting(struct live *l)
+{
+	struct live_adoption *a = calloc(1, sizeof(*a));
+	int err, took;
+
+	if (!a)
+		return -ENOMEM;
+	a->live = l;
+	err = session__adopt(l->session, on_adopted, a);
+	took = take_all(a);
+	free(a);
+	return err ? err : took;
 }
 
 /* A thread that a lock's word names while others wait for it. */
@@ -253,6 +332,8 @@ static int on_where(void *ctx, const void *data, size_t sz)
 	struct hu_stack_record stack;
 	struct hu_adopt_record rec;
 	struct hu_holder_record holder;
+	struct hu_stack walked;
+	uint64_t id = 0;
 	size_t i = 0;
 	int err;
 
@@ -265,15 +346,19 @@ static int on_where(void *ctx, const void *data, size_t sz)
 	if (i == a->cnt || adopt__read_stack(&rec, &stack) ||
 	    owner_now(a->live, a->asked[i].site) != rec.tid)
 		return 0;
-	err = on_stack_record(a->live, &stack);
-	if (err)
-		return err;
+	/* No wait names this sample: one an interval and lock must not add up. */
+	if (a->live->rows) {
+		walk(a->live, &stack, &walked);
+		err = aggregate__stack_walked(&a->live->aggregate, &walked, &id);
+		if (err)
+			return err;
+	}
 	holder = (struct hu_holder_record){
 		.tgid = rec.tgid,
 		.tid = rec.tid,
 		.proc_start = rec.proc_start,
 		.uaddr = rec.uaddr,
-		.stack_id = rec.stack_id,
+		.stack_id = id,
 		.waiter_tgid = rec.waiter_tgid,
 		.why = HU_HOLDER_SWITCH,
 	};
@@ -303,6 +388,8 @@ void live__wire(struct live *l)
 				   .thread = on_thread,
 				   .shares = on_shares,
 				   .stack = on_stack,
+				   .forget = on_forget,
+				   .forget_stack = on_forget_stack,
 				   .ctx = l };
 	struct source *source = session__source(l->session);
 

@@ -15,7 +15,8 @@ void live__wire(struct live *l);
 /* Handlers of single records, in the form that decode and the iterators call; ctx is the struct live. */
 int live__on_pending(void *ctx, const struct hu_wait_record *rec);
 int live__on_process_record(void *ctx, const struct hu_proc_record *rec);
-int live__on_adopted(void *ctx, const void *data, size_t sz);
+/* Takes in the threads that wait already; errors as of session__adopt(). */
+int live__take_waiting(struct live *l);
 /* Who holds what threads wait for at this moment, and where is it? One that sleeps shows itself to nobody. */
 int live__find_holders(struct live *l);
 

@@ -104,6 +104,7 @@ struct pt_regs___arm64 {
 	u64 sp;
 	u64 pc;
 	u64 pstate;
+	u64 orig_x0;
 	s32 syscallno;
 };
 

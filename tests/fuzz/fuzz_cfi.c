@@ -10,20 +10,23 @@
 
 #define MAX_ROWS 4096
 
-static void check_row(const struct hu_row *row)
+static void check_row(const struct hu_row *row, uint16_t machine)
 {
 	unsigned int cfa = HU_ROW_CFA(row->kind), fp = HU_ROW_FP(row->kind);
 
-	CHECK(cfa <= HU_CFA_RA_REG && fp <= HU_FP_REL);
+	CHECK(!(row->kind & HU_ROW_DERIVED) && cfa <= HU_CFA_RA_REG);
+	CHECK(machine == EM_AARCH64 ? fp != HU_FP_REL : fp <= HU_FP_REL);
 	if (cfa == HU_CFA_GAP || cfa == HU_CFA_BAD || cfa == HU_CFA_END || cfa == HU_CFA_SIGNAL)
 		CHECK(!row->cfa_off && !row->fp_off && !fp);
+	if (machine == EM_AARCH64)
+		CHECK(cfa <= HU_CFA_FP || cfa == HU_CFA_BAD);
 	if (cfa == HU_CFA_PLT)
 		CHECK(row->cfa_off == 10 || row->cfa_off == 11);
 	if (cfa == HU_CFA_RA_REG)
 		CHECK(row->fp_off == 5 && !row->cfa_off && !fp);
 }
 
-static void check_table(const struct cfi_table *t)
+static void check_table(const struct cfi_table *t, uint16_t machine)
 {
 	uint64_t bad = 0;
 	size_t i;
@@ -32,7 +35,7 @@ static void check_table(const struct cfi_table *t)
 	for (i = 0; i < t->cnt; i++) {
 		const struct hu_row *row = &t->row[i];
 
-		check_row(row);
+		check_row(row, machine);
 		bad += (row->kind & 15) == HU_CFA_BAD;
 		CHECK(cfi__find(t, row->pc) == row);
 		if (!i)
@@ -60,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 	sec[0].sz = sz - 1;
 	sec[0].debug_frame = data[0] & 1;
 	sec[0].vaddr = data[0] & 2 ? 0x200000 : 0;
+	sec[0].machine = data[0] & 64 ? EM_AARCH64 : EM_X86_64;
 	sec[0].data_base = data[0] & 4 ? 0x300000 : 0;
 	if (data[0] & 8) {
 		sec[0].text_lo = 0x1000;
@@ -73,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 		CHECK(err == -E2BIG);
 		return 0;
 	}
-	check_table(t);
+	check_table(t, sec[0].machine);
 	cfi__free(t);
 	return 0;
 }

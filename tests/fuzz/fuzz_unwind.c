@@ -80,6 +80,7 @@ static void check_stack(const struct target *t, const struct unwind_regs *regs,
 {
 	unsigned int ends = s->flags & (HU_STACK_COMPLETE | HU_STACK_TRUNCATED | HU_STACK_NOMAP |
 					HU_STACK_NOROW | HU_STACK_BADREAD);
+	unsigned int bits = regs->machine == EM_AARCH64 ? 48 : 47;
 
 	CHECK(s->frames >= 1 && s->frames <= HU_MAX_FRAMES && s->pcs[0] == regs->ip);
 	CHECK(s->exact <= s->frames);
@@ -89,7 +90,7 @@ static void check_stack(const struct target *t, const struct unwind_regs *regs,
 	CHECK((s->flags & ~(ends | HU_STACK_FRAMEPTR | HU_STACK_DERIVED)) == 0);
 	CHECK(!(s->flags & HU_STACK_TRUNCATED) || s->frames == HU_MAX_FRAMES);
 	for (int i = 1; i < s->frames; i++)
-		CHECK(s->pcs[i] >= 4096 && s->pcs[i] >> 47 == 0);
+		CHECK(s->pcs[i] >= 4096 && s->pcs[i] >> bits == 0);
 	CHECK(t->reads <= READS_MAX && t->finds <= 2 * HU_MAX_FRAMES);
 }
 
@@ -116,8 +117,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 	t.sz = sz;
 	regs.ip = shape(word[0], head[0] & 1, CODE_START, 0xffff);
 	regs.sp = shape(word[1], head[0] & 2, STACK_START, 0xfff);
-	regs.bp = shape(word[2], head[0] & 4, STACK_START, 0xfff);
-	regs.di = shape(word[3], head[0] & 8, CODE_START, 0xffff);
+	regs.fp = shape(word[2], head[0] & 4, STACK_START, 0xfff);
+	regs.ra_reg = shape(word[3], head[0] & 8, CODE_START, 0xffff);
+	regs.machine = head[0] & 16 ? EM_AARCH64 : EM_X86_64;
 	t.reads = t.finds = 0;
 	unwind__walk(&regs, &ops, &first);
 	check_stack(&t, &regs, &first);

@@ -40,6 +40,12 @@ class MutexSpinning(Oracle, unittest.TestCase):
         self.assertLessEqual(waits, lock.sleeps)
 
 
+class InHandler(Oracle, unittest.TestCase):
+    """The stack goes through a signal frame and what the signal interrupted."""
+
+    workload, args = "handler", TWO_S
+
+
 class Rwlock(Oracle, unittest.TestCase):
     workload, args = "rwlock", TWO_S
 

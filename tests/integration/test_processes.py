@@ -144,7 +144,10 @@ class Chosen(unittest.TestCase):
             try:
                 with open(os.path.join(below, "cgroup.procs"), "w", encoding="ascii") as procs:
                     procs.write(str(self.one.pid))
-                self.check(["--cgroup", directory], {self.one.pid})
+                document = self.check(["--cgroup", directory], {self.one.pid})
+                for row in document["locks"]:
+                    self.assertTrue(below.endswith(row["cgroup"]), row["cgroup"])
+                    self.assertIn(os.path.basename(directory), row["cgroup"])
                 self.one.wait()
             finally:
                 wait_until(lambda: removed(below), 10, f"{below} to be empty")

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tests on other kernels: shell scripts that run as root in a qemu guest (tools/vm/run)."""
+"""Tests on other kernels: shell scripts that run as root in a qemu guest (tools/vm/run).
+
+A series is a kernel's version or "newest", for this machine's architecture; "arm64-6.12" is one of
+another architecture, for which holdup is built and a root file system made (tools/vm/fetch-root).
+"""
 
 import os
 import shlex
+import shutil
 import subprocess
 import time
 
@@ -16,27 +21,63 @@ SKIPPED = (
 )
 
 
-def fetch(top, series):
-    """The newest kernel of a series: (packages, None, ""), or (None, outcome, reason)."""
-    command = [os.path.join(top, "tools", "vm", "fetch-kernel"), series]
+# What an architecture's guests need on this machine besides tools/vm's own needs.
+FOREIGN = {
+    "arm64": ("qemu-system-aarch64", "aarch64-linux-gnu-ld", "clang"),
+}
+BUILD_S = 600
+
+
+class Unavailable(Exception):
+    """No such guest: (outcome, reason)."""
+
+
+def ask(command, seconds, what):
+    """The output of one of tools/vm's programs; Unavailable with its last words."""
     try:
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=FETCH_S,
+            timeout=seconds,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return None, FAIL, f"no {series} kernel: no download within {FETCH_S} s"
-    if done.returncode == 0:
-        return done.stdout.strip(), None, ""
-    return (
-        None,
-        SKIP if done.returncode == SKIPPED else FAIL,
-        f"no {series} kernel: {last_line(done.stderr)}",
-    )
+        raise Unavailable(FAIL, f"no {what}: no end within {seconds} s") from None
+    if done.returncode != 0:
+        outcome = SKIP if done.returncode == SKIPPED else FAIL
+        raise Unavailable(outcome, f"no {what}: {last_line(done.stderr)}")
+    return done.stdout.strip()
+
+
+class Guest:
+    """What it takes to boot a series: the kernel, and for another architecture a root and a build."""
+
+    def __init__(self, top, build, series):
+        self.options, self.build = [], build
+        vm = os.path.join(top, "tools", "vm")
+        arch, _, version = series.rpartition("-")
+        fetch = [os.path.join(vm, "fetch-kernel")]
+        if arch:
+            self._foreign(top, vm, arch)
+            fetch += ["--arch", arch]
+        self.packages = ask([*fetch, version], FETCH_S, f"{series} kernel")
+
+    def _foreign(self, top, vm, arch):
+        for program in FOREIGN.get(arch, ()):
+            if not shutil.which(program):
+                raise Unavailable(
+                    SKIP, f"no {arch} guest: {program} is not installed: tools/deps installs it"
+                )
+        if arch not in FOREIGN:
+            raise Unavailable(FAIL, f"no {arch} guest: not an architecture that holdup knows")
+        root = ask([os.path.join(vm, "fetch-root"), arch], FETCH_S, f"{arch} guest")
+        make = ["make", "-C", top, f"O={self.build}", f"SYSROOT={root}", arch]
+        ask(make, BUILD_S, f"{arch} build")
+        self.build = os.path.join(self.build, arch)
+        busybox = os.path.join(root, "bin", "busybox")
+        self.options = ["--arch", arch, "--root", root, "--busybox", busybox]
 
 
 def last_line(text):
@@ -44,17 +85,18 @@ def last_line(text):
     return lines[-1] if lines else "no message"
 
 
-def run_script(top, build, packages, script, name, results):
+def run_script(top, guest, script, name, results):
     command = [
         os.path.join(top, "tools", "vm", "run"),
+        *guest.options,
         "--timeout",
         str(GUEST_S),
         "--share",
         top,
         "--share",
-        build,
-        packages,
-        f"HOLDUP_BUILD={shlex.quote(build)} sh {shlex.quote(script)}",
+        guest.build,
+        guest.packages,
+        f"HOLDUP_BUILD={shlex.quote(guest.build)} sh {shlex.quote(script)}",
     ]
     start = time.monotonic()
     status, output, timed_out = process.run_bounded(command, GUEST_S + 60)
@@ -83,10 +125,14 @@ def run(tests, build, all_series, results):
         wanted = [script for script in scripts if results.wanted(f"vm-{series}/{short[script]}")]
         if not wanted:
             continue
-        packages, outcome, reason = fetch(top, series)
+        guest = missing = None
+        try:
+            guest = Guest(top, build, series)
+        except Unavailable as why:
+            missing = why.args
         for script in wanted:
             name = f"vm-{series}/{short[script]}"
-            if packages is None:
-                results.add(name, outcome, reason)
+            if missing:
+                results.add(name, *missing)
             else:
-                run_script(top, build, packages, os.path.join(directory, script), name, results)
+                run_script(top, guest, os.path.join(directory, script), name, results)

@@ -16,11 +16,24 @@
 
 /* What the hooks were asked. */
 struct asked {
-	unsigned int processes, stacks;
+	unsigned int processes, stacks, forgotten, stacks_forgotten;
 	uint32_t last_tgid;
 	int stack_err;
 	uint8_t frames;
 };
+
+static void on_forget(void *ctx, struct agg_process *p)
+{
+	struct asked *asked = ctx;
+
+	assert_true(p->gone || p->exited);
+	asked->forgotten++;
+}
+
+static void on_forget_stack(void *ctx, uint64_t id)
+{
+	((struct asked *)ctx)->stacks_forgotten++;
+}
 
 static void on_process(void *ctx, struct agg_process *p)
 {
@@ -49,7 +62,11 @@ static int on_stack(void *ctx, struct agg_process *p, uint64_t id, struct hu_sta
 
 static void start(struct aggregate *a, struct asked *asked, uint64_t min_wait_ns)
 {
-	struct agg_hooks hooks = { .process = on_process, .stack = on_stack, .ctx = asked };
+	struct agg_hooks hooks = { .process = on_process,
+				   .stack = on_stack,
+				   .forget = on_forget,
+				   .forget_stack = on_forget_stack,
+				   .ctx = asked };
 
 	*asked = (struct asked){ .frames = 3 };
 	aggregate__init(a, &hooks, min_wait_ns);
@@ -109,6 +126,7 @@ static void test_waits_add_up(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		rec = wait_of(blocked[i], 10);
 		rec.sleeps = i + 1;
+		rec.flags = i == 1 ? HU_WAIT_REQUEUED : 0;
 		rec.depth = i == 0 ? 9 : 2;
 		assert_int_equal(aggregate__wait(&a, &rec), 0);
 	}
@@ -126,6 +144,7 @@ static void test_waits_add_up(void **state)
 	assert_int_equal(s->depth_max, 9);
 	assert_int_equal(s->hist.cnt, 3);
 	assert_int_equal(s->ongoing, 0);
+	assert_int_equal(s->requeued, 1);
 	assert_false(s->summarized);
 	assert_int_equal(a.totals.events, 3);
 	assert_int_equal(a.totals.waits, 3);
@@ -292,6 +311,27 @@ static void test_unwound_stacks(void **state)
 	rec.stack_id = 2000;
 	aggregate__wait(&a, &rec);
 	assert_int_equal(a.sites.cnt, 2);
+	aggregate__free(&a);
+}
+
+/* A stack that was read from outside is that of a wait which was not over by then, and of no other. */
+static void test_stack_read_too_late(void **state)
+{
+	struct hu_stack raw = { .tgid = 100, .frames = 1, .exact = 1, .pcs = { 0x1000 } };
+	struct hu_wait_record rec = wait_of(10, 0);
+	struct aggregate a;
+	struct asked asked;
+
+	start(&a, &asked, 0);
+	rec.stack_id = 2000;
+	assert_int_equal(aggregate__stack_unwound(&a, 2000, &raw, rec.end_ns), 0);
+	aggregate__wait(&a, &rec);
+	assert_int_not_equal(only_site(&a)->stack_id, 0);
+	rec.stack_id = 2001;
+	assert_int_equal(aggregate__stack_unwound(&a, 2001, &raw, rec.end_ns + 1), 0);
+	aggregate__reset(&a);
+	aggregate__wait(&a, &rec);
+	assert_int_equal(only_site(&a)->stack_id, 0);
 	aggregate__free(&a);
 }
 
@@ -580,6 +620,116 @@ static void test_without_process_hook(void **state)
 	aggregate__free(&a);
 }
 
+/* ---- what is over goes */
+
+/* A process comes, waits at stacks of its own, one of them sent raw, is found by an owner word, and goes. */
+static void live_and_die(struct aggregate *a, uint32_t tgid, uint16_t end)
+{
+	struct hu_proc_record proc = process_record(HU_REC_SEEN, "mayfly");
+	struct hu_stack raw = { .tgid = tgid, .frames = 1, .exact = 1, .pcs = { 0x401000 } };
+	struct hu_wait_record rec = wait_of(10, 0);
+
+	proc.tgid = proc.tid = rec.tgid = tgid;
+	proc.proc_start = rec.proc_start = tgid;
+	assert_int_equal(aggregate__process(a, &proc), 0);
+	assert_int_equal(aggregate__stack_unwound(a, 1ULL << 63 | tgid, &raw, 0), 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		rec.tid = tgid + i;
+		rec.stack_id = i ? ((uint64_t)tgid << 8) + i : 1ULL << 63 | tgid;
+		assert_int_equal(aggregate__wait(a, &rec), 0);
+	}
+	assert_int_equal(aggregate__owner_before(a, tgid, tgid, 1), 0);
+	proc.hdr.kind = end;
+	if (end)
+		assert_int_equal(aggregate__process(a, &proc), 0);
+}
+
+static void test_mayflies_are_forgotten(void **state)
+{
+	struct aggregate a;
+	struct asked asked;
+	uint32_t tgid = 1000;
+
+	start(&a, &asked, 0);
+	live_and_die(&a, 100, 0); /* lives on */
+	for (unsigned int round = 0; round < 50; round++) {
+		for (unsigned int i = 0; i < 100; i++)
+			live_and_die(&a, tgid += 4, i % 2 ? HU_REC_EXIT : HU_REC_EXEC);
+		aggregate__reset(&a);
+		/* Two rounds and the one that stays. */
+		assert_in_range(a.processes.cnt, 1, 201);
+		assert_in_range(a.stacks.cnt, 3, 603);
+		assert_in_range(a.threads.cnt, 3, 603);
+		assert_in_range(a.aliases.cnt, 1, 201);
+		assert_in_range(a.before.cnt, 1, 201);
+		assert_in_range(a.processes.cap, 1, 1024);
+		assert_in_range(a.stacks.cap, 1, 2048);
+	}
+	for (unsigned int i = 0; i < 3; i++)
+		aggregate__reset(&a);
+	assert_int_equal(a.processes.cnt, 1);
+	assert_int_equal(a.stacks.cnt, 3);
+	assert_int_equal(a.threads.cnt, 3);
+	assert_int_equal(a.aliases.cnt, 1);
+	assert_int_equal(a.before.cnt, 1);
+	assert_int_equal(asked.forgotten, 5000);
+	assert_int_equal(asked.stacks_forgotten, 15000);
+	/* What stayed is whole: its stacks are found, also by what they were called raw, and not asked for again. */
+	asked.stacks = 0;
+	live_and_die(&a, 100, 0);
+	assert_int_equal(asked.stacks, 0);
+	assert_int_equal(a.stacks.cnt, 3);
+	assert_int_equal(a.processes.cnt, 1);
+	aggregate__free(&a);
+}
+
+/* Waits that come late, from other CPUs, still find the process's names. */
+static void test_grace(void **state)
+{
+	struct hu_wait_record rec = wait_of(10, 0);
+	const struct agg_process *p;
+	struct aggregate a;
+	struct asked asked;
+
+	start(&a, &asked, 0);
+	live_and_die(&a, 100, HU_REC_EXIT);
+	p = aggregate__find(&a, 100, 100);
+	rec.proc_start = 100;
+	for (unsigned int i = 0; i < 5; i++) { /* each keeps it longer */
+		aggregate__reset(&a);
+		assert_ptr_equal(aggregate__find(&a, 100, 100), p);
+		aggregate__wait(&a, &rec);
+	}
+	aggregate__reset(&a); /* used until here */
+	aggregate__reset(&a);
+	assert_int_equal(a.processes.cnt, 1);
+	aggregate__reset(&a);
+	assert_int_equal(a.processes.cnt, 0);
+	assert_int_equal(a.stacks.cnt, 0);
+	assert_int_equal(asked.processes, 1);
+	aggregate__free(&a);
+}
+
+/* The kernel side names stacks by process ID, which exec leaves: they stay with the next program. */
+static void test_exec_keeps_stacks(void **state)
+{
+	struct hu_proc_record seen = process_record(HU_REC_SEEN, "after");
+	struct aggregate a;
+	struct asked asked;
+
+	start(&a, &asked, 0);
+	live_and_die(&a, 100, HU_REC_EXEC);
+	seen.proc_start = 100;
+	assert_int_equal(aggregate__process(&a, &seen), 0);
+	for (unsigned int i = 0; i < 4; i++)
+		aggregate__reset(&a);
+	assert_int_equal(a.processes.cnt, 1);
+	assert_int_equal(asked.forgotten, 1);
+	assert_int_equal(a.stacks.cnt, 3);
+	assert_int_equal(asked.stacks_forgotten, 0);
+	aggregate__free(&a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -599,6 +749,10 @@ int main(void)
 		cmocka_unit_test(test_owner_gone),
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_without_process_hook),
+		cmocka_unit_test(test_mayflies_are_forgotten),
+		cmocka_unit_test(test_stack_read_too_late),
+		cmocka_unit_test(test_grace),
+		cmocka_unit_test(test_exec_keeps_stacks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

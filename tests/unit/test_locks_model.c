@@ -339,6 +339,113 @@ static void test_sites_of_one_lock(void **state)
 	assert_int_equal(r->waits, 3);
 }
 
+/* Another process that runs this program: the same names, at the same addresses here. */
+static void add_in(struct fixture *f, uint64_t start, const void *word, enum stack_id stack,
+		   uint64_t ns)
+{
+	struct hu_wait_record rec = wait_for(word, stack, ns);
+
+	rec.proc_start = start;
+	assert_int_equal(aggregate__wait(&f->aggregate, &rec), 0);
+}
+
+/* By call chain, wherever the locks are; but not across kinds. */
+static void test_by_site(void **state)
+{
+	struct fixture *f = *state;
+	const struct locks_report *r;
+	const struct lock_row *row;
+
+	f->query.by = BY_SITE;
+	for (uint64_t start = START; start < START + 4; start++) {
+		add_in(f, start, &ledger_lock, MUTEX_LEDGER, 1000 * start);
+		add_in(f, start, &catalog.lock, MUTEX_LEDGER, 100);
+		add_in(f, start, &prices.__data.__writers_futex, RWLOCK_CATALOG, 10);
+	}
+	add_in(f, START, &ledger_lock, MUTEX_CATALOG, 5);
+	r = build(f);
+	assert_int_equal(r->row_cnt, 3);
+	assert_int_equal(r->rows, 3);
+	assert_int_equal(r->locks, 12);
+	assert_int_equal(r->processes, 4);
+	assert_int_equal(r->waits, 13);
+	row = &r->row[0];
+	assert_int_equal(row->locks, 8);
+	assert_int_equal(row->processes, 4);
+	assert_int_equal(row->kind, LOCK_MUTEX);
+	assert_int_equal(row->stats.waits, 8);
+	assert_int_equal(row->stats.wait_ns, 5000 + 6000 + 7000 + 8000 + 400);
+	assert_int_equal(row->stats.max_ns, 8000);
+	assert_in_range(row->stats.p50_ns, 98, 102); /* half of them are of 100 ns */
+	assert_in_range(row->stats.p99_ns, 7800, 8000);
+	assert_int_equal(row->address, 0);
+	assert_string_equal(row->name, "lock in update_ledger");
+	assert_int_equal(row->site_cnt, 1);
+	assert_int_equal(row->sites[0].stats.waits, 8);
+	assert_int_equal(row->sites[0].stats.p99_ns, row->stats.p99_ns);
+	assert_string_equal(row->sites[0].frames[1].function, "update_ledger");
+	/* The same variable in each. */
+	row = &r->row[1];
+	assert_int_equal(row->kind, LOCK_RWLOCK);
+	assert_int_equal(row->locks, 4);
+	assert_string_equal(row->name, "prices");
+	/* One lock is as known as ever. */
+	row = &r->row[2];
+	assert_int_equal(row->locks, 1);
+	assert_int_equal(row->address, (uintptr_t)&ledger_lock);
+	assert_string_equal(row->name, "ledger_lock");
+	assert_string_equal(row->sites[0].frames[1].function, "read_catalog");
+}
+
+/* Waits at the same place for a lock and for work are not one thing. */
+static void test_by_site_without_stacks(void **state)
+{
+	struct fixture *f = *state;
+	const struct locks_report *r;
+
+	f->query.by = BY_SITE;
+	add(f, &ledger_lock, STACK_NONE, 100);
+	add(f, &catalog.lock, STACK_NONE, 200);
+	r = build(f);
+	assert_int_equal(r->row_cnt, 2); /* nothing says that it was in one place */
+	assert_string_equal(r->row[1].name, "ledger_lock");
+}
+
+static void test_moved_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct hu_wait_record rec = wait_for(&ledger_lock, MUTEX_LEDGER, 100);
+
+	add(f, &ledger_lock, MUTEX_LEDGER, 100);
+	rec.flags |= HU_WAIT_REQUEUED;
+	assert_int_equal(aggregate__wait(&f->aggregate, &rec), 0);
+	assert_int_equal(only_row(f)->stats.requeued, 1);
+	assert_int_equal(only_row(f)->sites[0].stats.requeued, 1);
+}
+
+/* What all processes of a row have in common. */
+static void test_cgroup(void **state)
+{
+	struct fixture *f = *state;
+	struct agg_process *p;
+
+	f->query.by = BY_SITE;
+	for (uint64_t start = START; start < START + 2; start++) {
+		add_in(f, start, &ledger_lock, MUTEX_LEDGER, 100);
+		p = aggregate__find(&f->aggregate, getpid(), start);
+		p->cgroup = strdup("/shop.slice");
+		assert_non_null(p->cgroup);
+	}
+	assert_string_equal(only_row(f)->cgroup, "/shop.slice");
+	p->cgroup[1] = 'c';
+	assert_string_equal(only_row(f)->cgroup, "");
+	free(p->cgroup);
+	p->cgroup = NULL;
+	assert_string_equal(only_row(f)->cgroup, "");
+	f->query.by = BY_LOCK;
+	assert_int_equal(build(f)->row_cnt, 2);
+}
+
 /* Both words of a rwlock are one lock, at the address of the object. */
 static void test_words_of_one_object(void **state)
 {
@@ -656,6 +763,10 @@ int main(void)
 		TEST(test_sorting),
 		TEST(test_rows_are_cut),
 		TEST(test_coverage),
+		TEST(test_by_site),
+		TEST(test_by_site_without_stacks),
+		TEST(test_moved_waits),
+		TEST(test_cgroup),
 		TEST(test_ongoing_and_waiters),
 		TEST(test_summarized),
 		TEST(test_futex_calls),

@@ -666,6 +666,41 @@ static void test_cache(void **state)
 	symbolizer__free(f.s);
 }
 
+/* Processes that are over leave nothing, and those between them are untouched. */
+static void test_drop(void **state)
+{
+	enum {
+		PROCESSES = 8,
+		PCS = 3000
+	};
+	struct fixture f = setup(getpid());
+	struct sym_process *p[PROCESSES];
+	uint64_t base = (uintptr_t)test_function;
+	struct sym_frame frame;
+
+	for (int i = 0; i < PROCESSES; i++)
+		assert_int_equal(symbolizer__add_process(f.s, getpid(), &p[i]), 0);
+	for (int i = 0; i < PROCESSES; i++)
+		for (int pc = 0; pc < PCS; pc++)
+			symbolizer__frames(f.s, p[i], base + pc, true, false, &frame, 1);
+	/* From the middle, the newest, the oldest; rescans move what is cached as well. */
+	symbolizer__drop_process(f.s, p[3]);
+	symbolizer__drop_process(f.s, p[PROCESSES - 1]);
+	symbolizer__drop_process(f.s, p[0]);
+	assert_int_equal(symbolizer__rescan(f.s, p[1]), 0);
+	for (int i = 4; i < PROCESSES - 1; i++)
+		symbolizer__drop_process(f.s, p[i]);
+	for (int i = 1; i < 3; i++) {
+		symbolizer__frames(f.s, p[i], base, true, false, &frame, 1);
+		assert_string_equal(frame.function, "test_function");
+	}
+	assert_string_equal(frame_of(f, base, true).function, "test_function");
+	symbolizer__drop_process(f.s, p[2]);
+	symbolizer__drop_process(f.s, p[1]);
+	assert_string_equal(frame_of(f, base, true).function, "test_function");
+	symbolizer__free(f.s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -678,7 +713,7 @@ int main(void)
 		cmocka_unit_test(test_children),      cmocka_unit_test(test_stripped_child),
 		cmocka_unit_test(test_sharing),	      cmocka_unit_test(test_descriptor_limit),
 		cmocka_unit_test(test_unreadable),    cmocka_unit_test(test_intern),
-		cmocka_unit_test(test_cache),
+		cmocka_unit_test(test_cache),	      cmocka_unit_test(test_drop),
 	};
 
 	return cmocka_run_group_tests(tests, build_helpers, remove_helpers);

@@ -125,8 +125,8 @@ static __attribute__((noinline)) void capture(struct captured *c)
 	getcontext(&uc);
 	c->regs.ip = (uint64_t)uc.uc_mcontext.gregs[REG_RIP];
 	c->regs.sp = (uint64_t)uc.uc_mcontext.gregs[REG_RSP];
-	c->regs.bp = (uint64_t)uc.uc_mcontext.gregs[REG_RBP];
-	c->regs.di = (uint64_t)uc.uc_mcontext.gregs[REG_RDI];
+	c->regs.fp = (uint64_t)uc.uc_mcontext.gregs[REG_RBP];
+	c->regs.ra_reg = (uint64_t)uc.uc_mcontext.gregs[REG_RDI];
 	unwind__walk(&c->regs, &self, &c->stack);
 }
 
@@ -266,7 +266,7 @@ static void test_wild_registers(void **state)
 		if (i % 3 == 0)
 			r.sp = i % 2 ? seed : r.sp + seed % 4096;
 		if (i % 3 == 1)
-			r.bp = i % 2 ? seed : r.sp + seed % 4096 * 8;
+			r.fp = i % 2 ? seed : r.sp + seed % 4096 * 8;
 		if (i % 3 == 2)
 			r.ip = i % 2 ? seed
 				     : modules[0].lo + seed % (modules[0].hi - modules[0].lo);
@@ -314,7 +314,7 @@ static int find_target(void *ctx, uint64_t pc, const struct cfi_table **ret_tabl
 
 static struct hu_stack walk(struct target *t, uint64_t ip, uint64_t bp)
 {
-	const struct unwind_regs r = { .ip = ip, .sp = STACK, .bp = bp, .di = TEXT + 0x501 };
+	const struct unwind_regs r = { .ip = ip, .sp = STACK, .fp = bp, .ra_reg = TEXT + 0x501 };
 	const struct unwind_ops ops = { .read = read_target, .find = find_target, .ctx = t };
 	struct hu_stack s = { 0 };
 

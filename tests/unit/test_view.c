@@ -25,6 +25,7 @@
 
 #include <cmocka.h>
 
+#include "user/view/cgroup.h"
 #include "user/view/view.h"
 
 /* Escape sequences, a right-to-left override, a line feed, broken UTF-8. */
@@ -32,6 +33,8 @@
 #define HOSTILE_NAME "lock\033[31m\nroot\xc2\x9b\xf0\x9f"
 
 /* ---- a report */
+
+#define CONTAINER "5e1f0c93a7b24d68f0aa11bb22cc33dd44ee55ff66007788990a0b0c0d0e0f10"
 
 static struct agg_process shop = { .tgid = 811, .start = 5, .comm = "shop" };
 static struct agg_process hostile = { .tgid = 4194304, .start = 6, .comm = HOSTILE_COMM };
@@ -138,6 +141,7 @@ static struct lock_row rows[] = {
 	{
 		.process = &shop,
 		.exe = "/usr/bin/shop",
+		.cgroup = "/system.slice/docker-" CONTAINER ".scope",
 		.address = 0x562f00004480,
 		.name = "ledger_lock",
 		.module = "shop",
@@ -154,7 +158,8 @@ static struct lock_row rows[] = {
 			   .p95_ns = 9000000,
 			   .p99_ns = 9800000,
 			   .max_ns = 31000000,
-			   .ongoing = 3 },
+			   .ongoing = 3,
+			   .requeued = 700 },
 		.waiters_now = 3,
 		.waiters_max = 3,
 		.sites = ledger_sites,
@@ -171,6 +176,7 @@ static struct lock_row rows[] = {
 	{
 		.process = &shop,
 		.exe = "/usr/bin/shop",
+		.cgroup = "/user.slice/session-1.scope",
 		.address = 0x7f0000001000,
 		.name = "lock in read_catalog",
 		.module = "",
@@ -195,6 +201,7 @@ static struct lock_row rows[] = {
 	{
 		.process = &hostile,
 		.exe = "/tmp/\033c",
+		.cgroup = "/x/\033[2Jpod",
 		.address = 0xffffffffff000,
 		.name = HOSTILE_NAME,
 		.module = "m\033\x9b",
@@ -217,6 +224,7 @@ static struct lock_row rows[] = {
 	{
 		.process = &shop,
 		.exe = "",
+		.cgroup = "/",
 		.address = 0x562f00009000,
 		.name = "",
 		.module = "",
@@ -241,6 +249,7 @@ static struct locks_report full_report(void)
 		.interval_ns = 10000000000,
 		.processes = 2,
 		.locks = 6,
+		.rows = 6,
 		.waits = 5543,
 		.sleeps = 16343,
 		.wait_ns = 37630001079,
@@ -252,14 +261,23 @@ static struct locks_report full_report(void)
 		.coverage = { .events = 4732,
 			      .summarized = 811,
 			      .summarized_ns = 8020000000,
-			      .stacks_incomplete = 24 },
+			      .stacks_complete = 4708,
+			      .stacks_incomplete = 24,
+			      .stacks_missing = 5,
+			      .stacks_no_row = 11,
+			      .stacks_no_map = 3,
+			      .stacks_bad_read = 4,
+			      .stacks_too_deep = 1,
+			      .stacks_guessed = 30,
+			      .stacks_derived = 40 },
 		.by = BY_LOCK,
+		.own_cgroup = "/user.slice/session-1.scope",
 	};
 }
 
 static struct locks_report empty_report(void)
 {
-	return (struct locks_report){ .interval_ns = 1000000000, .by = BY_LOCK };
+	return (struct locks_report){ .interval_ns = 1000000000, .by = BY_LOCK, .own_cgroup = "" };
 }
 
 /* Everything went wrong that can. */
@@ -281,8 +299,11 @@ static struct locks_report lossy_report(void)
 		.malformed = 4,
 		.below_min = 5,
 		.below_min_ns = 6000,
-		.processes_unreadable = 7,
-		.inferred = 8,
+		.processes_unreadable = 6,
+		.processes_unnamed = 7,
+		.modules_full = 9,
+		.maps_dropped = 1,
+		.inferred = 800,
 	};
 	return r;
 }
@@ -410,7 +431,25 @@ static void test_text_processes(void **state)
 	r.by = BY_PROCESS;
 	r.row = by_process;
 	r.row_cnt = 2;
+	r.rows = 5;
 	check_golden("locks-by-process.txt", &r, &utf8);
+}
+
+static void test_text_sites(void **state)
+{
+	struct locks_report r = full_report();
+	struct lock_row by_site[2] = { rows[0], rows[1] };
+
+	by_site[0].locks = 16;
+	by_site[0].processes = 12;
+	by_site[0].address = 0;
+	by_site[0].module = "";
+	by_site[0].has_calls = false;
+	by_site[0].stats.sleeps = by_site[0].stats.waits * 123;
+	r.by = BY_SITE;
+	r.row = by_site;
+	r.row_cnt = r.rows = 2;
+	check_golden("locks-by-site.txt", &r, &utf8);
 }
 
 static void test_text_idle(void **state)
@@ -501,27 +540,36 @@ static void test_text_runtimes(void **state)
 		  .api = 1,
 		  .stack_flags = HU_STACK_COMPLETE },
 	};
-	struct lock_holder auditor = { .tgid = 811,
-				       .tid = 815,
-				       .comm = "auditor",
-				       .sleeps = 4,
-				       .wait_ns = 6000000,
-				       .frames = releasing,
-				       .frame_cnt = 6,
-				       .why = HU_HOLDER_WAKE };
+	/* The same thread as an owner as well, which is no other thread. */
+	struct lock_holder holders[] = {
+		{ .tgid = 811,
+		  .tid = 815,
+		  .comm = "auditor",
+		  .sleeps = 4,
+		  .wait_ns = 3000000,
+		  .frames = releasing,
+		  .frame_cnt = 6,
+		  .why = HU_HOLDER_WAKE },
+		{ .tgid = 811, .tid = 815, .comm = "auditor", .owner = true, .wait_ns = 1500000 },
+		{ .tgid = 811, .tid = 816, .comm = "clerk", .wait_ns = 900000 },
+		{ .tgid = 811, .tid = 817, .comm = "", .owner = true, .wait_ns = 500000 },
+		{ .tgid = 811, .tid = 817, .comm = "", .wait_ns = 90000 },
+		{ .tgid = 811, .tid = 818, .comm = "", .wait_ns = 10000 },
+	};
 	struct lock_row three[] = {
 		{ .process = &shop,
 		  .name = "Java monitor",
 		  .label = "Java monitor",
 		  .module = "",
 		  .exe = "",
+		  .cgroup = "",
 		  .kind = LOCK_MUTEX,
 		  .locks = 1,
 		  .sites = monitor_sites,
 		  .site_cnt = 2,
 		  .stats = { .waits = 4, .sleeps = 4, .wait_ns = 6000000 },
-		  .holders = &auditor,
-		  .holder_cnt = 1 },
+		  .holders = holders,
+		  .holder_cnt = 6 },
 		{ .process = &shop,
 		  .name = "_PyRuntime",
 		  .label = "Python GIL",
@@ -530,6 +578,7 @@ static void test_text_runtimes(void **state)
 		  .module_offset = 0xa5b740,
 		  .address = 0xa5b740,
 		  .exe = "",
+		  .cgroup = "",
 		  .kind = LOCK_MUTEX,
 		  .locks = 1,
 		  .sites = gil_sites,
@@ -542,6 +591,7 @@ static void test_text_runtimes(void **state)
 		  .module_offset = 0x10,
 		  .address = 0x1010,
 		  .exe = "",
+		  .cgroup = "",
 		  .kind = LOCK_MUTEX,
 		  .locks = 1,
 		  .stats = { .waits = 1, .sleeps = 1, .wait_ns = 1000000 } },
@@ -568,6 +618,38 @@ static void test_text_losses(void **state)
 	check_golden("locks-losses.txt", &r, &utf8);
 }
 
+/* What people call the cgroup, from the paths that systemd, docker, Kubernetes and others make. */
+static void test_cgroup_names(void **state)
+{
+	static const char *const names[][2] = {
+		{ "/", "" },
+		{ "", "" },
+		{ "/system.slice/mariadb.service", "mariadb.service" },
+		{ "/system.slice/docker-" CONTAINER ".scope", "docker-5e1f0c93a7b2" },
+		{ "/docker/" CONTAINER, "docker/5e1f0c93a7b2" },
+		{ "/" CONTAINER, "5e1f0c93a7b2" },
+		{ "/kubepods.slice/kubepods-pod8d3ab.slice/cri-containerd-" CONTAINER ".scope",
+		  "cri-containerd-5e1f0c93a7b2" },
+		{ "/lxc.payload.web/", "lxc.payload.web" },
+		{ "/user.slice/user-0.slice/session-2.scope", "session-2" },
+		{ "/machine.slice/.scope", ".scope" },
+		{ "/deadbeef", "deadbeef" },
+	};
+	char path[4096], buf[CGROUP_SZ];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_string_equal(cgroup__shorten(names[i][0], buf), names[i][1]);
+	/* As long as the kernel allows, and longer than the buffer. */
+	for (size_t len = 2; len < sizeof(path); len += 61) {
+		memset(path, 'z', len);
+		path[0] = '/';
+		path[len] = '\0';
+		assert_in_range(strlen(cgroup__shorten(path, buf)), 1, CGROUP_SZ - 1);
+		memset(path + 1, 'a', len - 1);
+		assert_in_range(strlen(cgroup__shorten(path, buf)), 1, CGROUP_SZ - 1);
+	}
+}
+
 /* Nothing of a target's bytes reaches the terminal but printable characters. */
 static void test_text_is_clean(void **state)
 {
@@ -580,6 +662,7 @@ static void test_text_is_clean(void **state)
 	assert_non_null(strstr(text, "lock\\x1b[31m\\x0aroot\\xc2\\x9b\\xf0\\x9f"));
 	assert_non_null(strstr(text, "\\x1b]0;x\\x07\\xe2\\x80\\xae\\xff (4194304)"));
 	assert_non_null(strstr(text, "f\\x1b[2J\\x0a s\\x0d.c:7"));
+	assert_non_null(strstr(text, "cgroup \\x1b[2Jpod"));
 	free(text);
 }
 
@@ -852,12 +935,22 @@ static void test_json(void **state)
 	assert_int_equal(number(get(doc, "coverage"), "events"), 4732);
 	assert_int_equal(number(get(doc, "coverage"), "lost"), 0);
 	assert_int_equal(number(get(doc, "coverage"), "summarized"), 811);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_complete"), 4708);
 	assert_int_equal(number(get(doc, "coverage"), "stacks_incomplete"), 24);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_missing"), 5);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_no_row"), 11);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_no_mapping"), 3);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_unreadable"), 4);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_too_deep"), 1);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_guessed"), 30);
+	assert_int_equal(number(get(doc, "coverage"), "stacks_derived"), 40);
 	assert_int_equal(json_array_size(get(doc, "locks")), 4);
 	lock = json_array_get(get(doc, "locks"), 0);
 	assert_int_equal(number(lock, "pid"), 811);
 	assert_string_equal(text_of(lock, "comm"), "shop");
 	assert_string_equal(text_of(lock, "exe"), "/usr/bin/shop");
+	assert_string_equal(text_of(lock, "cgroup"), "/system.slice/docker-" CONTAINER ".scope");
+	assert_int_equal(number(lock, "requeued"), 700);
 	assert_string_equal(text_of(lock, "address"), "0x562f00004480");
 	assert_string_equal(text_of(lock, "name"), "ledger_lock");
 	assert_string_equal(text_of(lock, "kind"), "mutex");
@@ -900,6 +993,7 @@ static void test_json_hostile(void **state)
 	assert_string_equal(text_of(lock, "comm"), "\\x1b]0;x\\x07\\xe2\\x80\\xae\\xff");
 	assert_string_equal(text_of(lock, "name"), "lock\\x1b[31m\\x0aroot\\xc2\\x9b\\xf0\\x9f");
 	assert_string_equal(text_of(lock, "exe"), "/tmp/\\x1bc");
+	assert_string_equal(text_of(lock, "cgroup"), "/x/\\x1b[2Jpod");
 	assert_string_equal(text_of(lock, "module"), "m\\x1b\\x9b");
 	frame = json_array_get(get(json_array_get(get(lock, "sites"), 0), "stack"), 1);
 	assert_string_equal(text_of(frame, "function"), "f\\x1b[2J\\x0a");
@@ -952,7 +1046,10 @@ static void test_json_losses(void **state)
 	assert_int_equal(number(c, "malformed"), 4);
 	assert_int_equal(number(c, "below_min"), 5);
 	assert_int_equal(number(c, "below_min_ns"), 6000);
-	assert_int_equal(number(c, "processes_unreadable"), 7);
+	assert_int_equal(number(c, "processes_unreadable"), 6);
+	assert_int_equal(number(c, "processes_unnamed"), 7);
+	assert_int_equal(number(c, "modules_full"), 9);
+	assert_int_equal(number(c, "mappings_dropped"), 1);
 	json_decref(doc);
 }
 
@@ -1002,10 +1099,12 @@ int main(void)
 		cmocka_unit_test(test_text_verbose),
 		cmocka_unit_test(test_text_colour),
 		cmocka_unit_test(test_text_processes),
+		cmocka_unit_test(test_text_sites),
 		cmocka_unit_test(test_text_idle),
 		cmocka_unit_test(test_text_runtimes),
 		cmocka_unit_test(test_text_empty),
 		cmocka_unit_test(test_text_losses),
+		cmocka_unit_test(test_cgroup_names),
 		cmocka_unit_test(test_text_is_clean),
 		cmocka_unit_test(test_columns_line_up),
 		cmocka_unit_test(test_write_errors_are_told),

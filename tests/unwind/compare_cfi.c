@@ -4,8 +4,8 @@
  *
  * Asks libdw at the first, second and last pc of every row (of every Nth one with --sample) and
  * compares the whole row. Exit status: 0 all agree, 1 a mismatch, or a file in which one side finds
- * CFI and the other doesn't; 2 usage. Files that are no ELF files of this machine are counted, not
- * compared.
+ * CFI and the other doesn't; 2 usage. Files of all machines that cfi_arch.h has are compared; others are
+ * counted.
  */
 #include <dwarf.h>
 #include <elfutils/libdw.h>
@@ -49,15 +49,16 @@ struct oracle {
 	Dwarf_CFI *eh, *debug;
 	int eh_no_match, debug_no_match;
 	uint64_t entry; /* the program's */
+	uint16_t machine;
 };
 
 static void oracle_row(const struct oracle *o, uint64_t addr, struct hu_row *row)
 {
 	row->kind = HU_CFA_GAP;
 	if (o->eh)
-		libdw_row__at(o->eh, addr, o->eh_no_match, row);
+		libdw_row__of(o->eh, o->machine, addr, o->eh_no_match, row);
 	if (o->debug && row->kind == HU_CFA_GAP)
-		libdw_row__at(o->debug, addr, o->debug_no_match, row);
+		libdw_row__of(o->debug, o->machine, addr, o->debug_no_match, row);
 }
 
 static void check_pc(const struct oracle *o, const struct cfi_table *t, uint64_t pc,
@@ -189,8 +190,10 @@ static void compare(int fd, const char *path, const struct cfi_table *t, size_t 
 	dw = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
 	o.debug = dw ? dwarf_getcfi(dw) : NULL;
 	o.eh = dwarf_getcfi_elf(elf);
-	if (gelf_getehdr(elf, &eh))
+	if (gelf_getehdr(elf, &eh)) {
 		o.entry = eh.e_entry;
+		o.machine = eh.e_machine;
+	}
 	if (o.eh)
 		o.eh_no_match = libdw_row__no_match(o.eh);
 	if (o.debug)
@@ -221,7 +224,7 @@ static void check_file(const char *path, size_t sample, bool verbose, struct tot
 		return;
 	}
 	start = now_s();
-	err = cfi__build_file(fd, MAX_ROWS, &t);
+	err = cfi__build_foreign(fd, MAX_ROWS, &t);
 	start = now_s() - start;
 	if (err == -ENOEXEC || err == -ENOENT) {
 		if (verbose)
@@ -250,7 +253,8 @@ static void print_totals(const struct totals *s)
 {
 	static const char *const kind[] = { "gap",    "end",	  "sp",	      "fp",  "plt",
 					    "signal", "deref_fp", "deref_sp", "bad", "ra_reg" };
-	static const char *const fp[] = { "same", "cfa", "undef", "rel" };
+	static const char *const fp[] = { "same", "cfa", "undef",     "rel",
+					  "pair", "ra",	 "pair_base", "ra_base" };
 	size_t i;
 
 	printf("files %llu (and %llu without CFI for us), FDEs %llu, rows %llu (%llu merged), "

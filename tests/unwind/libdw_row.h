@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The oracle for user/unwind/cfi.c: what row a pc should have, made from libdw's own interpreter
- * and nothing of ours but struct hu_row. x86-64. BAD means that the rules can't be said by a row,
+ * and nothing of ours but struct hu_row. x86-64 and arm64. BAD means that the rules can't be said by a row,
  * so a row that is BAD without need is a mismatch too.
  */
 #ifndef HOLDUP_TEST_LIBDW_ROW_H
 #define HOLDUP_TEST_LIBDW_ROW_H
 
 #include <dwarf.h>
+#include <elf.h>
 #include <elfutils/libdw.h>
 #include <stdlib.h>
 
@@ -145,19 +146,101 @@ static inline bool libdw_row__rules(Dwarf_Frame *frame, struct hu_row *row)
 	return libdw_row__at_cfa(op, cnt, &off) && off == -8 && libdw_row__fp(frame, row);
 }
 
-/* What libdw says of addr; row->pc is left alone. no_match: dwarf_errno() of an address in no FDE. */
-static inline void libdw_row__at(Dwarf_CFI *cfi, uint64_t addr, int no_match, struct hu_row *row)
+/* arm64: sp (31) or x29 plus a number is all that a row's CFA can be. */
+static inline bool libdw_row__arm64_cfa(Dwarf_Frame *frame, struct hu_row *row, int64_t *ret_off)
+{
+	int64_t words;
+	size_t cnt;
+	Dwarf_Op *op;
+	int reg;
+
+	if (dwarf_frame_cfa(frame, &op, &cnt) || cnt != 1)
+		return false;
+	reg = libdw_row__reg(&op[0], ret_off);
+	if ((reg != 29 && reg != 31) || !libdw_row__words(*ret_off, 16, &words))
+		return false;
+	row->kind = reg == 31 ? HU_CFA_SP : HU_CFA_FP;
+	row->cfa_off = (int16_t)words;
+	return true;
+}
+
+enum libdw_row__place {
+	LIBDW_ROW_SAME,
+	LIBDW_ROW_UNDEF,
+	LIBDW_ROW_SAVED,
+	LIBDW_ROW_OTHER
+};
+
+static inline enum libdw_row__place libdw_row__place(Dwarf_Frame *frame, int reg, int64_t *ret_off)
+{
+	Dwarf_Op mem[3], *op;
+	size_t cnt;
+
+	if (dwarf_frame_register(frame, reg, mem, &op, &cnt))
+		return LIBDW_ROW_OTHER;
+	if (!cnt)
+		return op ? LIBDW_ROW_UNDEF : LIBDW_ROW_SAME;
+	return libdw_row__at_cfa(op, cnt, ret_off) ? LIBDW_ROW_SAVED : LIBDW_ROW_OTHER;
+}
+
+static inline bool libdw_row__arm64(Dwarf_Frame *frame, struct hu_row *row)
+{
+	int64_t cfa_off, ra_off = 0, fp_off = 0, off, words;
+	enum libdw_row__place ra = libdw_row__place(frame, 30, &ra_off);
+	enum libdw_row__place fp = libdw_row__place(frame, 29, &fp_off);
+	enum hu_row_fp kind;
+
+	if (ra == LIBDW_ROW_UNDEF) {
+		row->kind = HU_CFA_END;
+		return true;
+	}
+	if (ra == LIBDW_ROW_OTHER || fp == LIBDW_ROW_OTHER ||
+	    !libdw_row__arm64_cfa(frame, row, &cfa_off))
+		return false;
+	if (ra == LIBDW_ROW_SAME) {
+		kind = fp == LIBDW_ROW_SAVED   ? HU_FP_CFA
+		       : fp == LIBDW_ROW_UNDEF ? HU_FP_UNDEF
+					       : HU_FP_SAME;
+		off = fp_off;
+	} else if (fp == LIBDW_ROW_SAVED && ra_off == fp_off + 8) {
+		kind = HU_FP_PAIR;
+		off = fp_off;
+	} else if (fp == LIBDW_ROW_SAME) {
+		kind = HU_FP_RA;
+		off = ra_off;
+	} else {
+		return false;
+	}
+	if (!libdw_row__words(off, 8, &words)) {
+		if (ra == LIBDW_ROW_SAME || !libdw_row__words(off + cfa_off, 8, &words))
+			return false;
+		kind += HU_FP_PAIR_BASE - HU_FP_PAIR;
+	}
+	row->kind |= kind << 4;
+	row->fp_off = (int8_t)words;
+	return true;
+}
+
+/* What libdw says of addr; row->pc is left alone. machine: e_machine. no_match: dwarf_errno() of an address in no FDE. */
+static inline void libdw_row__of(Dwarf_CFI *cfi, uint16_t machine, uint64_t addr, int no_match,
+				 struct hu_row *row)
 {
 	Dwarf_Frame *frame = NULL;
 	struct hu_row got = { .pc = row->pc };
 
 	if (dwarf_cfi_addrframe(cfi, addr, &frame)) {
 		got.kind = dwarf_errno() == no_match ? HU_CFA_GAP : HU_CFA_BAD;
-	} else if (!libdw_row__rules(frame, &got)) {
+	} else if (machine == EM_AARCH64 ? !libdw_row__arm64(frame, &got)
+					 : !libdw_row__rules(frame, &got)) {
 		got = (struct hu_row){ .pc = row->pc, .kind = HU_CFA_BAD };
 	}
 	free(frame);
 	*row = got;
+}
+
+static inline void libdw_row__at(Dwarf_CFI *cfi, uint64_t addr, int no_match, struct hu_row *row)
+{
+	libdw_row__of(cfi, EM_X86_64, addr, no_match, row);
 }
 
 /* The errno that libdw has for "no FDE covers it": asked with an address that none can cover. */

@@ -23,17 +23,36 @@ static void site__free(void *value)
 	free(site);
 }
 
-void aggregate__reset(struct aggregate *a)
+/* The processes that the interval's report was about. */
+static void mark_used(struct aggregate *a)
+{
+	struct agg_holder_stack *h;
+	struct agg_site *site;
+
+	for (size_t i = 0; (site = table__next(&a->sites, &i));)
+		site->process->used = true;
+	for (size_t i = 0; (h = table__next(&a->holders, &i));)
+		h->holder->used = true;
+}
+
+static void clear_interval(struct aggregate *a)
 {
 	table__clear(&a->sites, site__free);
 	table__clear(&a->holders, free);
 	memset(&a->totals, 0, sizeof(a->totals));
 }
 
+void aggregate__reset(struct aggregate *a)
+{
+	mark_used(a);
+	clear_interval(a);
+	aggregate__forget(a);
+}
+
 void aggregate__free(struct aggregate *a)
 {
-	aggregate__reset(a);
-	table__clear(&a->processes, free);
+	clear_interval(a);
+	table__clear(&a->processes, agg_process__free);
 	table__clear(&a->threads, free);
 	table__clear(&a->before, free);
 	table__clear(&a->stacks, free);
@@ -41,6 +60,14 @@ void aggregate__free(struct aggregate *a)
 }
 
 /* ---- processes */
+
+void agg_process__free(void *process)
+{
+	struct agg_process *p = process;
+
+	free(p->cgroup);
+	free(p);
+}
 
 static bool process__equal(const void *value, const void *key)
 {
@@ -95,14 +122,16 @@ int aggregate__process(void *aggregate, const struct hu_proc_record *rec)
 	struct agg_process *p;
 	int err;
 
-	if (rec->hdr.kind != HU_REC_SEEN && rec->hdr.kind != HU_REC_EXEC)
-		return 0; /* waits of an exited process may still come, from other CPUs */
-	if (rec->hdr.kind == HU_REC_EXEC) {
+	if (rec->hdr.kind == HU_REC_EXEC || rec->hdr.kind == HU_REC_EXIT) {
 		p = aggregate__find(a, rec->tgid, rec->proc_start);
-		if (p)
+		if (p && rec->hdr.kind == HU_REC_EXEC)
 			p->gone = true;
+		else if (p)
+			p->exited = true; /* not gone: waits may still come, from other CPUs */
 		return 0;
 	}
+	if (rec->hdr.kind != HU_REC_SEEN)
+		return 0;
 	err = process__get(a, &key, rec->comm, &p);
 	if (!err)
 		memcpy(p->comm, rec->comm, sizeof(p->comm));
@@ -130,6 +159,7 @@ static int stack__keep(struct aggregate *a, uint64_t id, const struct hu_stack *
 	if (!s)
 		return -ENOMEM;
 	s->id = id;
+	s->tgid = raw->tgid;
 	s->flags = raw->flags;
 	s->frames = frames;
 	s->exact = raw->exact < frames ? raw->exact : frames;
@@ -137,6 +167,8 @@ static int stack__keep(struct aggregate *a, uint64_t id, const struct hu_stack *
 	err = table__add(&a->stacks, id, s);
 	if (err)
 		free(s);
+	else
+		a->stacks_made++;
 	return err;
 }
 
@@ -150,28 +182,30 @@ int stack__learn(struct aggregate *a, struct agg_process *p, uint64_t id)
 	return stack__keep(a, id, &raw);
 }
 
-struct agg_alias {
-	uint64_t raw_id, id;
-	uint64_t read_ns;
-};
-
 static bool alias__equal(const void *value, const void *key)
 {
 	return ((const struct agg_alias *)value)->raw_id == *(const uint64_t *)key;
 }
 
+int aggregate__stack_walked(struct aggregate *a, const struct hu_stack *stack, uint64_t *ret_id)
+{
+	uint64_t id = stack__hash(stack);
+	int err = aggregate__stack(a, id) ? 0 : stack__keep(a, id, stack);
+
+	if (!err)
+		*ret_id = id;
+	return err;
+}
+
 int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack,
 			     uint64_t read_ns)
 {
-	uint64_t id = stack__hash(stack);
 	struct agg_alias *alias;
-	int err;
+	uint64_t id;
+	int err = aggregate__stack_walked(a, stack, &id);
 
-	if (!aggregate__stack(a, id)) {
-		err = stack__keep(a, id, stack);
-		if (err)
-			return err;
-	}
+	if (err)
+		return err;
 	alias = malloc(sizeof(*alias));
 	if (!alias)
 		return -ENOMEM;
@@ -182,22 +216,13 @@ int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct 
 	return err;
 }
 
-uint64_t stack__resolve(const struct aggregate *a, uint64_t id)
+uint64_t stack__resolve(const struct aggregate *a, uint64_t id, uint64_t end_ns)
 {
-	const struct agg_alias *alias = id ? table__find(&a->aliases, id, alias__equal, &id) : NULL;
-
-	return alias ? alias->id : id;
-}
-
-/* The stack of a wait; 0: none, or one that was read when the thread had gone on. */
-static uint64_t stack__of_wait(const struct aggregate *a, const struct hu_wait_record *rec)
-{
-	uint64_t id = rec->stack_id;
 	const struct agg_alias *alias = id ? table__find(&a->aliases, id, alias__equal, &id) : NULL;
 
 	if (!alias)
 		return id;
-	return rec->end_ns < alias->read_ns ? 0 : alias->id;
+	return alias->read_ns <= end_ns ? alias->id : 0;
 }
 
 /* ---- sites */
@@ -254,7 +279,7 @@ static int site__of_wait(struct aggregate *a, const struct hu_wait_record *rec,
 	struct process_key pkey = { rec->tgid, rec->proc_start };
 	struct site_key key = {
 		.uaddr = rec->uaddr,
-		.stack_id = stack__of_wait(a, rec),
+		.stack_id = stack__resolve(a, rec->stack_id, rec->end_ns),
 		.op = rec->op,
 		.flags = rec->flags & (HU_WAIT_SHARED | HU_WAIT_COMPAT),
 	};
@@ -297,6 +322,8 @@ int aggregate__wait(void *aggregate, const struct hu_wait_record *rec)
 		site->depth_max = rec->depth;
 	if (rec->flags & HU_WAIT_BEFORE)
 		site->before++;
+	if (rec->flags & HU_WAIT_REQUEUED)
+		site->requeued++;
 	if (rec->flags & HU_WAIT_ONGOING) {
 		site->ongoing++;
 		a->totals.ongoing++;
@@ -350,7 +377,7 @@ int aggregate__sum(void *aggregate, const struct hu_sum_key *key, const struct h
 	struct process_key pkey = { key->tgid, key->proc_start };
 	struct site_key skey = {
 		.uaddr = key->uaddr,
-		.stack_id = stack__resolve(a, sum->stack_id),
+		.stack_id = stack__resolve(a, sum->stack_id, UINT64_MAX),
 		.op = key->op,
 		.flags = key->flags,
 		.summarized = true,

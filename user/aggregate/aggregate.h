@@ -6,8 +6,9 @@
  * In: typed records (decode/decode.h), sums, stacks. Out: tables of processes, stacks and sites
  * that the model reads. Hooks let the owner look at a process and a stack while they can still be
  * looked at. Ownership: everything belongs to the aggregate and lives until aggregate__free();
- * aggregate__reset() ends an interval: sites go, processes and stacks stay. Memory grows with what
- * is distinct, not with the number of waits. Errors: -ENOMEM, or what a hook returned.
+ * aggregate__reset() ends an interval: sites go, processes and their stacks stay while they live and for an
+ * interval or two. Memory grows with what is distinct, not with the number of waits. Errors: -ENOMEM, or what a
+ * hook returned.
  */
 #ifndef HOLDUP_AGGREGATE_AGGREGATE_H
 #define HOLDUP_AGGREGATE_AGGREGATE_H
@@ -25,17 +26,22 @@ struct sym_process;
 struct agg_process {
 	uint32_t tgid;
 	uint64_t start;		   /* hu_wait_record.proc_start */
-	bool gone;		   /* exited, or its address space was replaced by exec */
+	bool gone;		   /* its address space was replaced by exec */
+	bool exited;		   /* its last thread; waits may still come, from other CPUs */
+	bool used;		   /* while aggregate__reset() runs: it has sites or holders */
+	uint8_t quiet;		   /* intervals since it was over and had none */
 	bool in_pid_namespace;	   /* set by the hook: its TIDs are other numbers than ours */
 	char comm[HU_COMM_LEN];	   /* of the group leader when first seen; of a thread if that was
 				      never told */
 	struct sym_process *names; /* set by the hook; NULL: none */
 	uint64_t names_ns;	   /* CLOCK_MONOTONIC when the hook had read them */
+	char *cgroup; /* set by the hook, malloc'ed: untrusted bytes; NULL: not known */
 };
 
 /* Only distinct stacks are kept; hu_stack with its used frames only. */
 struct agg_stack {
 	uint64_t id;
+	uint32_t tgid;
 	uint16_t flags;	       /* enum hu_stack_flag */
 	uint8_t frames, exact; /* as in struct hu_stack */
 	uint64_t pcs[];
@@ -85,6 +91,7 @@ struct agg_site {
 	uint64_t ongoing; /* of the waits: not over when the last interval ended, counted so far */
 	uint32_t waiters_now;
 	uint64_t before;	   /* of the waits: began before holdup looked */
+	uint64_t requeued;	   /* of the waits: moved to another futex, and woken there */
 	uint32_t depth_max;	   /* most that waited for this word at once */
 	struct agg_holder *holder; /* holder_cnt of them */
 	uint32_t holder_cnt;
@@ -119,6 +126,10 @@ struct agg_hooks {
 		       const struct agg_process *other);
 	/* A stack seen for the first time in p: 0 and *ret filled, or negative: it can't be had. */
 	int (*stack)(void *ctx, struct agg_process *p, uint64_t id, struct hu_stack *ret);
+	/* A process that is over and that nothing here names any more is about to be freed. May be NULL. */
+	void (*forget)(void *ctx, struct agg_process *p);
+	/* The same for a stack of it: the kernel side may have it still. May be NULL. */
+	void (*forget_stack)(void *ctx, uint64_t id);
 	void *ctx;
 };
 
@@ -128,7 +139,8 @@ struct aggregate {
 	bool last; /* the interval that ends is the last: what has not been sent counts now */
 	uint64_t until_ns;	/* the end of the interval; 0: no limit for waits that go on */
 	uint64_t sites_made;	/* in all intervals */
-	struct table processes; /* of struct agg_process, all ever seen */
+	uint64_t stacks_made;	/* ever; some may be forgotten */
+	struct table processes; /* of struct agg_process */
 	struct table threads;	/* of struct agg_thread: owners that were verified */
 	struct table before;	/* of struct agg_before: owners of waits that began before */
 	struct table holders;	/* of struct agg_holder_stack, of this interval */
@@ -140,7 +152,10 @@ struct aggregate {
 
 void aggregate__init(struct aggregate *a, const struct agg_hooks *hooks, uint64_t min_wait_ns);
 void aggregate__free(struct aggregate *a);
-/* Begins a new interval. */
+/*
+ * Begins a new interval: sites go, and with them processes that are over and had none in the last two intervals,
+ * with all their stacks and threads.
+ */
 void aggregate__reset(struct aggregate *a);
 
 int aggregate__wait(void *aggregate, const struct hu_wait_record *rec);
@@ -159,10 +174,12 @@ int aggregate__thread_seen(struct aggregate *a, struct agg_process *p, uint32_t 
  * word 0: none.
  */
 int aggregate__owner_before(struct aggregate *a, uint32_t tgid, uint32_t tid, uint32_t word);
+/* A stack that was walked here: *ret_id is what names it from now on, the same for equal ones. */
+int aggregate__stack_walked(struct aggregate *a, const struct hu_stack *stack, uint64_t *ret_id);
 /*
- * A stack that came raw under an id of its own; equal stacks become one. read_ns: when the thread's memory had been
- * read from outside (0: it was read while the thread could not run): a wait that was over by then has another stack,
- * which nobody knows.
+ * The same for one that waits will name by an id of its own, under which it came raw. read_ns: when its memory
+ * had been read from outside (CLOCK_MONOTONIC): a wait that was over by then has no stack, since this may be any
+ * of what came after; 0: by the kernel side, while the thread slept.
  */
 int aggregate__stack_unwound(struct aggregate *a, uint64_t raw_id, const struct hu_stack *stack,
 			     uint64_t read_ns);

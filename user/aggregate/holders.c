@@ -133,10 +133,6 @@ static uint64_t site__hold(struct agg_site *site, uint32_t tgid, uint32_t tid, b
 	return ns;
 }
 
-struct agg_before {
-	uint32_t tgid, tid, word;
-};
-
 static bool before__equal(const void *value, const void *key)
 {
 	const struct agg_before *b = value, *k = key;
@@ -232,7 +228,7 @@ int aggregate__holder(void *aggregate, const struct hu_holder_record *rec)
 		return err;
 	key.process = rec->waiter_tgid == rec->tgid ? key.holder
 						    : process__of_tgid(a, rec->waiter_tgid);
-	key.stack_id = stack__resolve(a, rec->stack_id);
+	key.stack_id = stack__resolve(a, rec->stack_id, UINT64_MAX);
 	memcpy(key.comm, rec->comm, sizeof(key.comm));
 	err = stack__learn(a, key.holder, key.stack_id);
 	if (err || !key.process)

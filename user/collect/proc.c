@@ -106,6 +106,35 @@ void proc__each_thread(uint32_t tgid, int (*fn)(void *ctx, uint32_t tid), void *
 		closedir(dir);
 }
 
+/*
+ * cgroups(7): hierarchy:controllers:path, and version 2 is hierarchy 0. A cgroup's name has no line feed
+ * (cgroup_mkdir(), kernel/cgroup/cgroup.c); that it was removed is marked, which is no part of its name.
+ */
+char *proc__cgroup(uint32_t tgid)
+{
+	static const char deleted[] = " (deleted)";
+	char path[64], *line = NULL, *ret = NULL;
+	size_t room = 0;
+	ssize_t len, tail = sizeof(deleted) - 1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%u/cgroup", tgid);
+	file = fopen(path, "re");
+	while (file && !ret && (len = getline(&line, &room, file)) > 0) {
+		if (line[len - 1] == '\n')
+			line[--len] = '\0';
+		if (strncmp(line, "0::", 3))
+			continue;
+		if (len > tail && !strcmp(line + len - tail, deleted))
+			line[len - tail] = '\0';
+		ret = strdup(line + 3);
+	}
+	if (file)
+		fclose(file);
+	free(line);
+	return ret;
+}
+
 struct search {
 	uint32_t tgid, inner, found;
 };

@@ -22,6 +22,11 @@ bool proc__lives(uint32_t tgid, uint32_t tid);
 bool proc__in_pid_namespace(pid_t tgid);
 /* The thread that calls itself `inner` in the process's own PID namespace; -ESRCH: none. */
 int proc__by_inner_tid(uint32_t tgid, uint32_t inner, uint32_t *ret_tid);
+/*
+ * The process's path in the cgroup v2 hierarchy, from the root of holdup's cgroup namespace: untrusted bytes, but
+ * no line feed. To be freed; NULL: not known.
+ */
+char *proc__cgroup(uint32_t tgid);
 /* Calls fn for each thread until it returns other than 0. */
 void proc__each_thread(uint32_t tgid, int (*fn)(void *ctx, uint32_t tid), void *ctx);
 

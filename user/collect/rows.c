@@ -46,6 +46,9 @@ struct row_process {
 	uint32_t generation;
 	struct row_module **module;
 	size_t cnt;
+	uint64_t dropped;	  /* mappings that found no place when it was last set */
+	struct hu_map_entry *map; /* as the kernel's, which forgets a process at once when it exits */
+	uint32_t map_cnt;
 };
 
 struct row_store {
@@ -58,7 +61,7 @@ struct row_store {
 	struct table modules;	/* of struct row_module */
 	struct table runs;	/* of struct row_run, by hash; those that are gone stay, empty */
 	struct table processes; /* of struct row_process; generation outlives the process's rows */
-	struct hu_proc_maps maps; /* while a process is set */
+	struct hu_proc_maps maps; /* room, while a process is set */
 	struct row_stats stats;
 };
 
@@ -229,11 +232,14 @@ static void fill(struct row_store *s, struct row_module *rm)
 	struct run_key key = { .store = s };
 	uint64_t hash;
 	struct cfi_table *cfi;
+	int err = module__cfi(rm->module, s->cap, &cfi);
 
-	if (module__cfi(rm->module, s->cap, &cfi)) {
+	if (err == -E2BIG)
+		s->stats.modules_full++; /* no room even if it were alone */
+	else if (err)
 		s->stats.modules_without++;
+	if (err)
 		return;
-	}
 	rm->base = cfi->base;
 	hash = rows__hash(cfi);
 	key.cfi = cfi;
@@ -312,7 +318,7 @@ static int process__get(struct row_store *s, uint32_t tgid, struct row_process *
 
 /* Fills s->maps with the executable mappings; *module gets a reference to each module in them. */
 static int list_mappings(struct row_store *s, struct symbolizer *sym, struct sym_process *p,
-			 struct row_module **module, size_t *cnt)
+			 struct row_module **module, size_t *cnt, uint64_t *dropped)
 {
 	const struct maps *maps = sym_process__maps(p);
 
@@ -327,7 +333,7 @@ static int list_mappings(struct row_store *s, struct symbolizer *sym, struct sym
 		if (!m->exec)
 			continue;
 		if (s->maps.cnt == HU_MAX_MAPS) {
-			s->stats.maps_dropped++;
+			++*dropped;
 			continue;
 		}
 		e = &s->maps.map[s->maps.cnt++];
@@ -350,8 +356,10 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 			   struct sym_process *p)
 {
 	struct row_module **module = calloc(HU_MAX_MAPS, sizeof(*module));
+	struct hu_map_entry *map = NULL;
 	struct row_process *rp;
 	uint32_t key = tgid;
+	uint64_t dropped = 0;
 	size_t cnt = 0;
 	int err;
 
@@ -359,19 +367,33 @@ int row_store__set_process(struct row_store *s, struct symbolizer *sym, pid_t tg
 		return -ENOMEM;
 	err = process__get(s, key, &rp);
 	if (!err)
-		err = list_mappings(s, sym, p, module, &cnt);
+		err = list_mappings(s, sym, p, module, &cnt, &dropped);
+	if (!err) {
+		map = reallocarray(NULL, s->maps.cnt + 1, sizeof(*map));
+		err = map ? 0 : -ENOMEM;
+	}
 	if (!err) {
 		s->maps.generation = ++rp->generation;
 		err = bpf_map_update_elem(s->maps_fd, &key, &s->maps, BPF_ANY);
 	}
 	if (err) {
 		process__release(module, cnt);
+		free(map);
 		return err;
 	}
+	memcpy(map, s->maps.map, s->maps.cnt * sizeof(*map));
+	free(rp->map);
+	rp->map = map;
+	rp->map_cnt = s->maps.cnt;
 	/* The new ones are referenced already, so what both have keeps its rows. */
 	process__release(rp->module, rp->cnt);
 	rp->module = module;
 	rp->cnt = cnt;
+	/* Looking again finds the same ones. */
+	if (dropped > rp->dropped) {
+		s->stats.maps_dropped += dropped - rp->dropped;
+		rp->dropped = dropped;
+	}
 	return 0;
 }
 
@@ -384,14 +406,18 @@ void row_store__remove_process(struct row_store *s, pid_t tgid)
 		return;
 	bpf_map_delete_elem(s->maps_fd, &key);
 	process__release(rp->module, rp->cnt);
+	free(rp->map);
 	rp->module = NULL;
-	rp->cnt = 0;
+	rp->cnt = rp->dropped = 0;
+	rp->map = NULL;
+	rp->map_cnt = 0;
 }
 
 /* ---- walking here */
 
 struct walk_ctx {
 	const struct row_store *store;
+	const struct row_process *process; /* NULL: not known */
 	const struct hu_stack_record *rec;
 	struct cfi_table table; /* a view of the module's extent */
 };
@@ -410,10 +436,9 @@ static int walk_read(void *ctx, uint64_t addr, void *buf, size_t sz)
 static int walk_find(void *ctx, uint64_t pc, const struct cfi_table **ret_table, uint32_t *ret_pc)
 {
 	struct walk_ctx *w = ctx;
-	const struct hu_proc_maps *maps = &w->store->maps;
 
-	for (uint32_t i = 0; i < maps->cnt; i++) {
-		const struct hu_map_entry *e = &maps->map[i];
+	for (uint32_t i = 0; w->process && i < w->process->map_cnt; i++) {
+		const struct hu_map_entry *e = &w->process->map[i];
 
 		if (pc < e->start || pc >= e->end)
 			continue;
@@ -427,13 +452,13 @@ static int walk_find(void *ctx, uint64_t pc, const struct cfi_table **ret_table,
 
 void row_store__walk(struct row_store *s, const struct hu_stack_record *rec, struct hu_stack *ret)
 {
-	struct unwind_regs regs = { rec->ip, rec->sp, rec->fp, rec->ra_reg };
+	struct unwind_regs regs = {
+		.ip = rec->ip, .sp = rec->sp, .fp = rec->fp, .ra_reg = rec->ra_reg
+	};
 	struct walk_ctx ctx = { .store = s, .rec = rec };
 	struct unwind_ops ops = { .read = walk_read, .find = walk_find, .ctx = &ctx };
-	uint32_t key = rec->tgid;
 
-	if (bpf_map_lookup_elem(s->maps_fd, &key, &s->maps))
-		s->maps.cnt = 0;
+	ctx.process = table__find(&s->processes, hash__mix(0, rec->tgid), process__is, &rec->tgid);
 	unwind__walk(&regs, &ops, ret);
 	ret->tgid = rec->tgid;
 }
@@ -474,6 +499,7 @@ static void process__free(void *value)
 	struct row_process *rp = value;
 
 	free(rp->module);
+	free(rp->map);
 	free(rp);
 }
 

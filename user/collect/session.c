@@ -162,6 +162,14 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	*why = "out of memory";
 	if (!s)
 		return -ENOMEM;
+#if defined(__aarch64__)
+	/* Computing them instead takes more stack than a BPF program has (bpf/arch.h). */
+	if (!features->task_regs) {
+		*why = "on arm64 the registers of threads need bpf_task_pt_regs(): Linux 5.15";
+		free(s);
+		return -EOPNOTSUPP;
+	}
+#endif
 	s->source.ops = &session_ops;
 	s->ncpus = libbpf_num_possible_cpus();
 	s->raw = cfg->force_raw;
@@ -339,6 +347,12 @@ void session__trim_stacks(struct session *s, bool (*known)(void *ctx, uint64_t i
 
 	trim(bpf_map__fd(s->skel->maps.hu_stacks), &key, &next, sizeof(key), NULL, stack_goes,
 	     &filter);
+}
+
+void session__drop_stack(struct session *s, uint64_t id)
+{
+	/* It may have gone before. */
+	bpf_map_delete_elem(bpf_map__fd(s->skel->maps.hu_stacks), &id);
 }
 
 void session__free(struct session *s)

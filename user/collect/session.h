@@ -72,6 +72,8 @@ const char *session__hooks(const struct session *s); /* "tp_btf" or "raw_tp" */
 #define SESSION_STACKS_ROOM 8192
 void session__trim_locks(struct session *s);
 void session__trim_stacks(struct session *s, bool (*known)(void *ctx, uint64_t id), void *ctx);
+/* A stack that nobody will name again. */
+void session__drop_stack(struct session *s, uint64_t id);
 void session__free(struct session *s);
 
 #endif

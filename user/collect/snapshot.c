@@ -93,6 +93,15 @@ static void open_processes(struct taking *t)
 
 /* ---- what a thread waits for */
 
+/* As arch__address() in bpf/arch.h: without the tag. */
+static uint64_t address(uint64_t addr)
+{
+#if defined(__aarch64__)
+	addr &= ~(0xffULL << 56);
+#endif
+	return addr;
+}
+
 static bool parse_old_call(const struct hu_thread_record *rec, struct hu_wait_record *call)
 {
 	uint32_t op = rec->arg[1], cmd = op & ~(HU_FUTEX_PRIVATE | HU_FUTEX_REALTIME);
@@ -101,7 +110,7 @@ static bool parse_old_call(const struct hu_thread_record *rec, struct hu_wait_re
 	    cmd != HU_OP_LOCK_PI2 && cmd != HU_OP_WAIT_REQUEUE_PI)
 		return false;
 	call->op = cmd;
-	call->uaddr = rec->arg[0];
+	call->uaddr = address(rec->arg[0]);
 	call->val = rec->arg[2];
 	call->flags = (op & HU_FUTEX_PRIVATE ? 0 : HU_WAIT_SHARED) |
 		      (rec->arg[3] ? HU_WAIT_TIMED : 0);
@@ -125,17 +134,17 @@ static bool parse_call(struct taking *t, const struct hu_thread_record *rec,
 	case SYS_futex:
 		return parse_old_call(rec, call);
 	case NR_FUTEX_WAITV:
-		if (target_memory__read(&t->memory, rec->arg[0], &first, sizeof(first)))
+		if (target_memory__read(&t->memory, address(rec->arg[0]), &first, sizeof(first)))
 			return false;
 		call->op = HU_OP_WAITV;
-		call->uaddr = first.uaddr;
+		call->uaddr = address(first.uaddr);
 		call->val = first.val;
 		call->flags = (first.flags & FUTEX2_PRIVATE ? 0 : HU_WAIT_SHARED) |
 			      (rec->arg[3] ? HU_WAIT_TIMED : 0);
 		return true;
 	case NR_FUTEX_WAIT:
 		call->op = HU_OP_WAIT2;
-		call->uaddr = rec->arg[0];
+		call->uaddr = address(rec->arg[0]);
 		call->val = rec->arg[1];
 		call->flags = (rec->arg[3] & FUTEX2_PRIVATE ? 0 : HU_WAIT_SHARED) |
 			      (rec->arg[4] ? HU_WAIT_TIMED : 0);

@@ -119,7 +119,9 @@ static int on_find(void *ctx, uint64_t pc, const struct cfi_table **ret_table, u
 void walker__walk(struct walker *w, struct sym_process *p, const struct hu_thread_record *rec,
 		  struct target_memory *memory, struct hu_stack *ret)
 {
-	struct unwind_regs regs = { rec->ip, rec->sp, rec->fp, rec->ra_reg };
+	struct unwind_regs regs = {
+		.ip = rec->ip, .sp = rec->sp, .fp = rec->fp, .ra_reg = rec->ra_reg
+	};
 	struct walk walk = { w, p, memory };
 	struct unwind_ops ops = { .read = on_read, .find = on_find, .ctx = &walk };
 

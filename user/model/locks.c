@@ -43,6 +43,20 @@ static int compare_rows(const void *a, const void *b, void *ctx)
 	return (*x)->row.address < (*y)->row.address ? -1 : 1;
 }
 
+/* Notes who waits in this row. */
+static int add_processes(struct table *processes, const struct draft_row *d)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < d->site_cnt && !err; i++) {
+		struct agg_process *p = d->site[i]->agg->process;
+
+		if (!table__find(processes, (uintptr_t)p, same, p))
+			err = table__add(processes, (uintptr_t)p, p);
+	}
+	return err;
+}
+
 /* Totals of all rows, and those that are to be listed, sorted; *ret is malloc'ed. */
 static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 {
@@ -63,7 +77,6 @@ static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 			if (d->row.unsure)
 				r->unsure_wait_ns += d->row.stats.wait_ns;
 		} else {
-			r->locks += d->row.locks;
 			r->waits += d->row.stats.waits;
 			r->sleeps += d->row.stats.sleeps;
 			r->wait_ns += d->row.stats.wait_ns;
@@ -73,11 +86,10 @@ static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 		if (d->row.idle && !b->query->idle)
 			continue;
 		rows[(*cnt)++] = d;
-		if (!err &&
-		    !table__find(&processes, (uintptr_t)d->row.process, same, d->row.process))
-			err = table__add(&processes, (uintptr_t)d->row.process,
-					 (void *)d->row.process);
+		if (!err)
+			err = add_processes(&processes, d);
 	}
+	r->rows = *cnt;
 	r->processes = processes.cnt;
 	table__clear(&processes, NULL);
 	qsort_r(rows, *cnt, sizeof(rows[0]), compare_rows, (void *)b->query);
@@ -85,7 +97,53 @@ static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 	return err;
 }
 
-static void fill_coverage(struct builder *b)
+/* What became of the stack of a site's waits. */
+static void count_stack(struct locks_coverage *c, const struct agg_site *agg,
+			const struct agg_stack *stack)
+{
+	uint16_t flags = stack ? stack->flags : 0;
+
+	if (agg->summarized)
+		return; /* has that of its longest wait only */
+	if (flags & HU_STACK_COMPLETE)
+		c->stacks_complete += agg->waits;
+	else
+		c->stacks_incomplete += agg->waits;
+	if (!stack)
+		c->stacks_missing += agg->waits;
+	if (flags & HU_STACK_NOROW)
+		c->stacks_no_row += agg->waits;
+	else if (flags & HU_STACK_NOMAP)
+		c->stacks_no_map += agg->waits;
+	else if (flags & HU_STACK_BADREAD)
+		c->stacks_bad_read += agg->waits;
+	else if (flags & HU_STACK_TRUNCATED)
+		c->stacks_too_deep += agg->waits;
+	if (flags & HU_STACK_FRAMEPTR)
+		c->stacks_guessed += agg->waits;
+	if (flags & HU_STACK_DERIVED)
+		c->stacks_derived += agg->waits;
+}
+
+/* Processes that were over before anybody could look at them, or that can't be looked at. */
+static int count_unnamed(struct builder *b)
+{
+	struct table unnamed = { 0 };
+	int err = 0;
+
+	for (size_t i = 0; i < b->site_cnt && !err; i++) {
+		struct agg_process *p = b->site[i].agg->process;
+
+		if ((!p->names || !sym_process__maps(p->names)->cnt) &&
+		    !table__find(&unnamed, (uintptr_t)p, same, p))
+			err = table__add(&unnamed, (uintptr_t)p, p);
+	}
+	b->report->coverage.processes_unnamed = unnamed.cnt;
+	table__clear(&unnamed, NULL);
+	return err;
+}
+
+static int fill_coverage(struct builder *b)
 {
 	const struct agg_totals *t = &b->in->aggregate->totals;
 	struct locks_coverage *c = &b->report->coverage;
@@ -109,13 +167,31 @@ static void fill_coverage(struct builder *b)
 	c->below_min = t->below_min;
 	c->below_min_ns = t->below_min_ns;
 	c->processes_unreadable = sym.unreadable;
+	c->modules_full = b->in->modules_full;
+	c->maps_dropped = b->in->maps_dropped;
 	c->futex_calls = b->in->futex_calls;
 	for (size_t i = 0; i < b->site_cnt; i++) {
 		const struct agg_site *agg = b->site[i].agg;
-		const struct agg_stack *stack = aggregate__stack(b->in->aggregate, agg->stack_id);
 
-		if (!agg->summarized && !(stack && (stack->flags & HU_STACK_COMPLETE)))
-			c->stacks_incomplete += agg->waits;
+		count_stack(c, agg, aggregate__stack(b->in->aggregate, agg->stack_id));
+	}
+	return count_unnamed(b);
+}
+
+/* Rows of another sort, where they are asked for. */
+static int fold(struct builder *b)
+{
+	struct draft_row *d;
+
+	for (size_t i = 0; (d = table__next(&b->rows, &i));)
+		b->report->locks += !d->row.idle;
+	switch (b->query->by) {
+	case BY_PROCESS:
+		return builder__fold_processes(b);
+	case BY_SITE:
+		return builder__fold_sites(b);
+	default:
+		return 0;
 	}
 }
 
@@ -131,8 +207,8 @@ static int build(struct builder *b)
 		err = builder__place_sites(b);
 	if (!err && b->in->source && b->in->futex_calls)
 		err = builder__add_calls(b);
-	if (!err && b->query->by == BY_PROCESS)
-		err = builder__fold_processes(b);
+	if (!err)
+		err = fold(b);
 	if (!err)
 		err = choose_rows(b, &rows, &cnt);
 	if (cnt > b->query->rows)
@@ -146,8 +222,7 @@ static int build(struct builder *b)
 		r->row[r->row_cnt++] = rows[i]->row;
 	}
 	free(rows);
-	fill_coverage(b);
-	return err;
+	return err ? err : fill_coverage(b);
 }
 
 int locks_report__build(const struct locks_input *in, const struct locks_query *query,
@@ -162,6 +237,7 @@ int locks_report__build(const struct locks_input *in, const struct locks_query *
 	b.report->interval_ns = in->interval_ns;
 	b.report->by = query->by;
 	b.report->idle = query->idle;
+	b.report->own_cgroup = in->own_cgroup ? in->own_cgroup : "";
 	err = build(&b);
 	builder__free_rows(&b);
 	if (err)

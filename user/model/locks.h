@@ -45,6 +45,7 @@ struct lock_stats {
 	uint64_t summarized; /* of the waits: without distribution and site */
 	uint64_t ongoing;    /* of the waits: not over yet, counted with their time so far */
 	uint64_t before;     /* of the waits: began before holdup looked, and count from then on */
+	uint64_t requeued; /* of the waits: moved to another futex (FUTEX_REQUEUE), and woken there */
 };
 
 struct lock_site {
@@ -69,11 +70,12 @@ struct lock_holder {
 };
 
 struct lock_row {
-	const struct agg_process *process; /* the first, where a shared lock has waiters in several */
+	const struct agg_process *process; /* the first, where several have waiters */
 	size_t processes;		   /* that waited for it */
 	const char *exe;
+	const char *cgroup; /* v2 path; "" when not known, or not the same for all its processes */
 	/*
-	 * Of the lock; BY_PROCESS: 0. Also 0 where memory does not tell which lock a wait is for: the row is
+	 * Of the lock; BY_PROCESS, or where there are several: 0. Also 0 where memory does not tell which lock a wait is for: the row is
 	 * then of all waits of that label from one function.
 	 */
 	uint64_t address;
@@ -87,10 +89,10 @@ struct lock_row {
 	bool idle;	     /* waits for work, not for what another thread holds */
 	bool unsure;	     /* idle, but it may be a lock: that can't be told from outside */
 	bool shared;
-	uint64_t locks; /* BY_PROCESS: how many locks are in this row, else 1 */
+	uint64_t locks; /* in this row; BY_LOCK: 1 */
 	struct lock_stats stats;
 	uint32_t waiters_now, waiters_max; /* max: 0 when not known */
-	struct lock_site *sites;	   /* most wait time first */
+	struct lock_site *sites;	   /* most wait time first; BY_SITE: one, for all of them */
 	size_t site_cnt;
 	struct lock_holder *holders; /* most wait time first */
 	size_t holder_cnt;
@@ -114,14 +116,28 @@ struct locks_coverage {
 	uint64_t depth_unknown;	    /* waits for which the number of waiters was not counted */
 	uint64_t malformed;
 	uint64_t below_min, below_min_ns;
-	uint64_t processes_unreadable; /* whose mappings could not be read */
+	uint64_t processes_unreadable; /* whose mappings could not be read, since the start */
+	uint64_t processes_unnamed;    /* of those in the report: no mappings are known */
+	uint64_t modules_full;	       /* files whose unwind rows found no room, since the start */
+	uint64_t maps_dropped;	       /* executable mappings beyond HU_MAX_MAPS of a process */
 	bool futex_calls;	       /* calls were counted */
+	/* Waits by what became of their stack. Each is complete, missing or incomplete: */
+	uint64_t stacks_complete;
+	uint64_t stacks_missing;  /* there is none at all; counts as incomplete as well */
+	uint64_t stacks_no_row;	  /* incomplete: ended at code without unwind rows */
+	uint64_t stacks_no_map;	  /* … at code in no known mapping */
+	uint64_t stacks_bad_read; /* … at stack memory that could not be read */
+	uint64_t stacks_too_deep; /* … at HU_MAX_FRAMES */
+	/* Of any of these: */
+	uint64_t stacks_guessed; /* by frame pointers, at least in part */
+	uint64_t stacks_derived; /* a row came from machine code, at least one */
 };
 
 struct locks_report {
 	uint64_t interval_ns;
 	uint64_t processes;		 /* that waited for a lock */
-	uint64_t locks;			 /* contended ones, before the cut to query.rows */
+	uint64_t locks;			 /* contended ones, whether they are in a row or not */
+	uint64_t rows;			 /* before the cut to query.rows */
 	uint64_t waits, sleeps, wait_ns; /* of contention */
 	uint64_t idle_waits, idle_wait_ns;
 	uint64_t unsure_wait_ns; /* of idle_wait_ns: may be for locks */
@@ -132,7 +148,8 @@ struct locks_report {
 	struct locks_coverage coverage;
 	enum locks_by by;
 	bool idle;
-	bool exited; /* the process that was watched ended */
+	bool exited;		/* the process that was watched ended */
+	const char *own_cgroup; /* holdup's; "" when not known */
 };
 
 /* What the report is made of. */
@@ -144,6 +161,8 @@ struct locks_input {
 	uint64_t malformed;
 	uint64_t interval_ns;
 	bool futex_calls;
+	uint64_t modules_full, maps_dropped; /* of struct row_stats (collect/rows.h) */
+	const char *own_cgroup;		     /* NULL: not known */
 };
 
 int locks_report__build(const struct locks_input *in, const struct locks_query *query,

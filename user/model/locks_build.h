@@ -22,10 +22,21 @@ struct draft_site {
 
 struct draft_row {
 	struct lock_row row;
-	const char *place; /* of its sites */
+	const char *place;	      /* of its sites */
+	char *chain;		      /* BY_SITE: what all its stacks have in common; NULL: else */
+	const struct draft_row *last; /* while rows are folded: the last one that added to it */
 	struct hist hist;
 	struct draft_site **site;
 	size_t site_cnt, site_cap;
+};
+
+/* What sites of one row have in common. */
+struct row_key {
+	const struct agg_process *process;
+	uint64_t object;
+	enum lock_kind kind;
+	bool idle;
+	const char *label, *place; /* only where object is 0, else "" */
 };
 
 struct builder {
@@ -52,9 +63,15 @@ int builder__classify_sites(struct builder *b);
 int builder__place_sites(struct builder *b);
 /* Futex calls of the source, to the rows of their words. */
 int builder__add_calls(struct builder *b);
-/* One row for each process in place of one for each lock. */
+/* One row for each process, or each call chain and kind, in place of one for each lock (locks_fold.c). */
 int builder__fold_processes(struct builder *b);
+int builder__fold_sites(struct builder *b);
 void builder__free_rows(struct builder *b);
+void draft_row__free(void *value);
+/* The row of this key; a new one if there is none. */
+int row__get(struct builder *b, const struct row_key *key, struct draft_row **ret);
+int row__add_site(struct draft_row *d, struct draft_site *site);
+void row__add_calls(struct lock_row *row, const struct hu_calls *calls);
 /* Percentiles, sites and names of a row that will be shown. */
 int builder__finish_row(struct builder *b, struct draft_row *d);
 void stats__add(struct lock_stats *s, const struct agg_site *agg);

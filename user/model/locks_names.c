@@ -54,8 +54,31 @@ static void name_by_place(const struct lock_row *row, char *ret, size_t sz)
 			 (unsigned long long)f->offset);
 }
 
-static void name_row(struct builder *b, struct lock_row *row)
+/* Of several locks: the variable that they are, if it is one and the same in each process. */
+static void name_by_symbol(struct builder *b, const struct draft_row *d, char *ret, size_t sz)
 {
+	struct sym_object first = { .name = "" }, object;
+
+	for (size_t i = 0; i < d->site_cnt; i++) {
+		const struct draft_site *site = d->site[i];
+
+		object = (struct sym_object){ .name = "" };
+		if (site->process->names)
+			symbolizer__object(b->in->symbolizer, site->process->names,
+					   site->target.object, &object);
+		if (!i)
+			first = object;
+		if (!*object.name || strcmp(object.name, first.name) ||
+		    object.offset != first.offset)
+			return;
+	}
+	snprintf(ret, sz, first.offset ? "%s+0x%llx" : "%s", first.name,
+		 (unsigned long long)first.offset);
+}
+
+static void name_row(struct builder *b, struct draft_row *d)
+{
+	struct lock_row *row = &d->row;
 	struct sym_object object = { .name = "", .module = "" };
 	char text[512] = "";
 	uint64_t bias;
@@ -70,10 +93,12 @@ static void name_row(struct builder *b, struct lock_row *row)
 							  row->address, &bias))
 			row->module_offset = row->address - bias;
 	}
-	if (*object.name)
+	if (row->locks > 1 && b->query->by == BY_SITE)
+		name_by_symbol(b, d, text, sizeof(text));
+	else if (*object.name)
 		snprintf(text, sizeof(text), object.offset ? "%s+0x%llx" : "%s", object.name,
 			 (unsigned long long)object.offset);
-	else
+	if (!*text)
 		name_by_place(row, text, sizeof(text));
 	if (*text)
 		row->name = symbolizer__intern(b->in->symbolizer, text);
@@ -134,6 +159,19 @@ static bool same(const void *value, const void *key)
 	return value == key;
 }
 
+/* What all of the row's processes have in common. */
+static void find_cgroup(struct draft_row *d)
+{
+	const char *cgroup = d->site[0]->agg->process->cgroup, *other;
+
+	for (size_t i = 1; i < d->site_cnt && cgroup; i++) {
+		other = d->site[i]->agg->process->cgroup;
+		if (!other || strcmp(other, cgroup))
+			cgroup = NULL;
+	}
+	d->row.cgroup = cgroup ? cgroup : "";
+}
+
 static int count_processes(struct draft_row *d)
 {
 	struct table processes = { 0 };
@@ -152,6 +190,7 @@ static int count_processes(struct draft_row *d)
 
 int builder__finish_row(struct builder *b, struct draft_row *d)
 {
+	size_t site_cnt = b->query->by == BY_SITE ? 1 : d->site_cnt;
 	struct lock_row *row = &d->row;
 	int err;
 
@@ -159,19 +198,22 @@ int builder__finish_row(struct builder *b, struct draft_row *d)
 	row->stats.p95_ns = hist__percentile(&d->hist, 95, row->stats.max_ns);
 	row->stats.p99_ns = hist__percentile(&d->hist, 99, row->stats.max_ns);
 	qsort(d->site, d->site_cnt, sizeof(d->site[0]), compare_draft_sites);
-	row->sites = calloc(d->site_cnt, sizeof(*row->sites));
+	row->sites = calloc(site_cnt, sizeof(*row->sites));
 	if (!row->sites)
 		return -ENOMEM;
 	row->exe = "";
-	for (size_t i = 0; i < d->site_cnt; i++) {
+	find_cgroup(d);
+	for (size_t i = 0; i < site_cnt; i++) {
 		row->site_cnt++;
 		err = name_site(b, d->site[i], i < SITES_WITH_LINES, &row->sites[i]);
 		if (err)
 			return err;
 	}
+	if (b->query->by == BY_SITE) /* they are the same by what can be seen of them */
+		row->sites[0].stats = row->stats;
 	if (b->query->by != BY_PROCESS)
 		label_row(d);
-	name_row(b, row);
+	name_row(b, d);
 	err = count_processes(d);
 	return err ? err : find_holders(b, d);
 }

@@ -167,15 +167,6 @@ int builder__classify_sites(struct builder *b)
 
 /* ---- rows */
 
-struct row_key {
-	const struct agg_process *process;
-	uint64_t object;
-	uint64_t stack_id; /* BY_SITE only */
-	enum lock_kind kind;
-	bool idle;
-	const char *label, *place; /* only where object is 0, else "" */
-};
-
 static bool row__equal(const void *value, const void *key)
 {
 	const struct draft_row *d = value;
@@ -183,7 +174,6 @@ static bool row__equal(const void *value, const void *key)
 
 	return d->row.process == k->process && d->row.address == k->object &&
 	       d->row.kind == k->kind && d->row.idle == k->idle &&
-	       (!k->stack_id || d->site[0]->agg->stack_id == k->stack_id) &&
 	       (k->object || (!strcmp(d->row.label, k->label) && !strcmp(d->place, k->place)));
 }
 
@@ -219,7 +209,7 @@ static int word__note(struct builder *b, const struct agg_site *agg, struct draf
 	return err;
 }
 
-static int row__add_site(struct draft_row *d, struct draft_site *site)
+int row__add_site(struct draft_row *d, struct draft_site *site)
 {
 	if (d->site_cnt == d->site_cap) {
 		size_t cap = d->site_cap ? d->site_cap * 2 : 4;
@@ -247,13 +237,12 @@ void stats__add(struct lock_stats *s, const struct agg_site *agg)
 		s->summarized += agg->waits;
 	s->ongoing += agg->ongoing;
 	s->before += agg->before;
+	s->requeued += agg->requeued;
 }
 
-static int row__get(struct builder *b, const struct row_key *key, struct draft_row **ret)
+int row__get(struct builder *b, const struct row_key *key, struct draft_row **ret)
 {
-	uint64_t hash =
-		hash__mix(hash__mix(hash__mix((uintptr_t)key->process, key->object), key->stack_id),
-			  key->kind);
+	uint64_t hash = hash__mix(hash__mix((uintptr_t)key->process, key->object), key->kind);
 	struct draft_row *d = table__find(&b->rows, hash, row__equal, key);
 	int err;
 
@@ -284,7 +273,6 @@ static int place_site(struct builder *b, struct draft_site *site)
 	struct row_key key = {
 		.process = site->process,
 		.object = site->target.object,
-		.stack_id = b->query->by == BY_SITE ? agg->stack_id : 0,
 		.kind = site->target.kind,
 		.idle = site->target.idle,
 		.label = site->target.label,
@@ -298,7 +286,7 @@ static int place_site(struct builder *b, struct draft_site *site)
 	if (word && key.kind == LOCK_FUTEX) {
 		key.kind = site->target.kind = word->row->row.kind;
 		key.idle = word->row->row.idle;
-		key.object = word->row->row.address;
+		key.object = site->target.object = word->row->row.address;
 	}
 	err = row__get(b, &key, &d);
 	if (!err)
@@ -331,7 +319,7 @@ int builder__place_sites(struct builder *b)
 	return 0;
 }
 
-static void calls__add(struct lock_row *row, const struct hu_calls *calls)
+void row__add_calls(struct lock_row *row, const struct hu_calls *calls)
 {
 	struct hu_calls *sum = &row->calls;
 
@@ -352,7 +340,7 @@ static int on_calls(void *ctx, const struct hu_call_key *key, const struct hu_ca
 	struct word *w = p ? word__find(b, p, key->uaddr) : NULL;
 
 	if (w) /* else never slept on: no contention to explain */
-		calls__add(&w->row->row, calls);
+		row__add_calls(&w->row->row, calls);
 	return 0;
 }
 
@@ -361,54 +349,13 @@ int builder__add_calls(struct builder *b)
 	return source__calls(b->in->source, on_calls, b);
 }
 
-/* ---- one row for each process */
-
-int builder__fold_processes(struct builder *b)
-{
-	struct table locks = b->rows;
-	struct draft_row *d, *sum;
-	int err = 0;
-
-	b->rows = (struct table){ 0 };
-	for (size_t i = 0; (d = table__next(&locks, &i));) {
-		/* Idle waits keep a row of their own, to be hidden or shown apart. */
-		struct row_key key = { .process = d->row.process,
-				       .kind = d->row.idle ? LOCK_CONDVAR : LOCK_INVALID,
-				       .idle = d->row.idle,
-				       .label = "",
-				       .place = "" };
-
-		if (d->row.unsure)
-			b->report->unsure_wait_ns += d->row.stats.wait_ns;
-		if (!err)
-			err = row__get(b, &key, &sum);
-		if (err)
-			continue;
-		sum->row.locks += sum->site_cnt ? 1 : 0;
-		for (size_t s = 0; s < d->site_cnt && !err; s++) {
-			err = row__add_site(sum, d->site[s]);
-			stats__add(&sum->row.stats, d->site[s]->agg);
-		}
-		hist__merge(&sum->hist, &d->hist);
-		sum->row.waiters_now += d->row.waiters_now;
-		if (d->row.has_calls)
-			calls__add(&sum->row, &d->row.calls);
-		if (d->row.waiters_max > sum->row.waiters_max)
-			sum->row.waiters_max = d->row.waiters_max;
-		hist__free(&d->hist);
-		free(d->site);
-		free(d);
-	}
-	table__clear(&locks, NULL);
-	return err;
-}
-
-static void draft_row__free(void *value)
+void draft_row__free(void *value)
 {
 	struct draft_row *d = value;
 
 	hist__free(&d->hist);
 	free(d->site);
+	free(d->chain);
 	free(d);
 }
 

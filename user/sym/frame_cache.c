@@ -106,3 +106,20 @@ void frame_cache__put(struct frame_cache *c, struct frame_key key, const struct 
 	*s = (struct slot){ key.serial,	   key.pc,	  frame->function, frame->raw,
 			    frame->module, frame->offset, key.leaf };
 }
+
+size_t frame_cache__count(const struct frame_cache *c)
+{
+	return c->cnt;
+}
+
+void frame_cache__clear(struct frame_cache *c)
+{
+	struct slot *fresh = calloc(SLOTS_MIN, sizeof(*fresh));
+
+	if (!fresh)
+		return;
+	free(c->slot);
+	c->slot = fresh;
+	c->mask = SLOTS_MIN - 1;
+	c->cnt = 0;
+}

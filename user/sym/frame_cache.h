@@ -7,6 +7,7 @@
 #define HOLDUP_SYM_FRAME_CACHE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "user/sym/symbolizer.h"
@@ -22,6 +23,9 @@ struct frame_key {
 int frame_cache__new(struct frame_cache **ret); /* -ENOMEM */
 void frame_cache__free(struct frame_cache *c);	/* NULL is fine */
 bool frame_cache__get(const struct frame_cache *c, struct frame_key key, struct sym_frame *ret);
+size_t frame_cache__count(const struct frame_cache *c);
+/* Forgets all, and gives the memory back. */
+void frame_cache__clear(struct frame_cache *c);
 /* A frame without file and line. */
 void frame_cache__put(struct frame_cache *c, struct frame_key key, const struct sym_frame *frame);
 

@@ -21,10 +21,11 @@
 struct region;
 
 struct sym_process {
-	struct sym_process *next; /* the symbolizer's list */
+	struct sym_process *next, **from; /* the symbolizer's list; from: what points here */
 	pid_t tgid;
 	uint64_t start_time; /* clock ticks after boot; 0: unknown */
 	uint64_t serial;     /* the symbolizer's: new whenever an answer may have changed */
+	size_t cached;	     /* answers kept under this serial, or that were once */
 	bool unreadable;     /* its mappings could not be read */
 	struct maps *maps;
 	struct region *region; /* what is behind each of maps */

@@ -13,7 +13,8 @@
 #include "user/sym/process.h"
 #include "user/sym/symfile.h"
 
-#define WORKERS_MAX 32 /* processes that read source lines at a time, see lines.h */
+#define STALE_MIN   1024 /* answers, below which none are forgotten */
+#define WORKERS_MAX 32	 /* processes that read source lines at a time, see lines.h */
 /*
  * Answers about source lines that take longer than SLOW_NS may take SLOW_MAX_NS together: files made
  * to be slow must not keep a report from being printed, however many there are.
@@ -28,6 +29,7 @@ struct symbolizer {
 	struct debuginfod *servers; /* NULL: not to be asked */
 	struct sym_process *processes;
 	struct frame_cache *cache;
+	size_t stale;				/* answers in it that nobody asks for again */
 	struct module *with_lines[WORKERS_MAX]; /* the most recently asked first */
 	uint64_t slow_ns;
 	uint64_t serial;
@@ -96,6 +98,9 @@ int symbolizer__add_process(struct symbolizer *s, pid_t tgid, struct sym_process
 		return err;
 	p->serial = ++s->serial;
 	p->next = s->processes;
+	p->from = &s->processes;
+	if (p->next)
+		p->next->from = &p->next;
 	s->processes = p;
 	s->process_cnt++;
 	s->unreadable_cnt += p->unreadable;
@@ -103,13 +108,36 @@ int symbolizer__add_process(struct symbolizer *s, pid_t tgid, struct sym_process
 	return 0;
 }
 
+/* What was answered before may be wrong now. */
+static void renew(struct symbolizer *s, struct sym_process *p)
+{
+	s->stale += p->cached;
+	p->cached = 0;
+	p->serial = ++s->serial;
+}
+
 int symbolizer__rescan(struct symbolizer *s, struct sym_process *p)
 {
 	int err = process__rescan(s->files, p);
 
 	if (!err)
-		p->serial = ++s->serial;
+		renew(s, p);
 	return err;
+}
+
+void symbolizer__drop_process(struct symbolizer *s, struct sym_process *p)
+{
+	*p->from = p->next;
+	if (p->next)
+		p->next->from = p->from;
+	s->stale += p->cached;
+	process__free(p);
+	/* Stale answers are not told from others, so all go when most are stale. */
+	if (frame_cache__count(s->cache) >= STALE_MIN &&
+	    s->stale >= frame_cache__count(s->cache) / 2) {
+		frame_cache__clear(s->cache);
+		s->stale = 0;
+	}
 }
 
 struct module *sym_process__module(struct symbolizer *s, struct sym_process *p, uint64_t addr,
@@ -155,7 +183,7 @@ static bool resolve_generated(struct symbolizer *s, struct sym_process *p,
 		return false;
 	found = jit__find(&p->jit, addr, &sym, &renewed);
 	if (renewed)
-		p->serial = ++s->serial;
+		renew(s, p);
 	if (!found)
 		return false;
 	ret->raw = ret->function = intern_or_empty(s, sym.name);
@@ -207,6 +235,7 @@ static void resolve_cached(struct symbolizer *s, struct sym_process *p, uint64_t
 		return;
 	key.serial = p->serial; /* another one where the process's names were renewed */
 	frame_cache__put(s->cache, key, ret);
+	p->cached++;
 }
 
 static uint64_t now_ns(void)

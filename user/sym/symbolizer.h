@@ -11,8 +11,8 @@
  * Descriptors are bounded by a fraction of RLIMIT_NOFILE: beyond that, the oldest files are parsed
  * early and closed (their source lines are lost, their names are not).
  *
- * Ownership: everything returned lives until symbolizer__free(), but a process's struct maps only
- * until it is rescanned. Errors: negative errno. A process that can't be read is still added, with
+ * Ownership: everything returned lives until symbolizer__free(), but a process only until it is dropped,
+ * and its struct maps only until it is rescanned. Errors: negative errno. A process that can't be read is still added, with
  * no mappings, and counted in stats. Not thread-safe.
  */
 #ifndef HOLDUP_SYM_SYMBOLIZER_H
@@ -83,6 +83,12 @@ int symbolizer__add_process(struct symbolizer *s, pid_t tgid, struct sym_process
  * exec is not noticed: the caller adds the process anew.
  */
 int symbolizer__rescan(struct symbolizer *s, struct sym_process *p);
+
+/*
+ * Frees a process that nobody asks about any more; strings stay. What is known of its addresses goes as well,
+ * once most of what is known is of such processes.
+ */
+void symbolizer__drop_process(struct symbolizer *s, struct sym_process *p);
 
 const struct maps *sym_process__maps(const struct sym_process *p);
 /* The path of the main program, "" when unknown. */

@@ -87,19 +87,33 @@ static int add_unix(struct dump *d, const struct nlmsghdr *h)
 	return net_ns__add(d->c, d->ns, &s, name);
 }
 
-/* Reads messages until the last; 1: done, or -EIO: refused (a module is missing, or a filter is in the way). */
-static int take(struct dump *d, ssize_t n)
+/* One message; 1: it was the last, or -EIO: refused (a module is missing, or a filter is in the way). */
+static int take_one(struct dump *d, const struct nlmsghdr *h)
 {
-	int left = n, err = 0;
+	if (h->nlmsg_type == NLMSG_DONE)
+		return 1;
+	if (h->nlmsg_type == NLMSG_ERROR)
+		return -EIO;
+	if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY)
+		return d->proto ? add_inet(d, h) : add_unix(d, h);
+	return 0;
+}
 
-	for (const struct nlmsghdr *h = (const void *)d->reply; NLMSG_OK(h, left) && !err;
-	     h = NLMSG_NEXT(h, left)) {
-		if (h->nlmsg_type == NLMSG_DONE)
-			return 1;
-		if (h->nlmsg_type == NLMSG_ERROR)
+/* Not by NLMSG_OK() and NLMSG_NEXT(): those mix signs, and step beyond an end that is not aligned. */
+static int take(struct dump *d, size_t sz)
+{
+	const struct nlmsghdr *h;
+	size_t off = 0;
+	int err = 0;
+
+	while (!err && sz - off >= sizeof(*h)) {
+		h = (const void *)((const char *)d->reply + off);
+		if (h->nlmsg_len < sizeof(*h) || h->nlmsg_len > sz - off)
 			return -EIO;
-		if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY)
-			err = d->proto ? add_inet(d, h) : add_unix(d, h);
+		err = take_one(d, h);
+		off += NLMSG_ALIGN(h->nlmsg_len);
+		if (off > sz)
+			break;
 	}
 	return err;
 }

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "user/unwind/cfi_parse.h"
 
@@ -23,6 +24,7 @@ struct source {
 };
 
 struct builder {
+	const struct cfi_arch *arch;
 	struct source src[CFI_MAX_SECTIONS];
 	size_t src_cnt;
 	uint64_t base;
@@ -70,7 +72,7 @@ static int collect_cies(struct builder *b, struct source *src)
 		if (!reserve((void **)&src->cie, &src->cap, src->cnt, sizeof(*src->cie)))
 			return -ENOMEM;
 		b->t->stats.cies++;
-		if (!cfi_cie__parse(&e, &src->base, &src->cie[src->cnt++]))
+		if (!cfi_cie__parse(&e, &src->base, b->arch, &src->cie[src->cnt++]))
 			b->t->stats.malformed++;
 	}
 	return 0;
@@ -181,7 +183,7 @@ static bool emit_row(void *ctx, uint64_t pc, const struct cfi_state *s)
 	struct builder *b = ctx;
 	struct hu_row row = { .pc = pc - b->base };
 
-	if (!cfi_arch__row(s, b->cur->cie->signal_frame, &row))
+	if (!b->arch->row(s, b->cur->cie->signal_frame, &row))
 		b->t->stats.unsupported++;
 	return add_row(b, &row);
 }
@@ -257,6 +259,17 @@ static int build(struct builder *b)
 	return make_rows(b);
 }
 
+const struct cfi_arch *cfi_arch__of(uint16_t machine)
+{
+	static const struct cfi_arch *const known[] = { &cfi_arch_x86_64, &cfi_arch_arm64 };
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i]->machine == machine)
+			return known[i];
+	return NULL;
+}
+
 int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t max_rows,
 	       struct cfi_table **ret)
 {
@@ -264,7 +277,8 @@ int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t 
 	size_t i;
 	int err;
 
-	if (cnt > CFI_MAX_SECTIONS)
+	b.arch = cfi_arch__of(cnt && sec[0].machine ? sec[0].machine : CFI_MACHINE);
+	if (!b.arch || cnt > CFI_MAX_SECTIONS)
 		return -EINVAL;
 	b.t = calloc(1, sizeof(*b.t));
 	if (!b.t)
@@ -288,20 +302,18 @@ int cfi__build(const struct cfi_section *sec, size_t cnt, uint64_t base, size_t 
 	return 0;
 }
 
-/* Longer than any _start, shorter than what linkers leave between it and the next function. */
-#define ENTRY_SZ 32
-
-int cfi__mark_entry(struct cfi_table *t, uint64_t entry)
+/* Says kind of [addr, addr + len), if no FDE speaks of addr, and up to the next one that begins in it. */
+static int mark_gap(struct cfi_table *t, uint64_t addr, uint32_t len, enum hu_row_cfa kind)
 {
 	const struct hu_row *found;
 	struct hu_row *more;
-	uint32_t pc = entry - t->base;
+	uint32_t pc = addr - t->base;
 	size_t at;
 
-	if (entry < t->base || entry - t->base > UINT32_MAX - ENTRY_SZ)
+	if (addr < t->base || addr - t->base > UINT32_MAX - len)
 		return 0;
 	found = cfi__find(t, pc);
-	if (found && (found->kind & 15) != HU_CFA_GAP)
+	if (found && HU_ROW_CFA(found->kind) != HU_CFA_GAP)
 		return 0;
 	at = found ? found - t->row + 1 : 0;
 	more = realloc(t->row, (t->cnt + 2) * sizeof(*more));
@@ -312,11 +324,33 @@ int cfi__mark_entry(struct cfi_table *t, uint64_t entry)
 		at--; /* its own gap row gives way */
 	else
 		memmove(&more[at + 1], &more[at], (t->cnt++ - at) * sizeof(*more));
-	more[at] = (struct hu_row){ .pc = pc, .kind = HU_CFA_END };
-	if (at + 1 < t->cnt && more[at + 1].pc <= pc + ENTRY_SZ)
+	more[at] = (struct hu_row){ .pc = pc, .kind = kind };
+	if (at + 1 < t->cnt && more[at + 1].pc <= pc + len)
 		return 0;
 	memmove(&more[at + 2], &more[at + 1], (t->cnt++ - at - 1) * sizeof(*more));
-	more[at + 1] = (struct hu_row){ .pc = pc + ENTRY_SZ, .kind = HU_CFA_GAP };
+	more[at + 1] = (struct hu_row){ .pc = pc + len, .kind = HU_CFA_GAP };
+	return 0;
+}
+
+/* Longer than any _start, shorter than what linkers leave between it and the next function. */
+#define ENTRY_SZ 32
+
+int cfi__mark_entry(struct cfi_table *t, uint64_t entry)
+{
+	return mark_gap(t, entry, ENTRY_SZ, HU_CFA_END);
+}
+
+int cfi__mark_sigreturn(uint16_t machine, struct cfi_table *t, const uint8_t *text, size_t sz,
+			uint64_t vaddr)
+{
+	const struct cfi_arch *arch = cfi_arch__of(machine);
+	size_t off;
+
+	if (!arch || !arch->sigreturn_sz)
+		return 0;
+	for (off = 4; off + arch->sigreturn_sz <= sz; off += 4)
+		if (!memcmp(text + off, arch->sigreturn, arch->sigreturn_sz))
+			return mark_gap(t, vaddr + off - 4, arch->sigreturn_sz + 4, HU_CFA_SIGNAL);
 	return 0;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Between the CFI interpreter, which knows no machine, and the machine, which knows no sections:
- * the rules in force at a pc, and what row they make. One file a machine implements this
- * (cfi_x86_64.c); it is the only place with register numbers, return-address rules and recognised
- * expressions.
+ * the rules in force at a pc, and what row they make. One file a machine (cfi_x86_64.c, cfi_arm64.c)
+ * has its table; these are the only places with register numbers, return-address rules and recognised
+ * expressions. All of them are always built: rows of any machine can be made, and tested, on any other.
  */
 #ifndef HOLDUP_UNWIND_CFI_ARCH_H
 #define HOLDUP_UNWIND_CFI_ARCH_H
@@ -58,9 +58,50 @@ struct cfi_state {
 	struct cfi_rule fp, ra;
 };
 
-uint16_t cfi_arch__machine(void); /* e_machine */
-uint64_t cfi_arch__fp_reg(void);
-/* cfa_off, kind and fp_off of *row; false: rows can't express it, and *row is HU_CFA_BAD. */
-bool cfi_arch__row(const struct cfi_state *s, bool signal_frame, struct hu_row *row);
+struct cfi_arch {
+	uint16_t machine; /* e_machine */
+	uint64_t fp_reg;  /* DWARF's number of the frame pointer */
+	bool signs_ra;	  /* there are instructions that say whether the return address is signed */
+	const char *augmentation; /* letters of its own that rows need not know */
+	/* The instructions that handlers return to, where no CFI says so; of whole words. */
+	uint8_t sigreturn[8];
+	size_t sigreturn_sz;
+	/* cfa_off, kind and fp_off of *row; false: rows can't express it, and *row is HU_CFA_BAD. */
+	bool (*row)(const struct cfi_state *s, bool signal_frame, struct hu_row *row);
+};
+
+extern const struct cfi_arch cfi_arch_x86_64, cfi_arch_arm64;
+
+/* NULL: a machine that we do not know. */
+const struct cfi_arch *cfi_arch__of(uint16_t machine);
+
+/* What cfi_arch.row has for rules that rows can't express. */
+static inline bool cfi_arch__bad_row(struct hu_row *row)
+{
+	row->kind = HU_CFA_BAD;
+	row->cfa_off = 0;
+	row->fp_off = 0;
+	return false;
+}
+
+static inline bool cfi_arch__set_row(struct hu_row *row, enum hu_row_cfa cfa, int64_t cfa_off,
+				     enum hu_row_fp fp, int64_t fp_off)
+{
+	row->kind = cfa | fp << 4;
+	row->cfa_off = cfa_off;
+	row->fp_off = fp_off;
+	return true;
+}
+
+#define CFI_WORD 8
+
+/* An offset in words, if it is a number of them in [min, max]. */
+static inline bool cfi_arch__words(int64_t off, int64_t min, int64_t max, int64_t *ret)
+{
+	if (off % CFI_WORD || off / CFI_WORD < min || off / CFI_WORD > max)
+		return false;
+	*ret = off / CFI_WORD;
+	return true;
+}
 
 #endif

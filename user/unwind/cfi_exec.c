@@ -8,6 +8,13 @@
 /* Compilers nest one or two deep; hostile programs must not make us allocate. */
 #define REMEMBER_MAX 16
 
+/*
+ * DWARF for the Arm 64-bit architecture (2024Q3), section 4.4; other machines have other meanings for them.
+ * Unwinders strip the signature whether there is one or not, so that it need not be known.
+ */
+#define DW_CFA_AARCH64_NEGATE_RA_STATE_WITH_PC 0x2c
+#define DW_CFA_AARCH64_NEGATE_RA_STATE	       0x2d
+
 struct exec {
 	const struct cfi_program *prog;
 	struct cfi_reader *r;
@@ -80,7 +87,7 @@ uint64_t cfi_reader__pointer(struct cfi_reader *r, uint8_t enc, const struct cfi
 
 static void set_rule(struct exec *x, uint64_t reg, const struct cfi_rule *rule)
 {
-	if (reg == cfi_arch__fp_reg())
+	if (reg == x->prog->cie->arch->fp_reg)
 		x->s->fp = *rule;
 	if (reg == x->prog->cie->ra_reg)
 		x->s->ra = *rule;
@@ -108,7 +115,7 @@ static enum step restore(struct exec *x, uint64_t reg)
 
 	if (x->prog->initial)
 		return STEP_BROKEN;
-	if (reg == cfi_arch__fp_reg())
+	if (reg == x->prog->cie->arch->fp_reg)
 		x->s->fp = init->fp;
 	if (reg == x->prog->cie->ra_reg)
 		x->s->ra = init->ra;
@@ -287,6 +294,9 @@ static enum step extended_op(struct exec *x, uint8_t op)
 	case DW_CFA_def_cfa_expression:
 		x->s->cfa = (struct cfi_cfa){ .kind = CFI_CFA_EXPR, .expr = block(r) };
 		return STEP_OK;
+	case DW_CFA_AARCH64_NEGATE_RA_STATE:
+	case DW_CFA_AARCH64_NEGATE_RA_STATE_WITH_PC:
+		return x->prog->cie->arch->signs_ra ? STEP_OK : STEP_BROKEN;
 	case DW_CFA_GNU_args_size: /* for exception handlers only */
 		cfi_reader__uleb(r);
 		return STEP_OK;

@@ -24,6 +24,7 @@ struct cfi_ptr_base {
 uint64_t cfi_reader__pointer(struct cfi_reader *r, uint8_t enc, const struct cfi_ptr_base *base);
 
 struct cfi_cie {
+	const struct cfi_arch *arch;
 	uint64_t off; /* in the section, of its length field */
 	uint64_t code_align;
 	int64_t data_align;

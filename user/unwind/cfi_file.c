@@ -23,14 +23,16 @@ struct frame_info {
 	uint64_t base; /* lowest PT_LOAD vaddr */
 	uint64_t text_lo, text_hi;
 	uint64_t got; /* address of .got.plt or .got, 0: none */
+	uint16_t machine;
 	size_t failed;
 	int err; /* why the last one failed, or -ENOENT */
 };
 
-static int check_header(const struct elf_file *f)
+/* machine 0: any that we know */
+static int check_header(const struct elf_file *f, uint16_t machine)
 {
 	if (!f->is64 || f->ehdr.e_ident[EI_DATA] != ELFDATA2LSB ||
-	    f->ehdr.e_machine != cfi_arch__machine())
+	    (machine && f->ehdr.e_machine != machine) || !cfi_arch__of(f->ehdr.e_machine))
 		return -ENOEXEC;
 	/* in ET_REL nothing has an address yet, and .eh_frame lacks its relocations */
 	return f->ehdr.e_type == ET_EXEC || f->ehdr.e_type == ET_DYN ? 0 : -ENOEXEC;
@@ -81,7 +83,8 @@ static void add_section(const struct elf_file *f, const char *name, struct frame
 				     .debug_frame = strcmp(name, ".eh_frame") != 0,
 				     .data_base = info->got,
 				     .text_lo = info->text_lo,
-				     .text_hi = info->text_hi };
+				     .text_hi = info->text_hi,
+				     .machine = info->machine };
 	info->cnt++;
 }
 
@@ -209,7 +212,7 @@ static int derive(const struct elf_file *f, size_t max_rows, struct cfi_table *t
 	Elf *elf;
 	int err;
 
-	if (f->image || f->fd < 0)
+	if (f->image || f->fd < 0 || f->ehdr.e_machine != CFI_MACHINE)
 		return 0;
 	elf_version(EV_CURRENT);
 	elf = elf_begin(f->fd, ELF_C_READ, NULL);
@@ -220,23 +223,39 @@ static int derive(const struct elf_file *f, size_t max_rows, struct cfi_table *t
 	return err == -ENOMEM ? err : 0;
 }
 
+/* In the vdso, which is an image in memory: what handlers return to may be without CFI. */
+static int mark_sigreturn(const struct elf_file *f, struct cfi_table *t)
+{
+	const Elf64_Shdr *sh = f->image ? elf_file__section(f, ".text") : NULL;
+	uint8_t *text;
+	int err;
+
+	if (!sh || elf_file__section_data(f, sh, &text))
+		return 0;
+	err = cfi__mark_sigreturn(f->ehdr.e_machine, t, text, sh->sh_size, sh->sh_addr);
+	free(text);
+	return err;
+}
+
 /* What call frame information does not tell; t may be without rows. */
 static int complete(const struct elf_file *f, size_t max_rows, struct cfi_table *t)
 {
 	int err = derive(f, max_rows, t);
 
+	if (!err)
+		err = mark_sigreturn(f, t);
 	if (!err && !t->cnt)
 		err = -ENOENT;
 	return err || !has_entry(f) ? err : cfi__mark_entry(t, f->ehdr.e_entry);
 }
 
-int cfi__build_elf(const struct elf_file *f, const struct cfi_debug *debug, size_t max_rows,
-		   struct cfi_table **ret)
+static int build_elf(const struct elf_file *f, uint16_t machine, const struct cfi_debug *debug,
+		     size_t max_rows, struct cfi_table **ret)
 {
 	const Elf64_Shdr *got = elf_file__section(f, ".got.plt");
-	struct frame_info info = { 0 };
+	struct frame_info info = { .machine = f->ehdr.e_machine };
 	struct cfi_table *t = NULL;
-	int err = check_header(f);
+	int err = check_header(f, machine);
 
 	if (!got)
 		got = elf_file__section(f, ".got");
@@ -265,14 +284,30 @@ int cfi__build_elf(const struct elf_file *f, const struct cfi_debug *debug, size
 	return 0;
 }
 
-int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
+int cfi__build_elf(const struct elf_file *f, const struct cfi_debug *debug, size_t max_rows,
+		   struct cfi_table **ret)
+{
+	return build_elf(f, CFI_MACHINE, debug, max_rows, ret);
+}
+
+static int build_file(int fd, uint16_t machine, size_t max_rows, struct cfi_table **ret)
 {
 	struct elf_file *f;
 	int err = elf_file__open(fd, &f);
 
 	if (err)
 		return err;
-	err = cfi__build_elf(f, NULL, max_rows, ret);
+	err = build_elf(f, machine, NULL, max_rows, ret);
 	elf_file__close(f);
 	return err;
+}
+
+int cfi__build_file(int fd, size_t max_rows, struct cfi_table **ret)
+{
+	return build_file(fd, CFI_MACHINE, max_rows, ret);
+}
+
+int cfi__build_foreign(int fd, size_t max_rows, struct cfi_table **ret)
+{
+	return build_file(fd, 0, max_rows, ret);
 }

@@ -95,7 +95,8 @@ static bool parse_augmentation(const char *letter, const struct cfi_ptr_base *ba
 			cie->signal_frame = true;
 			break;
 		default: /* it may change what all the rest means */
-			return false;
+			if (!strchr(cie->arch->augmentation, *letter))
+				return false;
 		}
 	}
 	return !data.bad;
@@ -137,12 +138,13 @@ static bool emit_nothing(void *ctx, uint64_t pc, const struct cfi_state *s)
 	return true;
 }
 
-bool cfi_cie__parse(struct cfi_entry *e, const struct cfi_ptr_base *base, struct cfi_cie *cie)
+bool cfi_cie__parse(struct cfi_entry *e, const struct cfi_ptr_base *base,
+		    const struct cfi_arch *arch, struct cfi_cie *cie)
 {
 	struct cfi_program prog = { .cie = cie, .base = base, .initial = true };
 	uint64_t pc;
 
-	*cie = (struct cfi_cie){ .off = e->off };
+	*cie = (struct cfi_cie){ .arch = arch, .off = e->off };
 	cie->readable = parse_cie_header(&e->r, base, cie);
 	if (!cie->readable)
 		return false;

@@ -34,7 +34,8 @@ struct cfi_fde {
 bool cfi_entry__next(const struct cfi_section *sec, uint64_t *off, struct cfi_entry *e,
 		     bool *ret_ok);
 /* Also runs its initial instructions. False: cie->readable or cie->usable is not set. */
-bool cfi_cie__parse(struct cfi_entry *e, const struct cfi_ptr_base *base, struct cfi_cie *cie);
+bool cfi_cie__parse(struct cfi_entry *e, const struct cfi_ptr_base *base,
+		    const struct cfi_arch *arch, struct cfi_cie *cie);
 /* cie may be NULL: not found. False: its addresses can't be had. */
 bool cfi_fde__parse(struct cfi_entry *e, const struct cfi_cie *cie, const struct cfi_ptr_base *base,
 		    struct cfi_fde *fde);

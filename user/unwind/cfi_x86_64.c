@@ -15,7 +15,6 @@ enum {
 	REG_PC = 16,
 };
 
-#define WORD 8
 /* call pushes it: the return address lies below the CFA (psABI 1.0, section 3.6.2) */
 #define RA_OFF (-8)
 /*
@@ -28,16 +27,6 @@ enum {
 #define UCONTEXT_SP_OFF (40 + 15 * 8)
 /* Longer ones are none of those we know: refuse them before looking at each byte for every row. */
 #define EXPR_MAX 16
-
-uint16_t cfi_arch__machine(void)
-{
-	return EM_X86_64;
-}
-
-uint64_t cfi_arch__fp_reg(void)
-{
-	return REG_FP;
-}
 
 /*
  * The lazy PLT: each 16-byte entry is jmp; push; jmp, with one word more on the stack once the push
@@ -80,14 +69,6 @@ static bool breg_expr(const struct cfi_expr *e, bool deref, unsigned int *ret_re
 	return true;
 }
 
-static bool in_words(int64_t off, int64_t min, int64_t max, int64_t *ret)
-{
-	if (off % WORD || off / WORD < min || off / WORD > max)
-		return false;
-	*ret = off / WORD;
-	return true;
-}
-
 /* The CFA by a register or by the word that an expression loads: its kind, or HU_CFA_BAD. */
 static enum hu_row_cfa cfa_kind(const struct cfi_cfa *cfa, int64_t *ret_off)
 {
@@ -120,33 +101,16 @@ static bool fp_rule(const struct cfi_rule *fp, enum hu_row_fp *ret_kind, int64_t
 		return true;
 	case CFI_RULE_OFFSET:
 		*ret_kind = HU_FP_CFA;
-		return in_words(fp->off, INT8_MIN, INT8_MAX, ret_off);
+		return cfi_arch__words(fp->off, INT8_MIN, INT8_MAX, ret_off);
 	case CFI_RULE_EXPR: /* main() with a realigned stack: at its own frame pointer */
 		*ret_kind = HU_FP_REL;
 		return breg_expr(&fp->expr, false, &reg, &off) && reg == REG_FP &&
-		       in_words(off, INT8_MIN, INT8_MAX, ret_off);
+		       cfi_arch__words(off, INT8_MIN, INT8_MAX, ret_off);
 	case CFI_RULE_REG:
 	case CFI_RULE_VALUE:
 		break;
 	}
 	return false;
-}
-
-static bool bad_row(struct hu_row *row)
-{
-	row->kind = HU_CFA_BAD;
-	row->cfa_off = 0;
-	row->fp_off = 0;
-	return false;
-}
-
-static bool set_row(struct hu_row *row, enum hu_row_cfa cfa, int64_t cfa_off, enum hu_row_fp fp,
-		    int64_t fp_off)
-{
-	row->kind = cfa | fp << 4;
-	row->cfa_off = cfa_off;
-	row->fp_off = fp_off;
-	return true;
 }
 
 /*
@@ -162,7 +126,7 @@ static bool is_sigreturn(const struct cfi_state *s)
 	       reg == REG_SP && off == UCONTEXT_SP_OFF;
 }
 
-bool cfi_arch__row(const struct cfi_state *s, bool signal_frame, struct hu_row *row)
+static bool x86_64_row(const struct cfi_state *s, bool signal_frame, struct hu_row *row)
 {
 	enum hu_row_cfa cfa;
 	enum hu_row_fp fp;
@@ -170,25 +134,32 @@ bool cfi_arch__row(const struct cfi_state *s, bool signal_frame, struct hu_row *
 	int plt;
 
 	if (s->ra.kind == CFI_RULE_UNDEFINED)
-		return set_row(row, HU_CFA_END, 0, HU_FP_SAME, 0);
+		return cfi_arch__set_row(row, HU_CFA_END, 0, HU_FP_SAME, 0);
 	if (signal_frame && is_sigreturn(s))
-		return set_row(row, HU_CFA_SIGNAL, 0, HU_FP_SAME, 0);
+		return cfi_arch__set_row(row, HU_CFA_SIGNAL, 0, HU_FP_SAME, 0);
 	if (!fp_rule(&s->fp, &fp, &fp_off))
-		return bad_row(row);
+		return cfi_arch__bad_row(row);
 	/* vfork pops its return address into rdi (glibc's sysdeps/unix/sysv/linux/x86_64/vfork.S) */
 	if (s->ra.kind == CFI_RULE_REG) {
 		if (s->ra.reg != REG_DI || s->cfa.kind != CFI_CFA_REG || s->cfa.reg != REG_SP ||
 		    s->cfa.off || fp != HU_FP_SAME)
-			return bad_row(row);
-		return set_row(row, HU_CFA_RA_REG, 0, HU_FP_SAME, REG_DI);
+			return cfi_arch__bad_row(row);
+		return cfi_arch__set_row(row, HU_CFA_RA_REG, 0, HU_FP_SAME, REG_DI);
 	}
 	if (s->ra.kind != CFI_RULE_OFFSET || s->ra.off != RA_OFF)
-		return bad_row(row);
+		return cfi_arch__bad_row(row);
 	plt = s->cfa.kind == CFI_CFA_EXPR ? plt_threshold(&s->cfa.expr) : -1;
 	if (plt >= 0)
-		return set_row(row, HU_CFA_PLT, plt, fp, fp_off);
+		return cfi_arch__set_row(row, HU_CFA_PLT, plt, fp, fp_off);
 	cfa = cfa_kind(&s->cfa, &cfa_off);
-	if (cfa == HU_CFA_BAD || !in_words(cfa_off, INT16_MIN, INT16_MAX, &cfa_off))
-		return bad_row(row);
-	return set_row(row, cfa, cfa_off, fp, fp_off);
+	if (cfa == HU_CFA_BAD || !cfi_arch__words(cfa_off, INT16_MIN, INT16_MAX, &cfa_off))
+		return cfi_arch__bad_row(row);
+	return cfi_arch__set_row(row, cfa, cfa_off, fp, fp_off);
 }
+
+const struct cfi_arch cfi_arch_x86_64 = {
+	.machine = EM_X86_64,
+	.fp_reg = REG_FP,
+	.augmentation = "",
+	.row = x86_64_row,
+};

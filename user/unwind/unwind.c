@@ -1,31 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The walk over unwind rows, x86-64. */
+/* The walk over unwind rows. */
 #include "user/unwind/unwind.h"
 
 #include <stdbool.h>
 
 #define WORD	8
 #define PAGE_SZ 4096 /* no code lies in the first page (vm.mmap_min_addr) */
-/* Addresses of user space; with five-level paging too, unless one asks mmap for more. */
-#define USER_BITS 47
 /* A frame record further away than this is no frame record: a default stack is 8 MiB. */
-#define FRAME_MAX (1 << 20)
-#define REG_DI	  5 /* psABI 1.0, figure 3.36 */
+#define FRAME_MAX	 (1 << 20)
+#define SIGNAL_WORDS_MAX 7
+
+/* What depends on the machine. */
+struct machine {
+	/* Bits of user addresses; where the hardware has more, too, unless one asks mmap for them. */
+	unsigned int user_bits;
+	/* x86-64: the return address is below the CFA, and the caller's frame above the frame record. */
+	bool call_pushes;
+	int vfork_ra_reg; /* DWARF's number of unwind_regs.ra_reg, where CFI may name it */
+	/* At sp in a signal frame: registers at so many bytes, and which of these words is which. */
+	uint64_t signal_off;
+	unsigned int signal_words, signal_fp, signal_ra, signal_sp, signal_pc;
+};
+
 /*
  * struct rt_sigframe at sp, once the handler's ret has popped its first word: struct ucontext, with
  * uc_mcontext at 40 (include/uapi/asm-generic/ucontext.h), whose 11th word is RBP, 16th RSP, 17th
- * RIP (arch/x86/include/uapi/asm/sigcontext.h).
+ * RIP (arch/x86/include/uapi/asm/sigcontext.h). rdi: psABI 1.0, figure 3.36.
  */
-#define SIGCONTEXT_BP_OFF (40 + 10 * WORD)
-#define SIGCONTEXT_WORDS  7 /* rbp rbx rdx rax rcx rsp rip */
+static const struct machine x86_64 = {
+	.user_bits = 47,
+	.call_pushes = true,
+	.vfork_ra_reg = 5,
+	.signal_off = 40 + 10 * WORD,
+	.signal_words = 7, /* rbp rbx rdx rax rcx rsp rip */
+	.signal_fp = 0,
+	.signal_sp = 5,
+	.signal_pc = 6,
+};
+
+/*
+ * struct rt_sigframe at sp (arch/arm64/kernel/signal.c): siginfo, 128 bytes; struct ucontext with uc_mcontext
+ * at 176 (arch/arm64/include/uapi/asm/ucontext.h): fault_address, x0 to x30, sp, pc
+ * (arch/arm64/include/uapi/asm/sigcontext.h).
+ */
+static const struct machine arm64 = {
+	.user_bits = 48,
+	.vfork_ra_reg = -1,
+	.signal_off = 128 + 176 + (1 + 29) * WORD,
+	.signal_words = 4, /* x29 x30 sp pc */
+	.signal_fp = 0,
+	.signal_ra = 1,
+	.signal_sp = 2,
+	.signal_pc = 3,
+};
 
 struct walk {
 	const struct unwind_ops *ops;
+	const struct machine *machine;
 	struct hu_stack *stack;
-	uint64_t pc, sp, bp, di;
+	uint64_t pc, sp, fp, ra_reg;
 	bool leaf;     /* pc is an instruction that was interrupted, no return address */
-	bool top;      /* the first frame: di is still the thread's */
-	bool bp_known; /* no frame so far lost it */
+	bool top;      /* ra_reg is that of this frame: no call came in between */
+	bool fp_known; /* no frame so far lost it */
+	bool sp_low;   /* sp is no more than a bound, the frame's own is further up */
 	uint16_t flags;
 };
 
@@ -46,51 +83,68 @@ static uint64_t words(int off)
 	return (uint64_t)((int64_t)off * WORD);
 }
 
+/* A code address without what is none in it: on arm64 its signature. */
+static uint64_t code(const struct walk *w, uint64_t ra)
+{
+	return w->machine->call_pushes ? ra : ra & ((1ULL << w->machine->user_bits) - 1);
+}
+
 static void returned(struct walk *w, uint64_t sp, uint64_t pc)
 {
 	w->sp = sp;
+	w->sp_low = false;
 	w->pc = pc;
 	w->leaf = false;
 	w->top = false;
 }
 
-/* push rbp; mov rsp,rbp: the caller's rbp and the return address are at rbp. */
+/*
+ * push rbp; mov rsp,rbp: the caller's rbp and the return address are at rbp. On arm64 the record is as well, but
+ * anywhere in its frame (AAPCS64 section 6.4.6), so where that ends is not known.
+ */
 static bool step_frame_pointer(struct walk *w, enum hu_stack_flag why)
 {
 	const struct cfi_table *table;
 	uint64_t rec[2];
 	uint32_t rel;
 
-	if (!w->bp_known || w->bp < w->sp || w->bp - w->sp > FRAME_MAX || w->bp % WORD)
+	if (!w->fp_known || w->fp < w->sp || w->fp - w->sp > FRAME_MAX || w->fp % WORD)
 		return stop(w, why);
-	if (w->ops->read(w->ops->ctx, w->bp, rec, sizeof(rec)))
+	if (w->ops->read(w->ops->ctx, w->fp, rec, sizeof(rec)))
 		return stop(w, why);
+	rec[1] = code(w, rec[1]);
 	/* data in the register leads anywhere; a call came from code */
 	if (rec[1] && w->ops->find(w->ops->ctx, rec[1] - 1, &table, &rel))
 		return stop(w, why);
 	if (!(w->flags & HU_STACK_FRAMEPTR))
 		w->stack->exact = w->stack->frames;
 	w->flags |= HU_STACK_FRAMEPTR;
-	returned(w, w->bp + sizeof(rec), rec[1]);
-	w->bp = rec[0];
+	returned(w, w->fp + sizeof(rec), rec[1]);
+	w->sp_low = !w->machine->call_pushes;
+	w->fp = rec[0];
 	return true;
 }
 
 /* The frame above was interrupted anywhere: its pc is a leaf's, its stack may be another one. */
 static bool step_signal(struct walk *w)
 {
-	uint64_t reg[SIGCONTEXT_WORDS];
+	const struct machine *m = w->machine;
+	uint64_t reg[SIGNAL_WORDS_MAX];
 
-	if (w->ops->read(w->ops->ctx, w->sp + SIGCONTEXT_BP_OFF, reg, sizeof(reg)))
+	if (w->ops->read(w->ops->ctx, w->sp + m->signal_off, reg, m->signal_words * WORD))
 		return stop(w, HU_STACK_BADREAD);
-	returned(w, reg[5], reg[6]);
-	w->bp = reg[0];
-	w->bp_known = true;
+	returned(w, reg[m->signal_sp], reg[m->signal_pc]);
+	w->fp = reg[m->signal_fp];
+	w->fp_known = true;
 	w->leaf = true;
+	if (!m->call_pushes) {
+		w->ra_reg = reg[m->signal_ra];
+		w->top = true;
+	}
 	return true;
 }
 
-static bool needs_bp(const struct hu_row *row)
+static bool needs_fp(const struct hu_row *row)
 {
 	unsigned int kind = HU_ROW_CFA(row->kind);
 
@@ -104,28 +158,69 @@ static bool find_cfa(struct walk *w, const struct hu_row *row, uint64_t *ret)
 		*ret = w->sp + words(row->cfa_off);
 		return true;
 	case HU_CFA_FP:
-		*ret = w->bp + words(row->cfa_off);
+		*ret = w->fp + words(row->cfa_off);
 		return true;
 	case HU_CFA_PLT:
 		*ret = w->sp + WORD + ((w->pc & 15) >= (uint64_t)row->cfa_off ? WORD : 0);
 		return true;
 	case HU_CFA_DEREF_FP:
-		return read_word(w, w->bp + words(row->cfa_off), ret);
+		return read_word(w, w->fp + words(row->cfa_off), ret);
 	default: /* HU_CFA_DEREF_SP */
 		return read_word(w, w->sp + words(row->cfa_off), ret);
 	}
 }
 
-static bool caller_bp(struct walk *w, const struct hu_row *row, uint64_t cfa)
+/* The return address where a call leaves it in a register: bpf/abi.h, HU_FP_PAIR and below. */
+static bool ra_by_row(struct walk *w, const struct hu_row *row, uint64_t cfa, uint64_t *ret)
+{
+	unsigned int kind = HU_ROW_FP(row->kind);
+	uint64_t at = cfa + words(row->fp_off);
+
+	if (kind < HU_FP_PAIR) {
+		if (!w->top)
+			return stop(w, HU_STACK_NOROW);
+		*ret = code(w, w->ra_reg);
+		return true;
+	}
+	if (kind >= HU_FP_PAIR_BASE)
+		at -= words(row->cfa_off);
+	if (kind == HU_FP_PAIR || kind == HU_FP_PAIR_BASE) {
+		if (!read_word(w, at, &w->fp))
+			return stop(w, HU_STACK_BADREAD);
+		w->fp_known = true;
+		at += WORD;
+	}
+	if (!read_word(w, at, ret))
+		return stop(w, HU_STACK_BADREAD);
+	*ret = code(w, *ret);
+	return true;
+}
+
+/* Growing is what makes the walk end on a stack that was made to loop; a leaf's frame may be empty. */
+static bool grows(const struct walk *w, const struct hu_row *row, uint64_t cfa)
+{
+	if (!w->machine->call_pushes && HU_ROW_FP(row->kind) < HU_FP_PAIR)
+		return cfa >= w->sp;
+	return cfa > w->sp;
+}
+
+static bool caller_ra(struct walk *w, const struct hu_row *row, uint64_t cfa, uint64_t *ret)
+{
+	if (!w->machine->call_pushes)
+		return ra_by_row(w, row, cfa, ret);
+	return read_word(w, cfa - WORD, ret) || stop(w, HU_STACK_BADREAD);
+}
+
+static bool caller_fp(struct walk *w, const struct hu_row *row, uint64_t cfa)
 {
 	switch (HU_ROW_FP(row->kind)) {
 	case HU_FP_CFA:
-		w->bp_known = true;
-		return read_word(w, cfa + words(row->fp_off), &w->bp);
+		w->fp_known = true;
+		return read_word(w, cfa + words(row->fp_off), &w->fp);
 	case HU_FP_REL:
-		return read_word(w, w->bp + words(row->fp_off), &w->bp);
+		return read_word(w, w->fp + words(row->fp_off), &w->fp);
 	case HU_FP_UNDEF:
-		w->bp_known = false;
+		w->fp_known = false;
 		return true;
 	default:
 		return true;
@@ -136,12 +231,13 @@ static bool step_cfa(struct walk *w, const struct hu_row *row)
 {
 	uint64_t cfa, ra;
 
-	if (needs_bp(row) && !w->bp_known)
+	if (needs_fp(row) && !w->fp_known)
 		return stop(w, HU_STACK_NOROW);
-	/* growing is what makes the walk end on a stack that was made to loop */
-	if (!find_cfa(w, row, &cfa) || cfa <= w->sp)
+	if (!find_cfa(w, row, &cfa) || !grows(w, row, cfa))
 		return stop(w, HU_STACK_BADREAD);
-	if (!read_word(w, cfa - WORD, &ra) || !caller_bp(w, row, cfa))
+	if (!caller_ra(w, row, cfa, &ra))
+		return false;
+	if (!caller_fp(w, row, cfa))
 		return stop(w, HU_STACK_BADREAD);
 	returned(w, cfa, ra);
 	return true;
@@ -157,11 +253,12 @@ static bool step_row(struct walk *w, const struct hu_row *row)
 	case HU_CFA_SIGNAL:
 		return step_signal(w);
 	case HU_CFA_RA_REG: /* in a vfork parent, whose return address the child may not overwrite */
-		if (!w->top || row->fp_off != REG_DI)
+		if (!w->top || row->fp_off != w->machine->vfork_ra_reg)
 			return stop(w, HU_STACK_NOROW);
-		returned(w, w->sp, w->di);
+		returned(w, w->sp, w->ra_reg);
 		return true;
 	case HU_CFA_SP:
+		return w->sp_low ? step_frame_pointer(w, HU_STACK_NOROW) : step_cfa(w, row);
 	case HU_CFA_FP:
 	case HU_CFA_PLT:
 	case HU_CFA_DEREF_FP:
@@ -192,7 +289,7 @@ static bool step(struct walk *w)
 		return false;
 	if (!w->pc) /* what the kernel and libc put above a thread's first function */
 		return stop(w, HU_STACK_COMPLETE);
-	if (w->pc < PAGE_SZ || w->pc >> USER_BITS)
+	if (w->pc < PAGE_SZ || w->pc >> w->machine->user_bits)
 		return stop(w, HU_STACK_NOMAP);
 	return true;
 }
@@ -200,16 +297,18 @@ static bool step(struct walk *w)
 void unwind__walk(const struct unwind_regs *regs, const struct unwind_ops *ops,
 		  struct hu_stack *ret)
 {
+	uint16_t machine = regs->machine ? regs->machine : CFI_MACHINE;
 	struct walk w = {
 		.ops = ops,
+		.machine = machine == EM_AARCH64 ? &arm64 : &x86_64,
 		.stack = ret,
 		.pc = regs->ip,
 		.sp = regs->sp,
-		.bp = regs->bp,
-		.di = regs->di,
+		.fp = regs->fp,
+		.ra_reg = regs->ra_reg,
 		.leaf = true,
 		.top = true,
-		.bp_known = true,
+		.fp_known = true,
 	};
 
 	ret->frames = ret->exact = 0;

@@ -8,7 +8,7 @@
  * a hostile target: the walk ends after HU_MAX_FRAMES frames, and every frame's CFA lies above the
  * last one's stack pointer. Out: program counters, leaf first, as they were found (return
  * addresses, not less 1), and enum hu_stack_flag: COMPLETE, or the reason it ended; FRAMEPTR if any
- * step had no row and went by the frame pointer. Nothing is allocated. x86-64.
+ * step had no row and went by the frame pointer. Nothing is allocated. x86-64 and arm64, each on either.
  */
 #ifndef HOLDUP_UNWIND_UNWIND_H
 #define HOLDUP_UNWIND_UNWIND_H
@@ -19,7 +19,9 @@
 #include "user/unwind/cfi.h"
 
 struct unwind_regs {
-	uint64_t ip, sp, bp, di;
+	uint64_t ip, sp, fp;
+	uint64_t ra_reg;  /* what may hold a return address: rdi on x86-64 (vfork), x30 on arm64 */
+	uint16_t machine; /* e_machine; 0: CFI_MACHINE */
 };
 
 struct unwind_ops {

@@ -17,7 +17,7 @@ int log__verbose(void)
 	return verbose;
 }
 
-static void emit(const char *fmt, va_list args)
+__attribute__((format(printf, 1, 0))) static void emit(const char *fmt, va_list args)
 {
 	fputs("holdup: ", stderr);
 	vfprintf(stderr, fmt, args);
@@ -44,7 +44,8 @@ void log__info(const char *fmt, ...)
 	va_end(args);
 }
 
-static int libbpf_print(enum libbpf_print_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static int libbpf_print(enum libbpf_print_level level,
+							      const char *fmt, va_list args)
 {
 	if (verbose < 2)
 		return 0;

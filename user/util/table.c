@@ -68,6 +68,35 @@ void table__clear(struct table *t, void (*drop)(void *value))
 	*t = (struct table){ 0 };
 }
 
+/* keep() must not change its mind: it is asked twice. */
+int table__filter(struct table *t, bool (*keep)(void *ctx, void *value), void *ctx,
+		  void (*drop)(void *value))
+{
+	struct table_slot *slot;
+	size_t cap = FIRST_CAP, cnt = 0;
+
+	for (size_t i = 0; i < t->cap; i++)
+		cnt += t->slot[i].value && keep(ctx, t->slot[i].value);
+	if (cnt == t->cnt)
+		return 0;
+	while (cnt * 4 > cap * 3)
+		cap *= 2;
+	slot = calloc(cap, sizeof(*slot));
+	if (!slot)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->cap; i++) {
+		if (!t->slot[i].value)
+			continue;
+		if (keep(ctx, t->slot[i].value))
+			place(slot, cap, t->slot[i].hash, t->slot[i].value);
+		else
+			drop(t->slot[i].value);
+	}
+	free(t->slot);
+	*t = (struct table){ .slot = slot, .cap = cap, .cnt = cnt };
+	return 0;
+}
+
 void *table__next(const struct table *t, size_t *i)
 {
 	while (*i < t->cap) {

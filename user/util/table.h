@@ -29,6 +29,9 @@ void *table__find(const struct table *t, uint64_t hash, table_equal_fn equal, co
 int table__add(struct table *t, uint64_t hash, void *value);
 /* Frees the table; drop, if given, is called for each value. */
 void table__clear(struct table *t, void (*drop)(void *value));
+/* Only values for which keep() holds stay; drop is called for the others. All stay when it fails. */
+int table__filter(struct table *t, bool (*keep)(void *ctx, void *value), void *ctx,
+		  void (*drop)(void *value));
 
 /* Calls for each value: for (size_t i = 0; (v = table__next(t, &i));) */
 void *table__next(const struct table *t, size_t *i);

@@ -61,6 +61,7 @@ static void put_stats(struct writer *w, json_t *o, const struct lock_stats *s)
 	put_u64(w, o, "max_ns", s->max_ns);
 	put_u64(w, o, "ongoing", s->ongoing);
 	put_u64(w, o, "began_before", s->before);
+	put_u64(w, o, "requeued", s->requeued);
 	put_u64(w, o, "summarized", s->summarized);
 }
 
@@ -135,9 +136,10 @@ static json_t *row_json(struct writer *w, const struct lock_row *r, enum locks_b
 	put_text(w, o, "comm", r->process->comm);
 	put_text(w, o, "exe", r->exe);
 	put_u64(w, o, "processes", r->processes);
-	if (by == BY_PROCESS) {
+	put_text(w, o, "cgroup", r->cgroup);
+	if (by != BY_LOCK)
 		put_u64(w, o, "locks", r->locks);
-	} else {
+	if (by != BY_PROCESS) {
 		put_address(w, o, "address", r->address);
 		put_text(w, o, "name", r->name);
 		put_text(w, o, "module", r->module);
@@ -174,6 +176,14 @@ static json_t *coverage_json(struct writer *w, const struct locks_coverage *c)
 	put_u64(w, o, "summarized_ns", c->summarized_ns);
 	put_u64(w, o, "stacks_incomplete", c->stacks_incomplete);
 	put_u64(w, o, "stacks_lost", c->stacks_lost);
+	put_u64(w, o, "stacks_complete", c->stacks_complete);
+	put_u64(w, o, "stacks_missing", c->stacks_missing);
+	put_u64(w, o, "stacks_no_row", c->stacks_no_row);
+	put_u64(w, o, "stacks_no_mapping", c->stacks_no_map);
+	put_u64(w, o, "stacks_unreadable", c->stacks_bad_read);
+	put_u64(w, o, "stacks_too_deep", c->stacks_too_deep);
+	put_u64(w, o, "stacks_guessed", c->stacks_guessed);
+	put_u64(w, o, "stacks_derived", c->stacks_derived);
 	put_u64(w, o, "records_lost", c->records_lost);
 	put_u64(w, o, "depth_unknown", c->depth_unknown);
 	put_u64(w, o, "inferred", c->inferred);
@@ -183,6 +193,9 @@ static json_t *coverage_json(struct writer *w, const struct locks_coverage *c)
 	put_u64(w, o, "below_min", c->below_min);
 	put_u64(w, o, "below_min_ns", c->below_min_ns);
 	put_u64(w, o, "processes_unreadable", c->processes_unreadable);
+	put_u64(w, o, "processes_unnamed", c->processes_unnamed);
+	put_u64(w, o, "modules_full", c->modules_full);
+	put_u64(w, o, "mappings_dropped", c->maps_dropped);
 	put(w, o, "futex_calls", json_boolean(c->futex_calls));
 	return o;
 }

@@ -18,7 +18,7 @@ struct page {
 	const struct locks_report *r;
 	const struct stacks_report *stacks; /* one of the two */
 	const struct view_style *style;
-	const char *dot, *from, *bold, *dim, *plain;
+	const char *dot, *from, *times, *bold, *dim, *plain;
 };
 
 static inline const char *escaped(const char *text, char buf[NAME_SZ])
@@ -34,6 +34,7 @@ static inline struct page page__begin(FILE *out, const struct view_style *style)
 		.style = style,
 		.dot = style->utf8 ? "·" : "|",
 		.from = style->utf8 ? " ← " : " <- ",
+		.times = style->utf8 ? "×" : "x",
 		.bold = style->colour ? "\033[1m" : "",
 		.dim = style->colour ? "\033[2m" : "",
 		.plain = style->colour ? "\033[0m" : "",
@@ -53,6 +54,8 @@ void page__print_stack(const struct page *p, const struct sym_frame *frames, siz
 		       bool complete);
 /* Every frame, one a line. */
 void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt);
+/* Totals and gaps; verbose: how good the stacks are. */
+void page__print_head(const struct page *p);
 /* Where the waits of a row happened: the longest of them, or all if verbose. */
 void page__print_sites(const struct page *p, const struct lock_row *row);
 /* What a holder whose stack is known does. */

@@ -47,13 +47,32 @@ static bool is_start(const struct sym_frame *frames, size_t i, size_t cnt)
 	return i == cnt;
 }
 
+/* How many frames from i on are functions of one interpreter, or of one module that has no names for them. */
+static size_t run_of(const struct sym_frame *frames, size_t i, size_t cnt)
+{
+	const struct sym_frame *f = &frames[i];
+	const char *of = target__interpreter(f);
+	size_t n = 1;
+
+	if (of)
+		while (i + n < cnt && target__interpreter(&f[n]) == of)
+			n++;
+	else if (!*f->function && *f->module)
+		while (i + n < cnt && !*f[n].function && f[n].guessed == f->guessed &&
+		       !strcmp(f[n].module, f->module))
+			n++;
+	return n;
+}
+
 /*
  * Frames from `first` on, FRAMES_SHOWN of them unless `all`. Those of one interpreter next to each other say
- * nothing of the program: they are one item. Returns how many frames are left out.
+ * nothing of the program, those without names nothing to people: they are one item. Returns how many frames are
+ * left out.
  */
 static size_t print_frames(const struct page *p, const struct sym_frame *frames, size_t first,
 			   size_t cnt, bool all)
 {
+	char name[NAME_SZ];
 	size_t shown = 0, run;
 
 	for (size_t i = first; i < cnt; i += run) {
@@ -63,13 +82,16 @@ static size_t print_frames(const struct page *p, const struct sym_frame *frames,
 			return 0;
 		if (shown++ == FRAMES_SHOWN && !all)
 			return cnt - i;
-		for (run = 1; of && i > first && i + run < cnt; run++)
-			if (target__interpreter(&frames[i + run]) != of)
-				break;
+		run = i > first ? run_of(frames, i, cnt) : 1;
 		fputs(shown > 1 ? p->from : "", p->out);
 		print_doubt(p, frames, first, i);
-		if (i > first && of && (run > 1 || *frames[i].module))
+		/* One address in no file is anything, but next to a runtime that makes code. */
+		if (i > first && of &&
+		    (run > 1 || *frames[i].module || target__interpreter(&frames[i - 1])))
 			fprintf(p->out, "%s[%s]%s", p->dim, of, p->plain);
+		else if (!of && run > 1)
+			fprintf(p->out, "%s[%zu in %s]%s", p->dim, run,
+				escaped(frames[i].module, name), p->plain);
 		else
 			print_frame(p, &frames[i]);
 	}

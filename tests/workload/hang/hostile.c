@@ -170,8 +170,8 @@ HANG_FRAME static void *rename_others(void *arg)
 					     "a\nb\tc\rd",
 					     "\xff\xfe\x80\xc3(",
 					     "%s%n%x\\\"'",
-					     "\x9b"
-					     "31mred" };
+					     ("\x9b"
+					      "31mred") };
 	char path[64];
 	unsigned int i;
 	int fd;

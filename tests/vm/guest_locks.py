@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""In a guest: `holdup locks` beside workloads that know the truth, where the counts are exact and the
+stacks are whole.
+
+A guest is slow and its clock uneven, so no time is compared. Kernels without bpf_loop() have no stacks by
+unwind tables: there only the mutex can be told, by its words.
+"""
+
+import os
+import platform
+import re
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
+
+import holdup  # noqa: E402
+from oracle import SPARE_ATTEMPTS, Oracle, functions_of, total, watch  # noqa: E402
+
+UNWINDS = tuple(map(int, re.findall(r"\d+", platform.release())[:2])) >= (5, 17)
+SLEEPS = 20  # fewer would test nothing
+ATTEMPTS_PERCENT = 2  # where calls tell one attempt from the next
+# Long enough for a slow guest to read the process's mappings and open its files while it lives.
+FIFTY = ("--threads", 3, "--count", 50, "--hold", 5000)
+
+
+class Guest(Oracle):
+    test_wait_time = test_longest_wait = None  # times
+    test_it_adds_up = None  # the schema's validator is not everywhere
+
+    def test_attempts(self):
+        """Which sleeps belong to one wait is told by CPU time, of which a slow guest needs more.
+
+        Of mutexes wake calls tell it, where they are seen also if they woke nobody.
+        """
+        calls_seen = self.document["coverage"]["futex_calls"]
+        for group in self.groups:
+            rows = [row for lock in group for row in lock.rows_of(self.document)]
+            waits, slept = total(rows, "waits"), sum(lock.slept for lock in group)
+            self.assertLessEqual(waits, sum(lock.sleeps for lock in group))
+            if calls_seen and [lock.kind for lock in group] == ["mutex"]:
+                spare = slept * ATTEMPTS_PERCENT / 100 + SPARE_ATTEMPTS
+                self.assertAlmostEqual(waits, slept, delta=spare, msg=str(group[0]))
+        self.assertGreater(sum(row["waits"] for row in self.document["locks"]), 0)
+        self.assertGreaterEqual(sum(lock.sleeps for lock in self.locks), SLEEPS)
+
+    if not UNWINDS:
+        test_every_stack_is_whole = test_sites = None
+
+
+class Mutex(Guest, unittest.TestCase):
+    workload, args = "mutex", FIFTY
+
+    def test_owner(self):
+        """The thread that the mutex names is one of the workload's, and shows where it is."""
+        (lock,) = self.locks
+        (row,) = lock.rows_of(self.document)
+        named = [holder for holder in row["holders"] if holder["tid"]]
+        self.assertTrue(named, row["holders"])
+        self.assertEqual({holder["comm"] for holder in named}, {self.workload})
+        if UNWINDS:
+            shown = [functions_of(holder) for holder in named if holder["stack"]]
+            self.assertTrue(any("update_ledger" in stack for stack in shown), shown)
+
+
+if UNWINDS:
+
+    class InHandler(Guest, unittest.TestCase):
+        """The stack goes through a signal frame."""
+
+        workload, args = "handler", FIFTY
+
+    class Remembered(unittest.TestCase):
+        """Stacks that need not be walked again are those that a walk finds."""
+
+        # Nothing is remembered before the process's mappings are read.
+        args = ("--threads", 3, "--count", 400, "--hold", 1000)
+
+        def check(self, workload):
+            command = [holdup.workload(workload), *map(str, self.args)]
+            _, _, err = watch(command, "--assume", "check-memo")
+            found = re.findall(r"of (\d+) remembered stacks (\d+) were wrong", err)
+            self.assertEqual(sum(int(wrong) for _, wrong in found), 0, err)
+            self.assertGreater(sum(int(remembered) for remembered, _ in found), SLEEPS, err)
+
+        def test_mutex(self):
+            self.check("mutex")
+
+        def test_condvar(self):
+            self.check("condvar")
+
+    class Rwlock(Guest, unittest.TestCase):
+        workload, args = "rwlock", FIFTY
+
+    class Condvar(Guest, unittest.TestCase):
+        workload, args = "condvar", FIFTY
+
+    class Semaphore(Guest, unittest.TestCase):
+        workload, args = "sem", (*FIFTY, "--how", "one")
+
+    class Join(Guest, unittest.TestCase):
+        # Two that join at once can meet at the lock of libc's cache of stacks, inside of pthread_join().
+        workload, args = "join", ("--threads", 1, *FIFTY[2:])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
