@@ -206,7 +206,7 @@ struct hu_thread_record {
 	__u32 parent; /* its process's parent */
 	__u16 flags;  /* enum hu_thread_flag */
 	__u16 kframes;
-	__u32 pad;
+	__u32 execs; /* another number after each exec of the process (task->self_exec_id) */
 	char comm[HU_COMM_LEN]; /* untrusted bytes */
 	char leader[HU_COMM_LEN];
 	__u64 kpc[HU_KERNEL_FRAMES]; /* in the kernel, leaf first */

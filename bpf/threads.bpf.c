@@ -97,6 +97,7 @@ static __always_inline void send_full(struct seq_file *seq, struct task_struct *
 	rec->state = task__state(t);
 	rec->parent = BPF_CORE_READ(t, group_leader, real_parent, tgid);
 	rec->flags = flags;
+	rec->execs = t->self_exec_id;
 	if (mm_locked(t))
 		rec->flags |= HU_THREAD_MM_LOCKED;
 	rec->nr = -1;

@@ -108,11 +108,18 @@ static inline int wait__continues(const struct wait_state *w, const struct wait_
 #define PID_MAX_LIMIT  (4 << 20)  /* include/linux/threads.h */
 #define FUTEX_TID_MASK 0x3fffffff /* include/uapi/linux/futex.h */
 
+/*
+ * musl's normal mutexes hold EBUSY (16) while they are locked, which is nobody's TID (src/thread/pthread_mutex_lock.c);
+ * with its waiters' bit that is the value that they wait for (src/thread/pthread_mutex_timedlock.c).
+ */
+#define MUSL_LOCKED_WAITERS (HU_FUTEX_WAITERS | 16)
+
 /* Does the futex word itself hold its owner's TID? PI futexes do, and robust ones (glibc, musl). */
 static inline int owner__in_word(__u16 op, __u32 val)
 {
 	return op == HU_OP_LOCK_PI || op == HU_OP_LOCK_PI2 ||
-	       ((op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) && (val & HU_FUTEX_WAITERS));
+	       ((op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET) && (val & HU_FUTEX_WAITERS) &&
+		val != MUSL_LOCKED_WAITERS);
 }
 
 /* Does a word beside it? glibc's mutex is waited for by FUTEX_WAIT with value 2, or by the latter if timed. */

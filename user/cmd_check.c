@@ -58,9 +58,11 @@ static void print_report(const struct check *c)
 	view__stacks_text(stderr, c->look.report, &style);
 }
 
-/* 0, EXIT_FOUND, or another exit status. */
-static int look_once(struct check *c)
+/* 0, EXIT_FOUND, or another exit status. report: it will be printed whatever is found. */
+static int look_once(struct check *c, bool report)
 {
+	/* What only the report shows takes time, at each look. */
+	c->look.query.lines = c->look.query.peers = report || c->opt->verbose;
 	if (look__take(&c->look, BETWEEN_NS))
 		return EXIT_FAILED;
 	if (output__write(&c->out, write_findings, c))
@@ -86,7 +88,7 @@ static int look_for(struct check *c)
 
 	do {
 		next = live__now_ns() + EVERY_NS;
-		status = look_once(c);
+		status = look_once(c, false);
 		if (status || next >= end)
 			break;
 		pause_until(next);
@@ -122,7 +124,7 @@ static int write_hang(void *ctx, FILE *out)
 
 static int report_hang(struct check *c)
 {
-	int status = look_once(c);
+	int status = look_once(c, true);
 
 	if (status == EXIT_FAILED)
 		return status;
@@ -147,7 +149,7 @@ static int look_at_program(struct check *c)
 		if (now >= end) {
 			status = report_hang(c);
 		} else if (now >= next) {
-			status = look_once(c);
+			status = look_once(c, false);
 			next = live__now_ns() + EVERY_NS;
 		} else {
 			pause_until(now + POLL_NS);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "user/collect/adopt.h"
+#include "user/collect/proc.h"
 #include "user/util/glob.h"
 #include "user/sym/kernel.h"
 #include "user/util/log.h"
@@ -150,72 +151,103 @@ static int add_member(void *ctx, int pid)
 	return threads__add_target(ctx, pid);
 }
 
-/* The program's children, as far as they have not been given away. */
-static int add_family(struct threads *t, pid_t pid, int depth)
+struct family {
+	struct threads *threads;
+	pid_t pid;
+	int depth; /* generations to go */
+	int err;
+};
+
+static void add_family(struct family *f);
+
+/* Children are those of the thread that made them, or of another one once that has ended. */
+static int add_children(void *ctx, uint32_t tid)
 {
+	struct family *f = ctx;
+	struct family next = { .threads = f->threads, .depth = f->depth - 1 };
 	char path[64];
 	FILE *children;
-	int child, err = threads__add_target(t, pid);
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", pid, pid);
-	children = err || !depth ? NULL : fopen(path, "re");
-	while (children && !err && fscanf(children, "%d", &child) == 1)
-		err = add_family(t, child, depth - 1);
+	snprintf(path, sizeof(path), "/proc/%d/task/%u/children", f->pid, tid);
+	children = fopen(path, "re");
+	while (children && !f->err && fscanf(children, "%d", &next.pid) == 1) {
+		add_family(&next);
+		f->err = next.err;
+	}
 	if (children)
 		fclose(children);
-	return err;
+	return f->err;
+}
+
+/* A process and its children, as far as they have not been given away. */
+static void add_family(struct family *f)
+{
+	f->err = threads__add_target(f->threads, f->pid);
+	if (!f->err && f->depth)
+		proc__each_thread(f->pid, add_children, f);
 }
 
 static int add_targets(struct look *look)
 {
-	if (look->has_program)
-		return add_family(look->threads, look->program.pid, FAMILY_DEPTH);
-	if (look->opt->cgroup)
+	struct family program = {
+		.threads = look->threads,
+		.pid = look->program.pid,
+		.depth = FAMILY_DEPTH,
+	};
+
+	if (!look->has_program && !look->opt->cgroup)
+		return 0;
+	threads__clear_targets(look->threads);
+	if (!look->has_program)
 		return adopt__cgroup_members(look->opt->cgroup, add_member, look->threads);
-	return 0;
+	add_family(&program);
+	return program.err;
 }
 
-/* Reports refer to names: all of the last look goes, so that a long watch does not grow. */
+/* What is known of processes stays: reading it again for each look would take most of a CPU. */
 static void forget(struct look *look)
 {
 	stacks_report__free(look->report);
 	snapshot__free(look->snapshot);
 	calls__free(look->calls);
-	walker__free(look->walker);
-	symbolizer__free(look->symbolizer);
 	look->report = NULL;
 	look->snapshot = NULL;
 	look->calls = NULL;
-	look->walker = NULL;
-	look->symbolizer = NULL;
+}
+
+/* Reports refer to names, so this is a moment without any. */
+static int renew_known(struct look *look, size_t live)
+{
+	return known__worn(&look->known, live) ? known__renew(&look->known) : 0;
 }
 
 static int take(struct look *look, uint64_t between_ns)
 {
-	struct snapshot_config cfg = { .threads = look->threads, .between_ns = between_ns };
+	struct snapshot_config cfg = { .threads = look->threads,
+				       .known = &look->known,
+				       .between_ns = between_ns };
 	struct stacks_input in;
-	int err = symbolizer__new(&look->symbolizer);
+	int err = calls__new(&look->calls);
 
-	if (!err)
-		err = walker__new(look->symbolizer, &look->walker);
-	if (!err)
-		err = calls__new(&look->calls);
-	cfg.symbolizer = look->symbolizer;
-	cfg.walker = look->walker;
 	if (!err)
 		err = snapshot__take(&cfg, &look->snapshot);
 	if (err)
 		return err;
-	in = (struct stacks_input){ look->snapshot, look->symbolizer, look->calls, look->kernel };
+	in = (struct stacks_input){ look->snapshot, look->known.symbolizer, look->calls,
+				    look->kernel };
 	return stacks_report__build(&in, &look->query, &look->report);
 }
 
 int look__take(struct look *look, uint64_t between_ns)
 {
+	size_t live;
 	int err;
 
+	live = look->report ? look->report->processes : 0;
 	forget(look);
-	err = add_targets(look);
+	err = renew_known(look, live);
+	if (!err)
+		err = add_targets(look);
 	if (err) {
 		log__msg("the processes can't be listed: %s", strerror(-err));
 		return err;
@@ -231,6 +263,7 @@ int look__take(struct look *look, uint64_t between_ns)
 void look__close(struct look *look)
 {
 	forget(look);
+	known__free(&look->known);
 	threads__free(look->threads);
 	kernel_names__free(look->kernel);
 	watchdog__free(look->watchdog);

@@ -17,8 +17,7 @@
 struct look {
 	const struct options *opt;
 	struct threads *threads;
-	struct symbolizer *symbolizer;
-	struct walker *walker;
+	struct known_names known; /* of processes, from look to look */
 	struct calls *calls;
 	struct kernel_names *kernel;
 	struct watchdog *watchdog;

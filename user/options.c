@@ -328,7 +328,7 @@ int options__parse(int argc, char **argv, const char *help, struct options *ret)
 	int c, err;
 
 	opterr = 0;
-	optind = 1;
+	optind = 0; /* glibc, musl: also forget where in a word an earlier parse ended */
 	while ((c = getopt_long(argc, argv, "+:p:t:d:i:n:o:vh", long_options, NULL)) != -1) {
 		if (c == 'h') {
 			fputs(help, stdout);

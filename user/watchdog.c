@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,15 @@ static void expire(void)
 	_exit(EXIT_FAILED); /* and with us the thread that hangs */
 }
 
+static bool is_late(const struct watchdog *w)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec != w->until.tv_sec ? now.tv_sec > w->until.tv_sec
+					     : now.tv_nsec >= w->until.tv_nsec;
+}
+
 static void *run(void *arg)
 {
 	struct watchdog *w = arg;
@@ -39,7 +49,7 @@ static void *run(void *arg)
 		if (!w->armed)
 			pthread_cond_wait(&w->changed, &w->lock);
 		else if (pthread_cond_timedwait(&w->changed, &w->lock, &w->until) == ETIMEDOUT &&
-			 w->armed)
+			 w->armed && is_late(w)) /* it may have been started anew just then */
 			expire();
 	}
 	pthread_mutex_unlock(&w->lock);
@@ -50,6 +60,7 @@ int watchdog__new(struct watchdog **ret)
 {
 	struct watchdog *w = calloc(1, sizeof(*w));
 	pthread_condattr_t attr;
+	sigset_t all, before;
 	int err;
 
 	if (!w)
@@ -58,7 +69,12 @@ int watchdog__new(struct watchdog **ret)
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	/* Signals are for the thread whose sleeps they are to end. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	err = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (err) {
 		free(w);
 		return -err;

@@ -71,6 +71,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int exit_state;
+	u64 self_exec_id;   /* 64 bits since 5.7, commit d1e7fd6462ca */
 	u64 start_boottime; /* since 5.5, commit cf25e24db61c */
 	unsigned long nvcsw, nivcsw;
 	int on_cpu;		      /* CONFIG_SMP */

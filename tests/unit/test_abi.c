@@ -123,7 +123,7 @@ static const struct member members[] = {
 	M(hu_thread_record, parent),
 	M(hu_thread_record, flags),
 	M(hu_thread_record, kframes),
-	M(hu_thread_record, pad),
+	M(hu_thread_record, execs),
 	M(hu_thread_record, comm),
 	M(hu_thread_record, leader),
 	M(hu_thread_record, kpc),

@@ -43,6 +43,25 @@ pid_t proc__of_thread(uint32_t tid)
 	return tgid;
 }
 
+/* Zombies are there still: a process until its parent asks, a main thread until all others have ended. */
+bool proc__lives(uint32_t tgid, uint32_t tid)
+{
+	char path[64], line[256], state = 0;
+	FILE *status;
+
+	if (tgid)
+		snprintf(path, sizeof(path), "/proc/%u/task/%u/status", tgid, tid);
+	else
+		snprintf(path, sizeof(path), "/proc/%u/status", tid);
+	status = fopen(path, "re");
+	while (status && !state && fgets(line, sizeof(line), status))
+		if (sscanf(line, "State: %c", &state) != 1)
+			state = 0;
+	if (status)
+		fclose(status);
+	return state && state != 'Z' && state != 'X';
+}
+
 bool proc__in_pid_namespace(pid_t tgid)
 {
 	char path[64];

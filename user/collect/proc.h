@@ -16,6 +16,8 @@
 int proc__comm(uint32_t tgid, uint32_t tid, char ret[HU_COMM_LEN]);
 /* The process of any thread; 0: there is none. */
 pid_t proc__of_thread(uint32_t tid);
+/* Is there such a thread, of this process or (tgid 0) of any? One that has ended, and that nobody has asked for, is none. */
+bool proc__lives(uint32_t tgid, uint32_t tid);
 /* Are this process's TIDs, as it sees them itself, other numbers than ours? */
 bool proc__in_pid_namespace(pid_t tgid);
 /* The thread that calls itself `inner` in the process's own PID namespace; -ESRCH: none. */

@@ -39,24 +39,27 @@ static bool process__equal(const void *value, const void *key)
 	const struct snap_process *p = value;
 	const struct hu_thread_record *rec = key;
 
-	return p->tgid == rec->tgid && p->start == rec->proc_start;
+	return p->tgid == rec->tgid && p->start == rec->proc_start && p->execs == rec->execs;
 }
 
-static int read_names(struct taking *t, struct snap_process *p)
+static void read_names(struct taking *t, struct snap_process *p)
 {
-	if (p->locked || symbolizer__add_process(t->cfg->symbolizer, p->tgid, &p->names))
+	struct hu_thread_record key = {
+		.tgid = p->tgid,
+		.proc_start = p->start,
+		.execs = p->execs,
+	};
+
+	p->opened = true;
+	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
+	if (p->locked || known__process(t->cfg->known, &key, &p->names))
 		p->names = NULL;
-	if (p->names && !sym_process__maps(p->names)) /* it could not be read */
-		p->names = NULL;
-	if (!p->names)
-		t->s->unreadable++;
-	return 0;
 }
 
 static int process__get(struct taking *t, const struct hu_thread_record *rec,
 			struct snap_process **ret)
 {
-	uint64_t hash = hash__mix(rec->tgid, rec->proc_start);
+	uint64_t hash = hash__mix(hash__mix(rec->tgid, rec->proc_start), rec->execs);
 	struct snap_process *p = table__find(&t->s->processes, hash, process__equal, rec);
 	int err;
 
@@ -66,6 +69,7 @@ static int process__get(struct taking *t, const struct hu_thread_record *rec,
 			return -ENOMEM;
 		p->tgid = rec->tgid;
 		p->start = rec->proc_start;
+		p->execs = rec->execs;
 		memcpy(p->comm, rec->leader, sizeof(p->comm));
 		p->comm[HU_COMM_LEN - 1] = '\0';
 		err = table__add(&t->s->processes, hash, p);
@@ -83,10 +87,8 @@ static void open_processes(struct taking *t)
 {
 	struct snap_process *p;
 
-	for (size_t i = 0; (p = table__next(&t->s->processes, &i));) {
-		p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
+	for (size_t i = 0; (p = table__next(&t->s->processes, &i));)
 		read_names(t, p);
-	}
 }
 
 /* ---- what a thread waits for */
@@ -162,7 +164,7 @@ bool snap_thread__near(const struct snap_thread *t, int off, uint32_t *ret)
 }
 
 /* As much as there is around the word: it may lie at the edge of a mapping. */
-static void read_near(struct taking *t, struct snap_thread *thread)
+void snap_thread__read_near(struct snap_thread *thread, struct target_memory *memory)
 {
 	static const uint8_t from[] = { 0, SNAP_NEAR_BELOW }, to[] = { SNAP_NEAR_SZ, 32, 20 };
 
@@ -171,7 +173,7 @@ static void read_near(struct taking *t, struct snap_thread *thread)
 		for (size_t j = 0; j < sizeof(to); j++) {
 			uint64_t addr = thread->call.uaddr - SNAP_NEAR_BELOW + from[i];
 
-			if (target_memory__read(&t->memory, addr, thread->near + from[i],
+			if (target_memory__read(memory, addr, thread->near + from[i],
 						to[j] - from[i]))
 				continue;
 			thread->near_from = from[i];
@@ -184,7 +186,7 @@ static void read_words(struct taking *t, struct snap_thread *thread)
 {
 	uint32_t word;
 
-	read_near(t, thread);
+	snap_thread__read_near(thread, &t->memory);
 	if (snap_thread__near(thread, 0, &word))
 		thread->call.word = word;
 	if (snap_thread__near(thread, 8, &word)) {
@@ -195,19 +197,27 @@ static void read_words(struct taking *t, struct snap_thread *thread)
 
 /* ---- stacks */
 
+struct stack_key {
+	const struct snap_process *process; /* after an exec the same addresses are other functions */
+	const struct hu_stack *stack;
+};
+
 static bool stack__same(const void *value, const void *key)
 {
-	const struct hu_stack *a = &((const struct snap_stack *)value)->stack, *b = key;
+	const struct stack_key *k = key;
+	const struct hu_stack *a = &((const struct snap_stack *)value)->stack, *b = k->stack;
 
-	return a->tgid == b->tgid && a->flags == b->flags && a->frames == b->frames &&
-	       a->exact == b->exact && !memcmp(a->pcs, b->pcs, a->frames * sizeof(a->pcs[0]));
+	return ((const struct snap_stack *)value)->process == k->process && a->flags == b->flags &&
+	       a->frames == b->frames && a->exact == b->exact &&
+	       !memcmp(a->pcs, b->pcs, a->frames * sizeof(a->pcs[0]));
 }
 
 static int stack__get(struct taking *t, const struct snap_process *p, const struct hu_stack *stack,
 		      const struct snap_stack **ret)
 {
 	uint64_t id = stack__hash(stack);
-	struct snap_stack *s = table__find(&t->s->stacks, id, stack__same, stack);
+	struct stack_key key = { p, stack };
+	struct snap_stack *s = table__find(&t->s->stacks, id, stack__same, &key);
 	size_t unused = (HU_MAX_FRAMES - stack->frames) * sizeof(stack->pcs[0]);
 	int err;
 
@@ -250,7 +260,7 @@ static int observe(struct taking *t, struct snap_thread *thread)
 	}
 	if (rec->flags & HU_THREAD_COMPAT)
 		return 0;
-	walker__walk(t->cfg->walker, thread->process->names, rec, &t->memory, &stack);
+	walker__walk(t->cfg->known->walker, thread->process->names, rec, &t->memory, &stack);
 	return stack__get(t, thread->process, &stack, &thread->stack);
 }
 
@@ -295,6 +305,7 @@ static int on_again(void *ctx, const struct hu_record *rec)
 	struct taking *t = ctx;
 	const struct hu_thread_record *full = (const void *)rec;
 	struct snap_thread *thread;
+	int err;
 
 	if (rec->kind != HU_REC_THREAD)
 		return -EIO;
@@ -303,6 +314,11 @@ static int on_again(void *ctx, const struct hu_record *rec)
 		return 0;
 	memcpy(&thread->rec, full, sizeof(thread->rec));
 	thread->rec.comm[HU_COMM_LEN - 1] = '\0';
+	err = process__get(t, &thread->rec, &thread->process);
+	if (err)
+		return err;
+	if (!thread->process->opened) /* it has called exec */
+		read_names(t, thread->process);
 	return observe(t, thread);
 }
 
@@ -315,11 +331,13 @@ static int on_brief(void *ctx, const struct hu_record *rec)
 
 	if (!thread || thread->rec.thread_start != brief->thread_start)
 		return 0;
+	thread->seen = true;
 	thread->steady = thread->rec.switches == brief->switches &&
 			 !(thread->rec.flags & HU_THREAD_ON_CPU) &&
 			 !(brief->flags & (HU_THREAD_ON_CPU | HU_THREAD_EXITING));
-	/* Of who was on a CPU nothing is believed anyway. */
-	thread->moved = !thread->steady && !(thread->rec.flags & HU_THREAD_ON_CPU);
+	/* Of who was on a CPU nothing is believed anyway, and who ends, or has, waits for nothing. */
+	thread->moved = !thread->steady &&
+			!(thread->rec.flags & (HU_THREAD_ON_CPU | HU_THREAD_EXITING));
 	return 0;
 }
 
@@ -329,7 +347,7 @@ static void compare_words(struct taking *t, struct snap_thread *thread)
 	struct snap_thread again = *thread;
 
 	target_memory__set(&t->memory, thread->rec.tgid);
-	read_words(t, &again);
+	snap_thread__read_near(&again, &t->memory);
 	if (again.near_from != thread->near_from || again.near_to != thread->near_to ||
 	    memcmp(again.near, thread->near, sizeof(again.near)))
 		thread->steady = false;
@@ -354,6 +372,17 @@ static uint64_t count_moved(const struct snapshot *s)
 	return n;
 }
 
+/* What one look says of a thread holds for that look only: the next one may not find it any more. */
+static int look_briefly(struct taking *t)
+{
+	struct hu_snap_ask brief = { .mode = HU_SNAP_BRIEF };
+	struct snapshot *s = t->s;
+
+	for (size_t i = 0; i < s->cnt; i++)
+		s->thread[i].seen = s->thread[i].steady = s->thread[i].moved = false;
+	return threads__pass(t->cfg->threads, &brief, on_brief, t);
+}
+
 static void wait_until(uint64_t ns)
 {
 	struct timespec at = { ns / 1000000000, ns % 1000000000 };
@@ -366,7 +395,6 @@ static void wait_until(uint64_t ns)
 static int look(struct taking *t)
 {
 	struct hu_snap_ask full = { .mode = HU_SNAP_FULL, .kernel = t->cfg->kernel };
-	struct hu_snap_ask brief = { .mode = HU_SNAP_BRIEF };
 	struct snapshot *s = t->s;
 	uint64_t moved;
 	int err;
@@ -382,7 +410,7 @@ static int look(struct taking *t)
 	for (int tries = 0; !err; tries++) {
 		if (!tries)
 			wait_until(now_ns() + t->cfg->between_ns);
-		err = threads__pass(t->cfg->threads, &brief, on_brief, t);
+		err = look_briefly(t);
 		moved = count_moved(s);
 		if (err || !moved || tries == TRIES)
 			break;
@@ -401,6 +429,17 @@ static int by_process(const void *a, const void *b)
 	return x->rec.tid < y->rec.tid ? -1 : x->rec.tid > y->rec.tid;
 }
 
+/* Who has ended has no memory left to be read. */
+static void count_unreadable(struct snapshot *s, const struct snap_thread *thread)
+{
+	struct snap_process *p = thread->process;
+
+	if (p->names || p->missed || (thread->rec.flags & HU_THREAD_EXITING))
+		return;
+	p->missed = true;
+	s->unreadable++;
+}
+
 /* Times, the second look at words, and an order; those that ended meanwhile go. */
 static int finish(struct taking *t)
 {
@@ -412,8 +451,8 @@ static int finish(struct taking *t)
 	for (size_t i = 0; i < s->cnt; i++) {
 		struct snap_thread *thread = &s->thread[i];
 
-		if (!thread->steady && !thread->moved && !(thread->rec.flags & HU_THREAD_ON_CPU)) {
-			s->gone++; /* the second look did not find it */
+		if (!thread->seen) {
+			s->gone++;
 			continue;
 		}
 		if (s->clock && thread->rec.off_ns)
@@ -421,6 +460,7 @@ static int finish(struct taking *t)
 		if (thread->futex && thread->steady)
 			compare_words(t, thread);
 		thread->process->threads++;
+		count_unreadable(s, thread);
 		s->thread[kept++] = *thread;
 	}
 	s->cnt = kept;
@@ -436,6 +476,7 @@ int snapshot__take(const struct snapshot_config *cfg, struct snapshot **ret)
 
 	if (!t.s)
 		return -ENOMEM;
+	cfg->known->looks++;
 	t.s->began_ns = now_ns();
 	err = look(&t);
 	if (!err)

@@ -4,7 +4,7 @@
  * twice: who has run in between is looked at again, a few times, and then marked. Nothing is stopped.
  *
  * A process whose address space is locked by a writer is not read (that would hang us), nor is one that is gone.
- * Ownership: everything belongs to the snapshot, and names to the symbolizer, which must outlive it.
+ * Ownership: everything belongs to the snapshot, and names to what is known of processes, which must outlive it.
  * Errors: negative errno, *why says what to do.
  */
 #ifndef HOLDUP_COLLECT_SNAPSHOT_H
@@ -15,14 +15,17 @@
 
 #include "bpf/abi.h"
 #include "user/collect/threads.h"
-#include "user/collect/walker.h"
+#include "user/collect/known.h"
 #include "user/util/table.h"
 
 struct snap_process {
 	uint32_t tgid;
+	uint32_t execs; /* as in its threads' records: another program is another process here */
 	uint64_t start;
 	char comm[HU_COMM_LEN];	   /* of the group leader; untrusted */
 	struct sym_process *names; /* NULL: its mappings could not be read */
+	bool missed;		   /* … though it has threads that live */
+	bool opened;		   /* they have been asked for */
 	bool locked;		   /* … because a writer has its address space locked */
 	bool in_pid_namespace;	   /* its TIDs are other numbers than ours */
 	uint32_t threads;	   /* in the snapshot */
@@ -47,6 +50,7 @@ struct snap_thread {
 	struct hu_wait_record call;	/* op, uaddr, val, flags, word, owner_word; sleeps 1 */
 	uint8_t near[SNAP_NEAR_SZ];	/* from uaddr - SNAP_NEAR_BELOW on */
 	uint8_t near_from, near_to;	/* of them, those that could be read */
+	bool seen;			/* the last look found it */
 	bool moved;  /* it ran while we looked: stack and words may belong to different moments */
 	bool steady; /* both looks agree: it has not run in between, and the words are the same */
 };
@@ -66,8 +70,7 @@ struct snapshot {
 
 struct snapshot_config {
 	struct threads *threads;
-	struct symbolizer *symbolizer;
-	struct walker *walker;
+	struct known_names *known;
 	bool kernel;	     /* kernel stacks of all threads */
 	uint64_t longer_ns;  /* only threads that have been off the CPU for so long; 0: all */
 	uint64_t between_ns; /* at least so long between the two looks */
@@ -81,5 +84,7 @@ const struct snap_thread *snapshot__thread(const struct snapshot *s, uint32_t ti
 
 /* The 32 bits at off from the futex word, as the last look found them; false: not read. */
 bool snap_thread__near(const struct snap_thread *t, int off, uint32_t *ret);
+/* Reads them (again), as many as there are: from memory, which is that of the thread's process. */
+void snap_thread__read_near(struct snap_thread *t, struct target_memory *memory);
 
 #endif

@@ -131,6 +131,15 @@ int threads__add_target(struct threads *t, pid_t tgid)
 				    BPF_ANY);
 }
 
+void threads__clear_targets(struct threads *t)
+{
+	uint32_t key;
+	size_t left = TARGETS_MAX;
+
+	while (left-- && !bpf_map__get_next_key(t->skel->maps.hu_targets, NULL, &key, sizeof(key)))
+		bpf_map__delete_elem(t->skel->maps.hu_targets, &key, sizeof(key), 0);
+}
+
 /*
  * When a thread last came to a CPU is known by the scheduler's clock; ours just did, and knows the time. What lies
  * between the two is a few microseconds unless we were preempted, which the least of several passes leaves out.

@@ -33,6 +33,8 @@ void threads__free(struct threads *t);
 
 /* One more process that is wanted. */
 int threads__add_target(struct threads *t, pid_t tgid);
+/* None of those that were added: before they are listed anew, as PIDs come to be other processes'. */
+void threads__clear_targets(struct threads *t);
 
 /*
  * One pass: fn for each record, struct hu_thread_record or struct hu_thread_brief by ask->mode; what it returns

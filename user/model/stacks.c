@@ -35,13 +35,14 @@ static void fill_coverage(struct stacks_builder *b)
 	const struct snap_process *p;
 
 	b->r.took_ns = s->taken_ns - s->began_ns;
-	b->r.processes = s->processes.cnt;
 	b->r.coverage.retried = s->retried;
 	b->r.coverage.gone = s->gone;
 	b->r.coverage.unreadable = s->unreadable;
 	b->r.coverage.times_unknown = !s->clock;
-	for (size_t i = 0; (p = table__next(&s->processes, &i));)
-		b->r.coverage.locked += p->locked && !p->names;
+	for (size_t i = 0; (p = table__next(&s->processes, &i));) {
+		b->r.processes += p->threads > 0;
+		b->r.coverage.locked += p->locked && p->missed;
+	}
 }
 
 int stacks_report__build(const struct stacks_input *in, const struct stacks_query *query,
@@ -79,14 +80,13 @@ void stacks_report__free(struct stacks_report *r)
 	b = r->arena;
 	for (size_t i = 0; i < r->deadlock_cnt; i++)
 		free(r->deadlock[i].thread);
-	for (size_t i = 0; i < r->chain_cnt; i++)
-		free(r->chain[i].lock);
 	free(r->deadlock);
 	free(r->chain);
 	free(r->lock);
 	free(r->orphan);
 	free(r->group);
 	free(b->sorted);
+	free(b->held);
 	table__clear(&b->inner, free);
 	stacks__free_waits(b);
 	free(b);

@@ -5,7 +5,8 @@
  *
  * In: a snapshot (collect/snapshot.h). A finding (deadlock, orphaned lock) is only made where both looks of the
  * snapshot agree on every thread and word in it, so it was true for a moment at least; and since a thread in it
- * can't go on by itself, it stays so. Waits with a timeout end by themselves and are in none.
+ * can't go on by itself, it stays so. Waits with a timeout end by themselves and are in no deadlock; a lock whose
+ * owner is gone stays locked, however its waiters wait.
  *
  * Ownership: the report owns its arrays; threads and stacks belong to the snapshot, strings and frames' names to the
  * symbolizer and the calls object, which must outlive it. Times are nanoseconds. Errors: -ENOMEM.
@@ -83,6 +84,7 @@ struct blocked_thread {
 		kernel; /* the function of the kernel that it sleeps in, where its stack there was taken; "" */
 	int api;		  /* frames[0..api] are the lock library's; -1: none known */
 	struct waited_lock *lock; /* NULL: it does not wait for an object in memory */
+	uint64_t object;	  /* the lock's address in its own process; 0: none */
 	struct call_wait call;	  /* what the call waits for; kind CALL_FUTEX has lock */
 	bool idle;		  /* a wait for work */
 	uint32_t parked_owner; /* of a PI mutex that glibc waits for without asking the kernel; 0: none */
@@ -91,7 +93,9 @@ struct blocked_thread {
 	uint64_t at_least_ns;	       /* off the CPU for so long; 0: not known */
 	struct blocked_thread *holder; /* who must act for this one to go on; NULL: not known */
 	size_t behind;		       /* threads that wait for this one, also through others */
-	uint32_t visit;		       /* of the graph's walk */
+	uint32_t visit;		       /* of the graph's walks, from here on */
+	size_t blocking; /* threads whose holder it is and that have not been counted */
+	bool counted;
 };
 
 /* Threads that wait for one another in a circle; one thread: for itself. */
@@ -104,8 +108,9 @@ struct deadlock {
 /* A chain of waiting that ends at a thread which waits for nobody. */
 struct wait_chain {
 	struct blocked_thread *root;
-	size_t waiters;		   /* behind it, in all */
-	struct waited_lock **lock; /* that it holds and others wait for, most waiters first */
+	size_t waiters; /* behind it, in all */
+	struct waited_lock *
+		*lock; /* that it holds and others wait for, most waiters first; not its own */
 	size_t lock_cnt;
 };
 

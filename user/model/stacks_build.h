@@ -20,6 +20,8 @@ struct stacks_builder {
 	struct table stacks; /* of struct named_stack, by struct snap_stack */
 	struct table locks;  /* of struct waited_lock */
 	struct table inner; /* of struct inner_tid: threads of PID namespaces, by their own numbers */
+	struct waited_lock **held; /* those with an owner, owner by owner: chains point into it */
+	size_t held_cnt;
 	struct blocked_thread **sorted; /* all threads, group by group */
 	struct target_memory memory;
 };
@@ -32,8 +34,5 @@ int stacks__name_lines(struct stacks_builder *b, const struct named_stack *stack
 int stacks__find_holders(struct stacks_builder *b);
 int stacks__group(struct stacks_builder *b);
 void stacks__free_waits(struct stacks_builder *b);
-
-/* The function of the program that waits; NULL: not known. */
-const struct sym_frame *blocked_thread__caller(const struct blocked_thread *t);
 
 #endif

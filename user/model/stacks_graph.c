@@ -16,6 +16,8 @@
 #define RWLOCK_CUR_WRITER_OFF 24
 #define RWLOCK_WRITING	      3u
 
+#define TASK_DEAD 0x80 /* include/linux/sched.h */
+
 /* ---- threads by the number that their own process knows them by */
 
 struct inner_tid {
@@ -78,54 +80,99 @@ static bool waits_in(const struct blocked_thread *t, const char *const *prefixes
 	return false;
 }
 
-/* The owner that the lock's words name; false: they don't tell. 0: nobody has it. */
-static bool owner_word(const struct blocked_thread *t, uint32_t *ret)
+static bool mutex_owner(const struct blocked_thread *t, const struct snap_thread *words,
+			uint32_t *ret)
 {
 	static const char *const mutexes[] = { "pthread_mutex_", "pthread_cond_", "mtx_", "cnd_",
 					       NULL };
-	static const char *const rwlocks[] = { "pthread_rwlock_", NULL };
-	const struct snap_thread *thread = t->thread;
-	const struct hu_wait_record *call = &thread->call;
-	int object_off = t->lock->address - call->uaddr;
-	uint32_t word, readers;
+	const struct hu_wait_record *call = &t->thread->call;
+	bool pi = call->op == HU_OP_LOCK_PI || call->op == HU_OP_LOCK_PI2;
+	uint32_t word;
 
-	if (t->parked_owner) {
-		*ret = t->parked_owner;
-		return true;
-	}
-	switch (t->lock->kind) {
-	case LOCK_MUTEX:
-		if (owner__in_word(call->op, call->val)) {
-			if (!snap_thread__near(thread, 0, &word))
-				return false;
-			*ret = word & FUTEX_TID_MASK;
-			return true;
-		}
-		if (!owner__beside_word(call->op, call->val) || !waits_in(t, mutexes) ||
-		    !snap_thread__near(thread, 0, &word) || !snap_thread__near(thread, 8, ret))
-			return false;
-		if (!word)
-			*ret = 0;
-		return true;
-	case LOCK_RWLOCK:
-		if (!waits_in(t, rwlocks) || !snap_thread__near(thread, object_off, &readers) ||
-		    !snap_thread__near(thread, object_off + RWLOCK_CUR_WRITER_OFF, ret))
-			return false;
-		/* Readers have no names. */
-		return (readers & RWLOCK_WRITING) == RWLOCK_WRITING && *ret;
-	default:
+	/* What is in a word of priority inheritance is the kernel's to say; in others it is the library's. */
+	if ((!pi && !waits_in(t, mutexes)) || !snap_thread__near(words, 0, &word))
 		return false;
+	if (owner__in_word(call->op, call->val)) {
+		*ret = word & FUTEX_TID_MASK;
+		return true;
 	}
+	if (!owner__beside_word(call->op, call->val) || !snap_thread__near(words, 8, ret))
+		return false;
+	if (!word)
+		*ret = 0;
+	return true;
+}
+
+/* Who writes; readers have no names. */
+static bool rwlock_owner(const struct blocked_thread *t, const struct snap_thread *words,
+			 uint32_t *ret)
+{
+	static const char *const rwlocks[] = { "pthread_rwlock_", NULL };
+	int64_t off = t->object - t->thread->call.uaddr;
+	uint32_t readers;
+
+	if (!waits_in(t, rwlocks) || off < -SNAP_NEAR_BELOW || off > 0 ||
+	    !snap_thread__near(words, off, &readers) ||
+	    !snap_thread__near(words, off + RWLOCK_CUR_WRITER_OFF, ret))
+		return false;
+	return (readers & RWLOCK_WRITING) == RWLOCK_WRITING && *ret;
+}
+
+/* The owner that these words around the futex word name; false: they don't tell. 0: nobody has it. */
+static bool owner_word(const struct blocked_thread *t, const struct snap_thread *words,
+		       uint32_t *ret)
+{
+	bool known = false;
+
+	if (t->lock->kind == LOCK_MUTEX)
+		known = mutex_owner(t, words, ret);
+	else if (t->lock->kind == LOCK_RWLOCK)
+		known = rwlock_owner(t, words, ret);
+	return known && *ret <= PID_MAX_LIMIT; /* what can't be a TID is something else */
+}
+
+/* The same as it is now. */
+static bool owner_word_now(struct stacks_builder *b, const struct blocked_thread *t, uint32_t *ret)
+{
+	struct snap_thread now = *t->thread;
+
+	target_memory__set(&b->memory, now.rec.tgid);
+	if (!t->parked_owner) {
+		snap_thread__read_near(&now, &b->memory);
+		return owner_word(t, &now, ret);
+	}
+	if (target_memory__read(&b->memory, t->object, ret, sizeof(*ret)))
+		return false;
+	*ret &= FUTEX_TID_MASK;
+	return true;
 }
 
 /* Is there such a thread at all? Not asked for each waiter: only where the snapshot does not have it. */
 static bool lives(const struct waited_lock *lock, uint32_t tid)
 {
-	char comm[HU_COMM_LEN];
+	/* Other processes of a PID namespace may have it, by numbers that only they know. */
+	if (lock->shared && lock->process->in_pid_namespace)
+		return true;
+	return tid && proc__lives(lock->shared ? 0 : lock->process->tgid, tid);
+}
 
-	if (lock->shared)
-		return proc__of_thread(tid) != 0;
-	return !proc__comm(lock->process->tgid, tid, comm);
+/* A main thread, or a process, can have ended long ago and be there still. */
+static bool ended(const struct blocked_thread *t)
+{
+	return t->state == BLOCKED_EXITING && (t->thread->rec.state & TASK_DEAD);
+}
+
+/*
+ * A thread that has come since the first look may have taken the lock, released it and ended: only a word that
+ * still names it after it was found to be gone is one that nobody will change.
+ */
+static enum held_by held_by_gone(struct stacks_builder *b, const struct blocked_thread *t)
+{
+	uint32_t word;
+
+	if (!owner_word_now(b, t, &word) || word != t->lock->owner_word)
+		t->lock->steady = false;
+	return HELD_GONE;
 }
 
 static void set_owner(struct stacks_builder *b, const struct blocked_thread *t, uint32_t word)
@@ -143,32 +190,48 @@ static void set_owner(struct stacks_builder *b, const struct blocked_thread *t, 
 	if (owner && !lock->shared && owner->thread->process != lock->process)
 		owner = NULL;
 	lock->owner = owner;
-	if (owner && owner->state != BLOCKED_EXITING)
-		lock->held_by = HELD_OWNER;
-	else if (tid && lives(lock, tid))
+	if (owner ? !ended(owner) : lives(lock, tid))
 		lock->held_by = HELD_OWNER;
 	else
-		lock->held_by = HELD_GONE;
+		lock->held_by = held_by_gone(b, t);
+}
+
+/*
+ * glibc waits for the word that has the thread's TID until the kernel clears it, which wakes as if it were shared
+ * (nptl/pthread_join_common.c); musl for a state (src/thread/pthread_join.c), privately.
+ */
+static void find_joined(struct stacks_builder *b, struct blocked_thread *t)
+{
+	const struct hu_wait_record *call = &t->thread->call;
+	struct waited_lock *lock = t->lock;
+	struct blocked_thread *target;
+
+	if (!(call->flags & HU_WAIT_SHARED))
+		return;
+	target = thread_of(b, outer_tid(b, t->thread->process, call->val));
+	if (!target || target->thread->process != t->thread->process)
+		return;
+	if (lock->owner && lock->owner != target)
+		lock->steady = false;
+	lock->owner = target;
+	lock->held_by = HELD_TARGET;
 }
 
 /* Waiters that were read at different moments may differ: then it is being handed over. */
 static void look_at_lock(struct stacks_builder *b, struct blocked_thread *t)
 {
 	struct waited_lock *lock = t->lock;
-	uint32_t word;
+	uint32_t word = t->parked_owner;
 
 	if (lock->kind == LOCK_JOIN) {
-		lock->owner = thread_of(b, outer_tid(b, t->thread->process, t->thread->call.val));
-		if (lock->owner)
-			lock->held_by = HELD_TARGET;
+		find_joined(b, t);
 		return;
 	}
-	if (!t->thread->steady || !owner_word(t, &word))
+	if (!t->thread->steady || (!word && !owner_word(t, t->thread, &word)))
 		return;
 	if (lock->held_by == HELD_UNKNOWN)
 		set_owner(b, t, word);
-	else if (lock->owner_word != word &&
-		 (lock->process == t->thread->process || !t->thread->process->in_pid_namespace))
+	else if (lock->owner_word != word)
 		lock->steady = false;
 }
 
@@ -255,43 +318,49 @@ static int find_circles(struct stacks_builder *b)
 	return err;
 }
 
-/* Who waits behind whom: each waiter counts for all above it, once. */
+/* A circle that t is in: each of its threads has the others behind it, and all that wait for any of them. */
+static size_t count_circle(struct blocked_thread *t)
+{
+	struct blocked_thread *at = t;
+	size_t cnt = 0, outside = 0;
+
+	do {
+		cnt++;
+		outside += at->behind;
+		at = at->holder;
+	} while (at != t);
+	do {
+		at->behind = outside + cnt - 1;
+		at->blocking = 0; /* done */
+		at = at->holder;
+	} while (at != t);
+	return outside;
+}
+
+/*
+ * Who waits behind whom: from threads that nobody waits for up to those that wait for nobody, each once, so that
+ * long chains cost no more than short ones. Only circles are left over then.
+ */
 static void count_behind(struct stacks_report *r)
 {
+	for (size_t i = 0; i < r->thread_cnt; i++)
+		if (r->thread[i].holder)
+			r->thread[i].holder->blocking++;
 	for (size_t i = 0; i < r->thread_cnt; i++) {
-		struct blocked_thread *t = &r->thread[i];
-		size_t steps = 0;
+		struct blocked_thread *t = &r->thread[i], *holder = t->holder;
 
-		for (t = t->holder; t && t != &r->thread[i] && steps++ < r->thread_cnt;
-		     t = t->holder)
-			t->behind++;
-	}
-}
-
-static bool in_deadlock(const struct deadlock *d, const struct blocked_thread *t)
-{
-	for (size_t i = 0; i < d->cnt; i++)
-		if (d->thread[i] == t)
-			return true;
-	return false;
-}
-
-static void count_behind_deadlocks(struct stacks_report *r)
-{
-	for (size_t n = 0; n < r->deadlock_cnt; n++) {
-		struct deadlock *d = &r->deadlock[n];
-
-		for (size_t i = 0; i < r->thread_cnt; i++) {
-			struct blocked_thread *t = &r->thread[i];
-			size_t steps = 0;
-
-			if (in_deadlock(d, t))
-				continue;
-			while (t && steps++ < r->thread_cnt && !in_deadlock(d, t))
-				t = t->holder;
-			d->behind += t && in_deadlock(d, t);
+		/* Its last waiter may come after it in the array: then that one goes on from here. */
+		for (; !t->blocking && holder && !t->counted; t = holder, holder = t->holder) {
+			t->counted = true;
+			holder->behind += t->behind + 1;
+			holder->blocking--;
 		}
 	}
+	for (size_t n = 0; n < r->deadlock_cnt; n++)
+		r->deadlock[n].behind = count_circle(r->deadlock[n].thread[0]);
+	for (size_t i = 0; i < r->thread_cnt; i++)
+		if (r->thread[i].blocking && r->thread[i].holder)
+			count_circle(&r->thread[i]);
 }
 
 static int more_waiters(const void *a, const void *b)
@@ -323,15 +392,45 @@ static int list_locks(struct stacks_builder *b)
 	return 0;
 }
 
-static int chain__add_locks(const struct stacks_report *r, struct wait_chain *c)
+static int by_owner(const void *a, const void *b)
 {
-	c->lock = calloc(r->lock_cnt + 1, sizeof(struct waited_lock *));
-	if (!c->lock)
+	const struct waited_lock *const *x = a, *const *y = b;
+
+	if ((*x)->owner != (*y)->owner)
+		return (*x)->owner < (*y)->owner ? -1 : 1;
+	return more_waiters(a, b);
+}
+
+/* The locks that threads hold, owner by owner. */
+static int list_held(struct stacks_builder *b)
+{
+	const struct stacks_report *r = &b->r;
+
+	b->held = calloc(r->lock_cnt + 1, sizeof(struct waited_lock *));
+	if (!b->held)
 		return -ENOMEM;
 	for (size_t i = 0; i < r->lock_cnt; i++)
-		if (r->lock[i]->owner == c->root && r->lock[i]->held_by == HELD_OWNER)
-			c->lock[c->lock_cnt++] = r->lock[i];
+		if (r->lock[i]->owner && r->lock[i]->held_by == HELD_OWNER)
+			b->held[b->held_cnt++] = r->lock[i];
+	qsort(b->held, b->held_cnt, sizeof(b->held[0]), by_owner);
 	return 0;
+}
+
+static void chain__set_locks(const struct stacks_builder *b, struct wait_chain *c)
+{
+	size_t lo = 0, hi = b->held_cnt;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (b->held[mid]->owner < c->root)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	c->lock = b->held + lo;
+	while (lo + c->lock_cnt < b->held_cnt && b->held[lo + c->lock_cnt]->owner == c->root)
+		c->lock_cnt++;
 }
 
 static int longer_chain(const void *a, const void *b)
@@ -347,26 +446,27 @@ static int longer_chain(const void *a, const void *b)
 static int find_chains(struct stacks_builder *b)
 {
 	struct stacks_report *r = &b->r;
-	struct wait_chain *more;
-	int err = 0;
+	int err = list_held(b);
+	size_t cnt = 0;
 
-	for (size_t i = 0; i < r->thread_cnt && !err; i++) {
+	for (size_t i = 0; i < r->thread_cnt; i++)
+		cnt += r->thread[i].behind && !r->thread[i].holder;
+	r->chain = calloc(cnt + 1, sizeof(*r->chain));
+	if (err || !r->chain)
+		return -ENOMEM;
+	for (size_t i = 0; i < r->thread_cnt; i++) {
 		struct blocked_thread *t = &r->thread[i];
+		struct wait_chain *c = &r->chain[r->chain_cnt];
 
 		if (!t->behind || t->holder)
 			continue;
 		t->idle = false;
-		more = realloc(r->chain, (r->chain_cnt + 1) * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		r->chain = more;
-		more += r->chain_cnt++;
-		*more = (struct wait_chain){ .root = t, .waiters = t->behind };
-		err = chain__add_locks(r, more);
+		*c = (struct wait_chain){ .root = t, .waiters = t->behind };
+		chain__set_locks(b, c);
+		r->chain_cnt++;
 	}
-	if (r->chain_cnt)
-		qsort(r->chain, r->chain_cnt, sizeof(r->chain[0]), longer_chain);
-	return err;
+	qsort(r->chain, r->chain_cnt, sizeof(r->chain[0]), longer_chain);
+	return 0;
 }
 
 int stacks__find_holders(struct stacks_builder *b)
@@ -378,7 +478,6 @@ int stacks__find_holders(struct stacks_builder *b)
 	if (err)
 		return err;
 	count_behind(&b->r);
-	count_behind_deadlocks(&b->r);
 	err = list_locks(b);
 	return err ? err : find_chains(b);
 }

@@ -106,16 +106,6 @@ int stacks__name_lines(struct stacks_builder *b, const struct named_stack *stack
 	return err;
 }
 
-const struct sym_frame *blocked_thread__caller(const struct blocked_thread *t)
-{
-	if (!t->stack)
-		return NULL;
-	for (size_t i = t->api + 1; i < t->stack->frame_cnt && !t->stack->frames[i].guessed; i++)
-		if (!target__is_runtime(&t->stack->frames[i]))
-			return &t->stack->frames[i];
-	return NULL;
-}
-
 /* ---- locks */
 
 struct lock_key {
@@ -244,7 +234,8 @@ static bool is_pi_mutex(struct stacks_builder *b, uint64_t address, uint32_t *re
 	if (target_memory__read(&b->memory, address, word, sizeof(word)))
 		return false;
 	*ret_owner = word[0] & FUTEX_TID_MASK;
-	return (word[4] & MUTEX_PRIO_INHERIT) && !(word[4] & ~MUTEX_KIND_MASK) && *ret_owner;
+	return (word[4] & MUTEX_PRIO_INHERIT) && !(word[4] & ~MUTEX_KIND_MASK) && *ret_owner &&
+	       *ret_owner <= PID_MAX_LIMIT;
 }
 
 static void find_parked_on(struct stacks_builder *b, struct blocked_thread *t,
@@ -286,6 +277,7 @@ static int find_lock(struct stacks_builder *b, struct blocked_thread *t)
 	target__classify(&site, &wait);
 	if (wait.kind == LOCK_MUTEX && is_parked(thread))
 		find_parked_on(b, t, &wait);
+	t->object = wait.object;
 	t->api = wait.api;
 	t->idle = wait.idle;
 	t->timed = thread->call.flags & HU_WAIT_TIMED;

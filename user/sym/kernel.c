@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SYMBOLS_MAX 1000000 /* a distribution's kernel has some 200,000 with its modules */
+#define SYMBOLS_MAX   1000000 /* a distribution's kernel has some 200,000 with its modules */
+#define KSYM_NAME_LEN 512     /* include/linux/kallsyms.h, since 6.1 (commit b8a94bfb3395) */
+#define LINE_MAX_SZ   1024    /* address, type, name and module */
 
 struct kernel_symbol {
 	uint64_t addr;
@@ -70,24 +72,47 @@ static int by_addr(const void *a, const void *b)
 }
 
 /* "ffffffff81000000 T name [module]"; data is of no interest. */
-static void read_names(struct kernel_names *k)
+static int read_names(struct kernel_names *k, FILE *file)
 {
-	FILE *file = fopen("/proc/kallsyms", "re");
 	unsigned long long addr;
-	char line[512], name[256], type;
+	char line[LINE_MAX_SZ], name[KSYM_NAME_LEN + 1], type;
+	int err = 0;
 
 	k->read = true;
-	while (file && k->cnt < SYMBOLS_MAX && fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%llx %c %255s", &addr, &type, name) != 3 || !addr ||
-		    !strchr("tTwW", type))
-			continue;
-		if (add(k, addr, name))
-			break;
-	}
-	if (file)
-		fclose(file);
+	while (!err && k->cnt < SYMBOLS_MAX && fgets(line, sizeof(line), file))
+		if (sscanf(line, "%llx %c %512s", &addr, &type, name) == 3 && addr &&
+		    strchr("tTwW", type))
+			err = add(k, addr, name);
 	if (k->cnt)
 		qsort(k->symbol, k->cnt, sizeof(k->symbol[0]), by_addr);
+	return err;
+}
+
+int kernel_names__read(FILE *file, struct kernel_names **ret)
+{
+	struct kernel_names *k;
+	int err = kernel_names__new(&k);
+
+	if (err)
+		return err;
+	err = read_names(k, file);
+	if (err)
+		kernel_names__free(k);
+	else
+		*ret = k;
+	return err;
+}
+
+/* What can't be read has no names. */
+static void read_own_kernel(struct kernel_names *k)
+{
+	FILE *file = fopen("/proc/kallsyms", "re");
+
+	k->read = true;
+	if (!file)
+		return;
+	read_names(k, file);
+	fclose(file);
 }
 
 const char *kernel_names__find(struct kernel_names *k, uint64_t addr)
@@ -95,7 +120,7 @@ const char *kernel_names__find(struct kernel_names *k, uint64_t addr)
 	size_t lo = 0, hi;
 
 	if (!k->read)
-		read_names(k);
+		read_own_kernel(k);
 	hi = k->cnt;
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;

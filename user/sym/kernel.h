@@ -8,11 +8,14 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct kernel_names;
 
 /* -ENOMEM */
 int kernel_names__new(struct kernel_names **ret);
+/* The same from a file in that format, read at once; the caller closes it. */
+int kernel_names__read(FILE *file, struct kernel_names **ret);
 void kernel_names__free(struct kernel_names *k); /* NULL is fine */
 /* The function at an address; "" when not known. */
 const char *kernel_names__find(struct kernel_names *k, uint64_t addr);

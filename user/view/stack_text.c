@@ -115,6 +115,8 @@ void page__print_stack(const struct page *p, const struct sym_frame *frames, siz
 		fputs("(no stack)", p->out);
 		return;
 	}
+	if (api >= (int)cnt)
+		api = cnt - 1;
 	first = skip_runtime(frames, api + 1, cnt);
 	/* Where nothing else has a name, what the program asked its runtime for is the most there is. */
 	if (api >= 0 && (first == cnt || target__interpreter(&frames[first])))

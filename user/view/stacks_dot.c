@@ -22,7 +22,9 @@ static void print_thread(FILE *out, const struct blocked_thread *t)
 		t->holder ? "" : ",style=bold");
 	print_quoted(out, t->thread->rec.comm);
 	fprintf(out, " (%u)", t->thread->rec.tid);
-	if (!t->lock && *t->call.call) {
+	if (t->state == BLOCKED_RUNNING) {
+		fputs("\\nruns", out);
+	} else if (!t->lock && *t->call.call) {
 		fputs("\\n", out);
 		print_quoted(out, t->call.call);
 		fputc(' ', out);
@@ -33,10 +35,13 @@ static void print_thread(FILE *out, const struct blocked_thread *t)
 
 static void print_lock(FILE *out, size_t n, const struct waited_lock *lock)
 {
-	fprintf(out, "  l%zu [label=\"%s ", n, lock_kind__name(lock->kind));
+	fprintf(out, "  l%zu [label=\"%s", n,
+		*lock->label ? lock->label : lock_kind__name(lock->kind));
+	if (*lock->name || lock->address)
+		fputc(' ', out);
 	if (*lock->name)
 		print_quoted(out, lock->name);
-	else
+	else if (lock->address)
 		fprintf(out, "0x%llx", (unsigned long long)lock->address);
 	fprintf(out, "\"%s];\n", lock->held_by == HELD_GONE ? ",color=red" : "");
 	if (lock->owner && (lock->held_by == HELD_OWNER || lock->held_by == HELD_TARGET))
@@ -47,19 +52,25 @@ static void print_lock(FILE *out, size_t n, const struct waited_lock *lock)
 			n, lock->owner_word, lock->owner_word, lock->owner_word);
 }
 
+/* Waits for work say nothing about who keeps whom waiting, unless it is known who is to bring it. */
+static bool is_shown(const struct waited_lock *lock)
+{
+	return !lock->idle || lock->owner;
+}
+
 int view__stacks_dot(FILE *out, const struct stacks_report *r)
 {
 	fputs("digraph holdup {\n  rankdir=LR;\n", out);
 	for (size_t i = 0; i < r->thread_cnt; i++) {
 		const struct blocked_thread *t = &r->thread[i];
 
-		if (t->behind || (t->lock && !t->idle))
+		if (t->behind || (t->lock && is_shown(t->lock)))
 			print_thread(out, t);
 	}
 	for (size_t n = 0; n < r->lock_cnt; n++) {
 		const struct waited_lock *lock = r->lock[n];
 
-		if (lock->idle && !lock->owner)
+		if (!is_shown(lock))
 			continue;
 		print_lock(out, n, lock);
 		for (size_t i = 0; i < r->thread_cnt; i++)

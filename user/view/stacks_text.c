@@ -51,7 +51,8 @@ static void print_held_by(const struct page *p, const struct waited_lock *lock)
 				escaped(lock->owner->thread->rec.comm, name),
 				lock->owner->thread->rec.tid);
 		else
-			fprintf(p->out, ", held by thread %u of another process", lock->owner_word);
+			fprintf(p->out, ", held by thread %u%s", lock->owner_word,
+				lock->shared ? " of another process" : ", which is new");
 		break;
 	case HELD_GONE:
 		fprintf(p->out, ", %sheld by thread %u, which is gone%s", p->bold, lock->owner_word,
@@ -83,6 +84,22 @@ static void print_wait(const struct page *p, const struct blocked_thread *t)
 		fprintf(p->out, "%s%s", *t->call.call ? " " : "", escaped(t->call.what, text));
 	if (*t->kernel)
 		fprintf(p->out, " (%s)", t->kernel);
+}
+
+/* The same as what a thread does: "sleeps in fdatasync", "waits for mutex ledger_lock". */
+static void print_doing(const struct page *p, const struct blocked_thread *t)
+{
+	if (t->state == BLOCKED_RUNNING || t->state == BLOCKED_EXITING) {
+		fputs(t->state == BLOCKED_RUNNING ? "runs" : "ends", p->out);
+		return;
+	}
+	if (t->lock)
+		fputs("waits for ", p->out);
+	else if (t->state == BLOCKED_RUNNABLE || t->state == BLOCKED_STOPPED)
+		fputs("is ", p->out);
+	else
+		fputs("sleeps in ", p->out);
+	print_wait(p, t);
 }
 
 static void print_stack(const struct page *p, const struct blocked_thread *t)
@@ -219,8 +236,8 @@ static void print_orphan(const struct page *p, const struct waited_lock *lock)
 	print_lock(p, lock);
 	fputs(" of ", p->out);
 	print_process(p, lock->process);
-	fprintf(p->out, ": thread %u, which holds it, is gone; %zu wait%s for ever",
-		lock->owner_word, lock->waiters, lock->waiters == 1 ? "s" : "");
+	fprintf(p->out, ": thread %u, which holds it, is gone; %zu wait%s%s", lock->owner_word,
+		lock->waiters, lock->waiters == 1 ? "s" : "", t && t->timed ? "" : " for ever");
 	if (t) {
 		fputs(", for ", p->out);
 		print_blocked(p, t->at_least_ns);
@@ -254,8 +271,7 @@ static void print_chain(const struct page *p, const struct wait_chain *c)
 		fputc('\n', p->out);
 		return;
 	}
-	fputs(t->state == BLOCKED_RUNNABLE ? "" : "sleeps in ", p->out);
-	print_wait(p, t);
+	print_doing(p, t);
 	fputs(", for ", p->out);
 	print_blocked(p, t->at_least_ns);
 	fputs("\n      at ", p->out);
@@ -291,6 +307,19 @@ static void print_span(const struct page *p, const struct blocked_group *g)
 	fprintf(p->out, "  %-19s  ", text);
 }
 
+/* "2 mutexes"; labels are names, which have no plural: "2 different ones: Rust Mutex". */
+static void print_locks(const struct page *p, const struct waited_lock *lock, size_t cnt)
+{
+	const char *kind = lock_kind__name(lock->kind);
+	size_t len = strlen(kind);
+
+	if (*lock->label)
+		fprintf(p->out, "%zu different ones: %s", cnt, lock->label);
+	else
+		fprintf(p->out, "%zu %s%s", cnt, kind,
+			len && strchr("xsh", kind[len - 1]) ? "es" : "s");
+}
+
 static void print_group(const struct page *p, const struct blocked_group *g)
 {
 	const struct blocked_thread *t = g->thread[0];
@@ -298,9 +327,7 @@ static void print_group(const struct page *p, const struct blocked_group *g)
 	fprintf(p->out, "%s%8zu%s", p->bold, g->cnt, p->plain);
 	print_span(p, g);
 	if (g->locks > 1)
-		fprintf(p->out, "%zu %s%s", g->locks,
-			*t->lock->label ? t->lock->label : lock_kind__name(t->lock->kind),
-			*t->lock->label ? "" : (t->lock->kind == LOCK_MUTEX ? "es" : "s"));
+		print_locks(p, t->lock, g->locks);
 	else
 		print_wait(p, t);
 	if (t->lock && g->locks == 1)
@@ -389,32 +416,49 @@ int view__stacks_text(FILE *out, const struct stacks_report *r, const struct vie
 	return ferror(out) ? -EIO : 0;
 }
 
+/* Who must act for it, and who for that one, until one waits for nobody, or for one that is named already. */
+static void print_holders(const struct page *p, const struct blocked_thread *t)
+{
+	const struct blocked_thread *named[LISTED_MAX] = { t };
+	char name[NAME_SZ];
+
+	for (size_t links = 1; (t = t->holder); links++) {
+		for (size_t i = 0; i < links; i++) {
+			if (named[i] == t) {
+				fputs("\n   (in a circle)", p->out);
+				return;
+			}
+		}
+		if (links == LISTED_MAX) {
+			fputs("\n   (and so on)", p->out);
+			return;
+		}
+		named[links] = t;
+		fprintf(p->out, "\n   %s (%u) ", escaped(t->thread->rec.comm, name),
+			t->thread->rec.tid);
+		print_doing(p, t);
+		fputs("\n   at ", p->out);
+		print_stack(p, t);
+	}
+}
+
 int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct view_style *style)
 {
 	struct page p = page__begin(out, style);
-	size_t links = 0;
 	char name[NAME_SZ];
 
 	fprintf(out, "%s%s (%u)%s of ", p.bold, escaped(t->thread->rec.comm, name),
 		t->thread->rec.tid, p.plain);
 	print_process(&p, t->thread->process);
-	fputs(" waits for ", out);
-	print_wait(&p, t);
+	fputc(' ', out);
+	print_doing(&p, t);
 	if (t->lock)
 		print_held_by(&p, t->lock);
 	fputs(", for ", out);
 	print_blocked(&p, t->at_least_ns);
 	fputs("\n   at ", out);
 	print_stack(&p, t);
-	for (t = t->holder; t && links++ < LISTED_MAX; t = t->holder) {
-		fprintf(out, "\n   %s (%u) ", escaped(t->thread->rec.comm, name),
-			t->thread->rec.tid);
-		fputs(t->state == BLOCKED_RUNNING ? "runs" : "is in ", out);
-		if (t->state != BLOCKED_RUNNING)
-			print_wait(&p, t);
-		fputs("\n   at ", out);
-		print_stack(&p, t);
-	}
+	print_holders(&p, t);
 	fputs("\n\n", out);
 	return ferror(out) ? -EIO : 0;
 }

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "user/collect/known.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define GONE_MIN  64   /* processes that are gone matter from then on */
+#define LOOKS_MAX 1000 /* names that nobody asks for any more go at last, too */
+
+struct known_process {
+	uint32_t tgid, execs;
+	uint64_t start;
+	struct sym_process *names;
+};
+
+static bool process__equal(const void *value, const void *key)
+{
+	const struct known_process *p = value;
+	const struct hu_thread_record *rec = key;
+
+	return p->tgid == rec->tgid && p->execs == rec->execs && p->start == rec->proc_start;
+}
+
+void known__free(struct known_names *k)
+{
+	table__clear(&k->processes, free);
+	walker__free(k->walker);
+	symbolizer__free(k->symbolizer);
+	*k = (struct known_names){ 0 };
+}
+
+int known__renew(struct known_names *k)
+{
+	int err;
+
+	known__free(k);
+	err = symbolizer__new(&k->symbolizer);
+	return err ? err : walker__new(k->symbolizer, &k->walker);
+}
+
+bool known__worn(const struct known_names *k, size_t live)
+{
+	return !k->walker || k->looks > LOOKS_MAX || k->processes.cnt > 2 * live + GONE_MIN;
+}
+
+int known__process(struct known_names *k, const struct hu_thread_record *rec,
+		   struct sym_process **ret)
+{
+	uint64_t hash = hash__mix(hash__mix(rec->tgid, rec->proc_start), rec->execs);
+	struct known_process *p = table__find(&k->processes, hash, process__equal, rec);
+	int err;
+
+	if (p) {
+		err = symbolizer__rescan(k->symbolizer, p->names);
+		*ret = p->names;
+		return err;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	p->tgid = rec->tgid;
+	p->execs = rec->execs;
+	p->start = rec->proc_start;
+	err = symbolizer__add_process(k->symbolizer, rec->tgid, &p->names);
+	if (!err && !sym_process__maps(p->names)->cnt)
+		err = -ESRCH; /* it may be readable the next time */
+	if (!err)
+		err = table__add(&k->processes, hash, p);
+	if (err)
+		free(p);
+	else
+		*ret = p->names;
+	return err;
+}
