@@ -276,8 +276,12 @@ struct hu_stack {
 	__u32 tgid;
 	__u16 flags; /* enum hu_stack_flag */
 	__u8 frames;
-	__u8 exact;		  /* of them, those below the first step that was a guess */
-	__u64 pcs[HU_MAX_FRAMES]; /* leaf first */
+	__u8 exact; /* of them, those below the first step that was a guess */
+	/*
+	 * Leaf first. The first is the next instruction, others are return addresses, whose call is a byte
+	 * before; so the pc that a signal interrupted is kept plus 1.
+	 */
+	__u64 pcs[HU_MAX_FRAMES];
 };
 
 /* ---- Unwinding */
@@ -293,7 +297,7 @@ struct hu_stack {
 
 /* How to find the frame above: the low nibble of hu_row.kind. Append only. */
 enum hu_row_cfa {
-	HU_CFA_GAP = 0,	     /* no CFI for these addresses */
+	HU_CFA_GAP = 0,	     /* no CFI for these addresses; cfa_off: 0 or HU_GAP_ENDS() */
 	HU_CFA_END = 1,	     /* the outermost frame: return address undefined */
 	HU_CFA_SP = 2,	     /* CFA = sp + 8 * cfa_off */
 	HU_CFA_FP = 3,	     /* CFA = fp + 8 * cfa_off */
@@ -304,6 +308,14 @@ enum hu_row_cfa {
 	HU_CFA_BAD = 8,	     /* CFI that rows can't express */
 	HU_CFA_RA_REG = 9,   /* the return address is in register fp_off, CFA = sp (vfork) */
 };
+
+/*
+ * The end of a gap that has no room for a function: nobody calls from there, so a return address that is its
+ * end was put there to start the function behind it on an empty stack (makecontext() and its like). Modules
+ * are mapped by whole pages, so these bits of a pc tell.
+ */
+#define HU_GAP_MAX	  15
+#define HU_GAP_ENDS(addr) ((__s16)(0x1000 | ((addr)&0xfff)))
 
 /* Where the caller's frame pointer is: bits 4 to 6 of hu_row.kind. Append only. */
 enum hu_row_fp {

@@ -369,11 +369,16 @@ static long unwind_step(__u32 i, void *ctx)
 
 	if (n >= HU_MAX_FRAMES)
 		return stop(u, HU_STACK_TRUNCATED);
-	u->scratch->stack.pcs[n] = u->scratch->walk.pc;
+	u->scratch->stack.pcs[n] = u->scratch->walk.pc + (n && u->scratch->walk.leaf);
 	u->scratch->stack.frames = n + 1;
 	/* A call may be its function's last instruction: the return address is the next one's. */
 	pc = u->scratch->walk.pc - !u->scratch->walk.leaf;
 	row = row_of(u, pc, &mapped);
+	if (row && row->kind == HU_CFA_GAP && !u->scratch->walk.leaf &&
+	    row->cfa_off == HU_GAP_ENDS(u->scratch->walk.pc)) {
+		u->scratch->stack.pcs[n]++; /* no call is a byte before */
+		return stop(u, HU_STACK_COMPLETE);
+	}
 	if (row) {
 		ended = step_row(u, row);
 	} else {

@@ -90,7 +90,8 @@ static void check_stack(const struct target *t, const struct unwind_regs *regs,
 	CHECK((s->flags & ~(ends | HU_STACK_FRAMEPTR | HU_STACK_DERIVED)) == 0);
 	CHECK(!(s->flags & HU_STACK_TRUNCATED) || s->frames == HU_MAX_FRAMES);
 	for (int i = 1; i < s->frames; i++)
-		CHECK(s->pcs[i] >= 4096 && s->pcs[i] >> bits == 0);
+		CHECK(s->pcs[i] >= 4096 &&
+		      (s->pcs[i] - 1) >> bits == 0); /* an interrupted one has 1 added */
 	CHECK(t->reads <= READS_MAX && t->finds <= 2 * HU_MAX_FRAMES);
 }
 

@@ -18,8 +18,8 @@ READY_S = 60  # 10,000 threads on a machine with other things to do
 # Linux, arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 NUMBERS = {
     "x86_64": {
-        "read": 0, "poll": 7, "pause": 34, "nanosleep": 35, "recvfrom": 45, "wait4": 61,
-        "fsync": 74, "futex": 202, "clock_nanosleep": 230, "openat": 257, "ppoll": 271,
+        "read": 0, "poll": 7, "pause": 34, "nanosleep": 35, "recvfrom": 45, "vfork": 58,
+        "wait4": 61, "fsync": 74, "futex": 202, "clock_nanosleep": 230, "openat": 257, "ppoll": 271,
     },
     "aarch64": {
         "openat": 56, "read": 63, "ppoll": 73, "fsync": 82, "futex": 98, "nanosleep": 101,

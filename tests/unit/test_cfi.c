@@ -927,6 +927,11 @@ static void test_libc(void **state)
 		if (i % 7 && (kind == HU_CFA_SP || kind == HU_CFA_GAP))
 			continue; /* the frequent ones: some are enough */
 		libdw_row__at(cfi, t->base + want.pc, no_match, &want);
+		if (kind == HU_CFA_GAP && i + 1 < t->cnt && t->row[i].cfa_off) {
+			assert_in_range(t->row[i + 1].pc - want.pc, 1, HU_GAP_MAX);
+			want.cfa_off = HU_GAP_ENDS(t->row[i + 1].pc);
+			seen[15] = true;
+		}
 		assert_memory_equal(&want, &t->row[i], sizeof(want));
 		seen[kind] = true;
 		checked++;
@@ -934,6 +939,7 @@ static void test_libc(void **state)
 	assert_true(checked > 1000);
 	/* glibc has them all: clone, __restore_rt, vfork, and its own PLT */
 	assert_true(seen[HU_CFA_END] && seen[HU_CFA_SP] && seen[HU_CFA_FP]);
+	assert_true(seen[15]); /* small gaps */
 	assert_true(seen[HU_CFA_SIGNAL] && seen[HU_CFA_RA_REG] && seen[HU_CFA_PLT]);
 	dwarf_cfi_end(cfi);
 	elf_end(elf);

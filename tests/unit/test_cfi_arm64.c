@@ -428,6 +428,9 @@ static void test_signal_frame(void **state)
 	stack[regs + 32] = in(LEAF);
 	stack[100] = in(END);
 	walk(stack, ALONE, 0, 0, &s);
+	/* The interrupted instruction's address, plus 1. */
+	assert_int_equal(s.pcs[2], in(LEAF) + 1);
+	s.pcs[2]--;
 	expect_stack(&s, HU_STACK_COMPLETE, 5, ALONE, SIGNAL, LEAF, ALONE, END);
 }
 

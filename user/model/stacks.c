@@ -24,7 +24,7 @@ static int add_lines(struct stacks_builder *b)
 			err = stacks__name_lines(b, r->chain[i].root->stack);
 	for (size_t i = 0; i < r->group_cnt && left && !err; i++, left--)
 		if (r->group[i].thread[0]->stack &&
-		    (!r->group[i].thread[0]->idle || r->query->idle))
+		    (!r->group[i].thread[0]->idle || r->query->idle || r->query->all))
 			err = stacks__name_lines(b, r->group[i].thread[0]->stack);
 	return err;
 }

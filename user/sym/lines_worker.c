@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define RANGES_MAX  (4u << 20)
+#define SCOPES_MAX  64 /* in each other */
 #define OVERLAP_MAX 16 /* how many ranges that start before an address are tried */
 
 /* Code of one compilation unit. .debug_aranges would say the same, but clang does not emit it. */
@@ -139,47 +140,82 @@ static void set_call(struct lines_frame *f, Dwarf_Die *unit, Dwarf_Die *die)
 		copy_text(f->file, dwarf_filesrc(files, file, NULL, NULL));
 }
 
-/* The DIEs around vaddr as they lie in the code, innermost first; free(*ret). */
-static int find_scopes(Dwarf_Die *unit, uint64_t vaddr, Dwarf_Die **ret)
+/* May lie between a unit and a function: Rust's methods are inside of their types. */
+static bool holds_functions(int tag)
 {
-	Dwarf_Die *scopes = NULL, innermost;
-	int cnt = dwarf_getscopes(unit, vaddr, &scopes);
+	switch (tag) {
+	case DW_TAG_module:
+	case DW_TAG_namespace:
+	case DW_TAG_class_type:
+	case DW_TAG_structure_type:
+	case DW_TAG_union_type:
+	case DW_TAG_enumeration_type:
+	case DW_TAG_variant_part:
+	case DW_TAG_variant:
+		return true;
+	}
+	return false;
+}
 
-	if (cnt <= 0)
-		return 0;
-	/*
-	 * Beyond the first inlined function these are the scopes of its source text, not of the
-	 * code it was inlined into.
-	 */
-	innermost = scopes[0];
-	free(scopes);
-	cnt = dwarf_getscopes_die(&innermost, ret);
-	return cnt > 0 ? cnt : 0;
+static bool is_code(int tag)
+{
+	return tag == DW_TAG_subprogram || tag == DW_TAG_inlined_subroutine ||
+	       tag == DW_TAG_lexical_block;
+}
+
+/* Scopes of code, outermost first. */
+struct scopes {
+	uint64_t vaddr;
+	Dwarf_Die die[SCOPES_MAX];
+	int cnt;
+};
+
+/*
+ * The DIEs around vaddr as they lie in the code. dwarf_getscopes() does not look into namespaces and types,
+ * and beyond the first inlined function its scopes are those of the source text. Types may lie in functions.
+ */
+static bool find_scopes(struct scopes *s, Dwarf_Die *parent, int depth)
+{
+	Dwarf_Die die;
+
+	if (depth == SCOPES_MAX || dwarf_child(parent, &die))
+		return false;
+	do {
+		int tag = dwarf_tag(&die);
+
+		if (is_code(tag) && dwarf_haspc(&die, s->vaddr) > 0) {
+			s->die[s->cnt++] = die;
+			find_scopes(s, &die, depth + 1);
+			return true;
+		}
+		if (holds_functions(tag) && find_scopes(s, &die, depth + 1))
+			return true;
+	} while (dwarf_siblingof(&die, &die) == 0);
+	return false;
 }
 
 static size_t answer(struct worker *w, uint64_t vaddr, struct lines_frame *ret)
 {
-	Dwarf_Die unit, *scope = NULL;
+	struct scopes scopes = { .vaddr = vaddr };
+	Dwarf_Die unit;
 	size_t cnt = 0;
-	int scopes;
 
 	if (!find_unit(w, vaddr, &unit))
 		return 0;
 	memset(ret, 0, LINES_FRAMES_MAX * sizeof(*ret));
 	set_line(&ret[0], &unit, vaddr);
-	scopes = find_scopes(&unit, vaddr, &scope);
-	for (int i = 0; i < scopes; i++) {
-		int tag = dwarf_tag(&scope[i]);
+	find_scopes(&scopes, &unit, 0);
+	for (int i = scopes.cnt - 1; i >= 0; i--) {
+		int tag = dwarf_tag(&scopes.die[i]);
 
-		if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram)
+		if (tag == DW_TAG_lexical_block)
 			continue;
-		set_function(&ret[cnt++], &scope[i]);
+		set_function(&ret[cnt++], &scopes.die[i]);
 		if (tag == DW_TAG_subprogram || cnt == LINES_FRAMES_MAX)
 			break;
-		set_call(&ret[cnt], &unit, &scope[i]);
+		set_call(&ret[cnt], &unit, &scopes.die[i]);
 		/* The next turn names it. */
 	}
-	free(scope);
 	if (cnt == 0)
 		cnt = ret[0].line || ret[0].file[0];
 	return cnt;

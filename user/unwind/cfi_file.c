@@ -237,6 +237,18 @@ static int mark_sigreturn(const struct elf_file *f, struct cfi_table *t)
 	return err;
 }
 
+/* Functions behind padding: where the gap ends is kept in it. */
+static void mark_gaps(struct cfi_table *t)
+{
+	for (size_t i = 0; i + 1 < t->cnt; i++) {
+		struct hu_row *gap = &t->row[i], *next = gap + 1;
+
+		if (gap->kind == HU_CFA_GAP && next->kind != HU_CFA_GAP &&
+		    !(next->kind & HU_ROW_DERIVED) && next->pc - gap->pc <= HU_GAP_MAX)
+			gap->cfa_off = HU_GAP_ENDS(t->base + next->pc);
+	}
+}
+
 /* What call frame information does not tell; t may be without rows. */
 static int complete(const struct elf_file *f, size_t max_rows, struct cfi_table *t)
 {
@@ -244,6 +256,7 @@ static int complete(const struct elf_file *f, size_t max_rows, struct cfi_table 
 
 	if (!err)
 		err = mark_sigreturn(f, t);
+	mark_gaps(t);
 	if (!err && !t->cnt)
 		err = -ENOENT;
 	return err || !has_entry(f) ? err : cfi__mark_entry(t, f->ehdr.e_entry);

@@ -30,11 +30,7 @@
 #include "bpf/abi.h"
 #include "user/unwind/cfi.h"
 
-/*
- * Bytes; musl's libc has 0.4 MiB. Beyond, it takes too long for what waits meanwhile: V8's builtins in node (2.3 MiB,
- * 0.3 s) keep frame pointers.
- */
-#define DERIVE_CODE_MAX (1U << 20)
+#define DERIVE_CODE_MAX (4U << 20) /* bytes */
 
 struct derive_code {
 	const uint8_t *data;

@@ -247,6 +247,10 @@ static bool step_row(struct walk *w, const struct hu_row *row)
 {
 	if (row->kind & HU_ROW_DERIVED)
 		w->flags |= HU_STACK_DERIVED;
+	if (row->kind == HU_CFA_GAP && !w->leaf && row->cfa_off == HU_GAP_ENDS(w->pc)) {
+		w->stack->pcs[w->stack->frames - 1]++; /* no call is a byte before */
+		return stop(w, HU_STACK_COMPLETE);
+	}
 	switch (HU_ROW_CFA(row->kind)) {
 	case HU_CFA_END:
 		return stop(w, HU_STACK_COMPLETE);
@@ -317,7 +321,9 @@ void unwind__walk(const struct unwind_regs *regs, const struct unwind_ops *ops,
 			w.flags |= HU_STACK_TRUNCATED;
 			break;
 		}
-		ret->pcs[ret->frames++] = w.pc;
+		/* Names are looked up a byte before; an interrupted instruction stands for itself. */
+		ret->pcs[ret->frames] = w.pc + (w.leaf && ret->frames > 0);
+		ret->frames++;
 	} while (step(&w));
 	ret->flags = w.flags;
 	if (!(w.flags & HU_STACK_FRAMEPTR))

@@ -7,8 +7,9 @@
  * In: registers and two callbacks, for the target's memory and for the rows of a pc. Both come from
  * a hostile target: the walk ends after HU_MAX_FRAMES frames, and every frame's CFA lies above the
  * last one's stack pointer. Out: program counters, leaf first, as they were found (return
- * addresses, not less 1), and enum hu_stack_flag: COMPLETE, or the reason it ended; FRAMEPTR if any
- * step had no row and went by the frame pointer. Nothing is allocated. x86-64 and arm64, each on either.
+ * addresses, not less 1; above a signal frame the interrupted instruction's, plus 1), and enum hu_stack_flag:
+ * COMPLETE, or the reason it ended; FRAMEPTR if any step had no row and went by the frame pointer. Nothing is
+ * allocated. x86-64 and arm64, each on either.
  */
 #ifndef HOLDUP_UNWIND_UNWIND_H
 #define HOLDUP_UNWIND_UNWIND_H

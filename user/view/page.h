@@ -53,7 +53,8 @@ static inline const char *plural(uint64_t n)
 void page__print_stack(const struct page *p, const struct sym_frame *frames, size_t cnt, int api,
 		       bool complete);
 /* Every frame, one a line. */
-void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt);
+void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt,
+			     bool complete);
 /* Totals and gaps; verbose: how good the stacks are. */
 void page__print_head(const struct page *p);
 /* Where the waits of a row happened: the longest of them, or all if verbose. */

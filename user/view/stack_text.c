@@ -137,7 +137,8 @@ static void print_chain(const struct page *p, const struct lock_site *site)
 			  site->stack_flags & HU_STACK_COMPLETE);
 }
 
-void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt)
+void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt,
+			     bool complete)
 {
 	for (size_t i = 0; i < cnt; i++) {
 		fprintf(p->out, "%22s", "");
@@ -145,6 +146,8 @@ void page__print_whole_stack(const struct page *p, const struct sym_frame *frame
 		print_frame(p, &frames[i]);
 		fputc('\n', p->out);
 	}
+	if (cnt && !complete)
+		fprintf(p->out, "%22s?\n", "");
 }
 
 /* ---- sites that look the same without what is folded away are one to the reader */
@@ -217,7 +220,8 @@ static void print_all_sites(const struct page *p, const struct lock_row *row)
 		fprintf(p->out, "   %-12s ", i ? "" : "waiting at");
 		print_chain(p, site);
 		print_time(p, site->stats.wait_ns, site->stats.waits);
-		page__print_whole_stack(p, site->frames, site->frame_cnt);
+		page__print_whole_stack(p, site->frames, site->frame_cnt,
+					site->stack_flags & HU_STACK_COMPLETE);
 	}
 }
 

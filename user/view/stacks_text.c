@@ -340,7 +340,8 @@ static void print_group(const struct page *p, const struct blocked_group *g)
 	print_stack(p, t);
 	fputc('\n', p->out);
 	if (p->style->verbose && t->stack)
-		page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt);
+		page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
+					t->stack->stack->stack.flags & HU_STACK_COMPLETE);
 }
 
 static void print_groups(const struct page *p)
@@ -394,7 +395,8 @@ static void print_threads(const struct page *p)
 		print_blocked(p, t->at_least_ns);
 		fprintf(p->out, "%s\n", t->thread->moved ? ", moving" : "");
 		if (t->stack)
-			page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt);
+			page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
+						t->stack->stack->stack.flags & HU_STACK_COMPLETE);
 	}
 }
 
