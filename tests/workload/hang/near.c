@@ -39,8 +39,8 @@ HANG_FRAME static void *compute(void *arg)
 	hang_took(ledger_id);
 	hang_arrive(1);
 	hang_moves();
-	for (;;)
-		sum += 1;
+	while (++sum)
+		;
 	return arg;
 }
 
