@@ -47,8 +47,8 @@ static void print_kernel(const struct features *f)
 			     : "Linux 5.11: a hash for 32,768 threads is used instead");
 	line(f->task_regs ? YES : PARTLY, "user registers",
 	     f->task_regs ? "bpf_task_pt_regs()"
-			  : "Linux 5.15: computed from the stack instead; stacks and check need "
-			    "it");
+			  : "Linux 5.15: computed from the stack instead; stacks and check go by "
+			    "/proc");
 	line(f->switch_state ? YES : PARTLY, "state at switch",
 	     f->switch_state ? "sched_switch passes it"
 			     : "Linux 5.18: read from the task, which can miss a sleep that is "

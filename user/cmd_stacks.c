@@ -172,6 +172,11 @@ static int look_for_new(struct watching *w)
 	if (!w->fresh)
 		return 0;
 	err = look__take(look, BETWEEN_NS);
+	if (!err && !threads__clock_offset(look->threads, &offset)) {
+		log__msg("--watch needs to know for how long threads are blocked: Linux 5.15, and "
+			 "CONFIG_SCHED_INFO");
+		return -EOPNOTSUPP;
+	}
 	return err ? err : output__write(&w->run->out, write_new, w);
 }
 
@@ -212,7 +217,7 @@ static int watch(struct stacks_run *run)
 		next += every;
 	}
 	table__clear(&w.known, free);
-	return err ? EXIT_FAILED : EXIT_FINE;
+	return err == -EOPNOTSUPP ? EXIT_UNSUPPORTED : err ? EXIT_FAILED : EXIT_FINE;
 }
 
 /* ---- */

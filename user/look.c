@@ -63,6 +63,7 @@ static int fill_config(struct look *look, struct threads_config *cfg, struct hu_
 	const struct options *o = look->opt;
 
 	*cfg = (struct threads_config){ .tgids = o->pids, .tgid_cnt = o->pid_cnt };
+	cfg->by_proc = o->by_proc;
 	if (o->pid_cnt)
 		cfg->filters |= HU_FILTER_TGIDS;
 	if (o->cgroup)

@@ -171,13 +171,16 @@ static int parse_assume(const char *text, struct options *o)
 		o->force_frame_pointers = true;
 	else if (!strcmp(text, "no-stacks"))
 		o->no_stacks = true;
+	else if (!strcmp(text, "no-iterator"))
+		o->by_proc = true;
 	else if (!strcmp(text, "no-memo"))
 		o->memo = HU_MEMO_OFF;
 	else if (!strcmp(text, "check-memo"))
 		o->memo = HU_MEMO_CHECK;
 	else
 		return complain("--assume", text,
-				"hash-state, raw-tracepoints, frame-pointers, no-stacks, no-memo "
+				"hash-state, raw-tracepoints, frame-pointers, no-iterator, "
+				"no-stacks, no-memo "
 				"or check-memo");
 	return 0;
 }

@@ -44,6 +44,7 @@ struct options {
 	uint64_t ring_sz, unwind_mem; /* bytes */
 	int verbose;
 	/* --assume, for tests and benchmarks */
+	bool by_proc; /* --assume no-iterator: stacks and check */
 	bool force_hash, force_raw, force_frame_pointers, no_stacks;
 	uint16_t memo; /* enum hu_memo; --assume too */
 };

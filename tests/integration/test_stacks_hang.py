@@ -332,5 +332,38 @@ class NearMisses(findings.Case):
     def test_errorcheck(self):
         self.near("errorcheck", "cycle")
 
+class WithoutIterator(unittest.TestCase):
+    """By /proc, as on kernels before 5.15: the same is found, and times are not known."""
+
+    OPTIONS = ("--assume", "no-iterator")
+
+    def test_deadlock(self):
+        with Hang("cycle", "--how", "two") as program:
+            status, (line,) = hang.check(program.pids(), *self.OPTIONS)
+            self.assertEqual(status, 10)
+            self.assertRegex(line, f"^deadlock: {program.pid} cycle: .*ledger_lock")
+            document = hang.stacks(program.pids(), "--all", *self.OPTIONS)
+            self.assertTrue(document["coverage"]["times_unknown"])
+            row = hang.thread_of(document, program["teller"])
+            self.assertTrue(hang.has_functions(row["stack"], program["teller"].functions))
+
+    def test_orphan(self):
+        with Hang("orphan", "--how", "exit") as program:
+            status, (line,) = hang.check(program.pids(), *self.OPTIONS)
+            self.assertEqual(status, 10)
+            self.assertRegex(line, f"^orphaned lock: {program.pid} orphan: .*ledger_lock")
+
+    def test_silent(self):
+        for name, how in (("cycle", "recursive"), ("near", "handover"), ("near", "trylock")):
+            with self.subTest(how), Hang(name, "--how", how) as program:
+                self.assertEqual(hang.check(program.pids(), *self.OPTIONS), (0, []))
+
+    def test_watch(self):
+        """Needs the times."""
+        status, _, err = holdup.run(["stacks", "--watch", *self.OPTIONS])
+        self.assertEqual(status, 3)
+        self.assertIn("Linux 5.15", err)
+
+
 if __name__ == "__main__":
     unittest.main()

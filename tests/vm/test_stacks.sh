@@ -1,21 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# On another kernel: a deadlock of two threads is found, and a program without one has none. Where the kernel's
-# iterator gives no registers (before 5.15), the command says so.
+# On another kernel: a deadlock of two threads is found, and a program without one has none; before 5.15, whose
+# iterator gives no registers, by /proc, which does not tell times.
 set -eu
 
 echo "kernel $(uname -rm)"
 hang=$HOLDUP_BUILD/tests/workload/hang
 holdup=$HOLDUP_BUILD/holdup
-
-if "$holdup" doctor | grep -q '^no .*user registers'; then
-	status=0
-	"$holdup" check >/tmp/found 2>/tmp/told || status=$?
-	cat /tmp/told
-	[ "$status" = 3 ]
-	grep -q 'Linux 5.15' /tmp/told
-	exit 0
-fi
 
 "$hang/cycle" --how recursive >/tmp/near &
 near=$!
@@ -43,5 +34,5 @@ grep -q audit_lock /tmp/found
 
 "$holdup" stacks -p "$cycle" | tee /tmp/report
 grep -q 'take_second' /tmp/report
-grep -q 'nothing missed' /tmp/report
+grep -q -e 'nothing missed' -e '· times not known' -e '| times not known' /tmp/report
 "$holdup" check -p "$near"

@@ -11,14 +11,20 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bpf/glob.h"
 #include "bpf/holdup.skel.h"
+#include "user/collect/threads_proc.h"
 
 #define READ_SZ	    (256 * 1024)
 #define SETTLE_NS   50000 /* a sleep so short that nothing else gets long turns meanwhile */
 #define TARGETS_MAX 65536
 
 struct threads {
-	struct holdup_bpf *skel;
+	struct holdup_bpf *skel; /* NULL: by /proc */
+	uint32_t filters;	 /* the rest for /proc only */
+	struct hu_glob comm;
+	pid_t *target; /* of target_cnt */
+	size_t target_cnt;
 	struct bpf_link *link;
 	bool has_offset;
 	int64_t offset_ns;
@@ -52,6 +58,15 @@ static void choose(struct holdup_bpf *skel, bool targets)
 	bpf_program__set_autoload(skel->progs.hu_threads_now, true);
 }
 
+static int add_targets(struct threads *t, const struct threads_config *cfg)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < cfg->tgid_cnt && !err; i++)
+		err = threads__add_target(t, cfg->tgids[i]);
+	return err;
+}
+
 static int load(struct threads *t, const struct threads_config *cfg)
 {
 	struct hu_config *c;
@@ -68,8 +83,8 @@ static int load(struct threads *t, const struct threads_config *cfg)
 	if (cfg->comm)
 		c->comm = *cfg->comm;
 	err = holdup_bpf__load(t->skel);
-	for (size_t i = 0; i < cfg->tgid_cnt && !err; i++)
-		err = threads__add_target(t, cfg->tgids[i]);
+	if (!err)
+		err = add_targets(t, cfg);
 	if (err)
 		return err;
 	t->link = bpf_program__attach_iter(t->skel->progs.hu_threads_now, NULL);
@@ -84,14 +99,20 @@ int threads__open(const struct threads_config *cfg, const struct features *featu
 	int err;
 
 	*why = "out of memory";
-	if (!features->task_regs) {
-		*why = "this needs Linux 5.15, whose iterator gives the registers of threads "
-		       "(bpf_task_pt_regs)";
-		return -EOPNOTSUPP;
-	}
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
+	t->filters = cfg->filters;
+	if (cfg->comm)
+		t->comm = *cfg->comm;
+	if (!features->task_regs || cfg->by_proc) {
+		err = add_targets(t, cfg);
+		if (err)
+			threads__free(t);
+		else
+			*ret = t;
+		return err;
+	}
 	t->buf = malloc(READ_SZ);
 	setrlimit(RLIMIT_MEMLOCK, &all); /* a refusal matters before 5.11 only */
 	err = t->buf ? load(t, cfg) : -ENOMEM;
@@ -118,6 +139,7 @@ void threads__free(struct threads *t)
 	if (t->link)
 		bpf_link__destroy(t->link);
 	holdup_bpf__destroy(t->skel);
+	free(t->target);
 	free(t->buf);
 	free(t);
 }
@@ -126,7 +148,16 @@ int threads__add_target(struct threads *t, pid_t tgid)
 {
 	uint32_t key = tgid;
 	uint8_t one = 1;
+	pid_t *more;
 
+	if (!t->skel) {
+		more = reallocarray(t->target, t->target_cnt + 1, sizeof(*more));
+		if (!more)
+			return -ENOMEM;
+		t->target = more;
+		t->target[t->target_cnt++] = tgid;
+		return 0;
+	}
 	return bpf_map__update_elem(t->skel->maps.hu_targets, &key, sizeof(key), &one, sizeof(one),
 				    BPF_ANY);
 }
@@ -134,8 +165,9 @@ int threads__add_target(struct threads *t, pid_t tgid)
 void threads__clear_targets(struct threads *t)
 {
 	uint32_t key;
-	size_t left = TARGETS_MAX;
+	size_t left = t->skel ? TARGETS_MAX : 0;
 
+	t->target_cnt = 0;
 	while (left-- && !bpf_map__get_next_key(t->skel->maps.hu_targets, NULL, &key, sizeof(key)))
 		bpf_map__delete_elem(t->skel->maps.hu_targets, &key, sizeof(key), 0);
 }
@@ -213,6 +245,21 @@ static int read_records(const struct pass *p, int fd)
 	return err;
 }
 
+/* As task__asked_for() in bpf/task.h. */
+static bool wanted(void *ctx, pid_t tgid, const char comm[HU_COMM_LEN])
+{
+	const struct threads *t = ctx;
+
+	if ((t->filters & HU_FILTER_COMM) && !glob__matches(&t->comm, comm))
+		return false;
+	if (!(t->filters & (HU_FILTER_TGIDS | HU_FILTER_CGROUP)))
+		return true;
+	for (size_t i = 0; i < t->target_cnt; i++)
+		if (t->target[i] == tgid)
+			return true;
+	return false;
+}
+
 int threads__pass(struct threads *t, const struct hu_snap_ask *ask,
 		  int (*fn)(void *ctx, const struct hu_record *rec), void *ctx)
 {
@@ -222,6 +269,8 @@ int threads__pass(struct threads *t, const struct hu_snap_ask *ask,
 	uint32_t zero = 0;
 	int fd, err;
 
+	if (!t->skel)
+		return threads_proc__pass(ask, wanted, fn, t, ctx);
 	all.self_tid = syscall(SYS_gettid);
 	err = bpf_map__update_elem(t->skel->maps.hu_snap_ask, &zero, sizeof(zero), &all,
 				   sizeof(all), BPF_ANY);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * All threads of the machine, or the wanted ones, as they are now: by a BPF iterator that reads them without
- * stopping or changing anything (bpf/threads.bpf.c). What a thread was doing is known from its registers as it
+ * stopping or changing anything (bpf/threads.bpf.c); before Linux 5.15 by /proc, which tells less and takes longer. What a thread was doing is known from its registers as it
  * entered the kernel; its memory is for others to read.
  *
  * Each pass is consistent for one thread, not between threads: a second, brief pass tells who has moved.
@@ -25,6 +25,7 @@ struct threads_config {
 	const pid_t *tgids; /* HU_FILTER_TGIDS, HU_FILTER_CGROUP: its members */
 	size_t tgid_cnt;
 	const struct hu_glob *comm;
+	bool by_proc; /* not by the iterator, for tests: as on kernels that have none */
 };
 
 int threads__open(const struct threads_config *cfg, const struct features *features,

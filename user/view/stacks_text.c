@@ -17,6 +17,14 @@ static void print_blocked(const struct page *p, uint64_t ns)
 		fputs("?", p->out);
 }
 
+static void print_since(const struct page *p, const struct blocked_thread *t)
+{
+	if (!t->at_least_ns)
+		return;
+	fputs(", for ", p->out);
+	print_blocked(p, t->at_least_ns);
+}
+
 static void print_process(const struct page *p, const struct snap_process *process)
 {
 	char name[NAME_SZ];
@@ -180,8 +188,7 @@ static void print_member(const struct page *p, const struct blocked_thread *t)
 		t->thread->rec.tid);
 	print_lock(p, t->lock);
 	print_held_by(p, t->lock);
-	fputs(", for ", p->out);
-	print_blocked(p, t->at_least_ns);
+	print_since(p, t);
 	fputc('\n', p->out);
 }
 
@@ -239,8 +246,7 @@ static void print_orphan(const struct page *p, const struct waited_lock *lock)
 	fprintf(p->out, ": thread %u, which holds it, is gone; %zu wait%s%s", lock->owner_word,
 		lock->waiters, lock->waiters == 1 ? "s" : "", t && t->timed ? "" : " for ever");
 	if (t) {
-		fputs(", for ", p->out);
-		print_blocked(p, t->at_least_ns);
+		print_since(p, t);
 		fputs("\n      at ", p->out);
 		print_stack(p, t);
 	}
@@ -272,8 +278,7 @@ static void print_chain(const struct page *p, const struct wait_chain *c)
 		return;
 	}
 	print_doing(p, t);
-	fputs(", for ", p->out);
-	print_blocked(p, t->at_least_ns);
+	print_since(p, t);
 	fputs("\n      at ", p->out);
 	print_stack(p, t);
 	fputc('\n', p->out);
@@ -456,8 +461,7 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 	print_doing(&p, t);
 	if (t->lock)
 		print_held_by(&p, t->lock);
-	fputs(", for ", out);
-	print_blocked(&p, t->at_least_ns);
+	print_since(&p, t);
 	fputs("\n   at ", out);
 	print_stack(&p, t);
 	print_holders(&p, t);
