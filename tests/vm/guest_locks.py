@@ -81,7 +81,8 @@ if UNWINDS:
             _, _, err = watch(command, "--assume", "check-memo")
             found = re.findall(r"of (\d+) remembered stacks (\d+) were wrong", err)
             self.assertEqual(sum(int(wrong) for _, wrong in found), 0, err)
-            self.assertGreater(sum(int(remembered) for remembered, _ in found), SLEEPS, err)
+            # How many, is up to how fast the guest reads the process's mappings.
+            self.assertGreater(sum(int(remembered) for remembered, _ in found), 0, err)
 
         def test_mutex(self):
             self.check("mutex")
