@@ -16,11 +16,17 @@ static __always_inline bool mm_locked(struct task_struct *t)
 	       (mm->mmap_lock.count.counter & RWSEM_WRITER_LOCKED);
 }
 
+/* A bit since Debian's 7.3, an int before. */
+static __always_inline bool on_cpu(struct task_struct *t)
+{
+	return BPF_CORE_READ_BITFIELD_PROBED(t, on_cpu);
+}
+
 static __always_inline __u16 thread_flags(struct task_struct *t, __u32 self_tid)
 {
 	__u16 flags = 0;
 
-	if (t->on_cpu)
+	if (on_cpu(t))
 		flags |= HU_THREAD_ON_CPU;
 	if (t->flags & PF_KTHREAD)
 		flags |= HU_THREAD_KERNEL;

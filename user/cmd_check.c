@@ -180,7 +180,7 @@ int cmd_check(int argc, char **argv)
 
 	if (status)
 		return status - 1;
-	log__set_verbose(opt.verbose > 1);
+	log__set_verbose(opt.verbose > 1 ? opt.verbose : 0);
 	if (opt.timeout_ns && !opt.program) {
 		log__msg("--timeout is for -- PROGRAM; to look for some time use --for");
 		return EXIT_USAGE;

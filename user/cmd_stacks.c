@@ -260,7 +260,7 @@ int cmd_stacks(int argc, char **argv)
 
 	if (status)
 		return status - 1;
-	log__set_verbose(opt.verbose > 1);
+	log__set_verbose(opt.verbose > 1 ? opt.verbose : 0);
 	status = check_options(&opt);
 	if (!status)
 		status = output__open(&run.out, opt.output);
