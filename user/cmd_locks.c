@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* holdup locks: top contended locks, over a time or live by intervals. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "user/commands.h"
 #include "user/collect/proc.h"
 #include "user/live.h"
 #include "user/model/locks.h"
+#include "user/output.h"
 #include "user/util/log.h"
 #include "user/util/text.h"
 #include "user/view/view.h"
@@ -50,8 +49,7 @@ static const char help[] =
 struct run {
 	const struct options *opt;
 	struct live live;
-	FILE *out;
-	struct view_style style;
+	struct output out;
 	uint64_t began_ns, interval_began_ns;
 	bool progress;
 	char *own_cgroup; /* NULL: not known */
@@ -59,57 +57,32 @@ struct run {
 
 static int open_output(struct run *run)
 {
-	const char *path = run->opt->output;
-	struct stat st;
-	int flags;
+	int status = output__open(&run->out, run->opt->output);
 
-	run->out = stdout;
-	if (path) {
-		run->out = fopen(path, "we");
-		if (!run->out) {
-			log__msg("%s can't be written: %s", path, strerror(errno));
-			return EXIT_FAILED;
-		}
-	} else {
-		/* main() put a read-only /dev/null where a closed standard output was. */
-		flags = fcntl(STDOUT_FILENO, F_GETFL);
-		if (flags < 0 || fstat(STDOUT_FILENO, &st) || (flags & O_ACCMODE) == O_RDONLY) {
-			log__msg("standard output is closed: open it, or use -o FILE");
-			return EXIT_FAILED;
-		}
-	}
-	run->style = view__style(run->out);
-	run->style.verbose = run->opt->verbose > 0;
-	run->style.compact = run->opt->interval_ns != 0;
+	run->out.style.verbose = run->opt->verbose > 0;
+	run->out.style.compact = run->opt->interval_ns != 0;
 	run->progress = isatty(STDERR_FILENO) && !run->opt->interval_ns;
-	return 0;
+	return status;
 }
 
-/* A report is made in memory and written in one go, so that what fails has its own errno. */
+struct rendering {
+	const struct run *run;
+	const struct locks_report *report;
+};
+
+static int write_report(void *ctx, FILE *out)
+{
+	const struct rendering *r = ctx;
+
+	return r->run->opt->json ? view__locks_json(out, r->report, &r->run->out.style)
+				 : view__locks_text(out, r->report, &r->run->out.style);
+}
+
 static int render(struct run *run, const struct locks_report *r)
 {
-	char *text = NULL;
-	size_t sz = 0;
-	FILE *memory = open_memstream(&text, &sz);
-	int err;
+	struct rendering rendering = { run, r };
 
-	if (!memory)
-		return -ENOMEM;
-	err = run->opt->json ? view__locks_json(memory, r, &run->style)
-			     : view__locks_text(memory, r, &run->style);
-	if (fclose(memory) && !err)
-		err = -ENOMEM;
-	if (!err) {
-		errno = 0;
-		if (fwrite(text, 1, sz, run->out) != sz || fflush(run->out))
-			err = errno ? -errno : -EIO;
-		if (err)
-			log__msg("%s can't be written: %s",
-				 run->opt->output ? run->opt->output : "the report",
-				 strerror(-err));
-	}
-	free(text);
-	return err;
+	return output__write(&run->out, write_report, &rendering);
 }
 
 static int report(struct run *run, uint64_t until_ns)
@@ -246,10 +219,8 @@ int cmd_locks(int argc, char **argv)
 	if (!opt.duration_ns && !opt.program && !opt.interval_ns)
 		opt.duration_ns = DURATION_DEFAULT_NS;
 	status = run_locks(&run);
-	if (run.out && run.out != stdout && fclose(run.out) && !status) {
-		log__msg("%s can't be written: %s", opt.output, strerror(errno));
+	if (output__close(&run.out) && !status)
 		status = EXIT_FAILED;
-	}
 	live__close(&run.live);
 	free(run.own_cgroup);
 	return status;

@@ -13,6 +13,7 @@
 
 #include "user/collect/adopt.h"
 #include "user/live_events.h"
+#include "user/machine.h"
 #include "user/util/glob.h"
 #include "user/util/log.h"
 #include "user/util/privileges.h"
@@ -147,27 +148,6 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 	return 0;
 }
 
-/* Can holdup work here at all? */
-static int check_machine(struct live *l)
-{
-	int err = features__privileges();
-
-	if (err) {
-		log__msg("not permitted: run as root (sudo), or with CAP_BPF, CAP_PERFMON and "
-			 "CAP_SYS_PTRACE");
-		return EXIT_UNSUPPORTED;
-	}
-	err = features__detect(&l->features);
-	if (err) {
-		log__msg("/sys/kernel/btf/vmlinux: %s: this kernel lacks BTF "
-			 "(CONFIG_DEBUG_INFO_BTF), "
-			 "without which holdup can't work; see holdup doctor",
-			 strerror(-err));
-		return EXIT_UNSUPPORTED;
-	}
-	return 0;
-}
-
 static int open_and_attach(struct live *l, const struct session_config *cfg, const char **why)
 {
 	int err = session__open(cfg, &l->features, &l->session, why);
@@ -283,7 +263,7 @@ int live__open(struct live *l, const struct options *opt)
 
 	l->opt = opt;
 	l->program.release_fd = l->program.error_fd = -1;
-	status = check_machine(l);
+	status = machine__check(&l->features);
 	if (!status)
 		status = find_targets(l);
 	if (!status)

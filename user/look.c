@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "user/collect/adopt.h"
+#include "user/machine.h"
 #include "user/collect/proc.h"
 #include "user/util/glob.h"
 #include "user/sym/kernel.h"
@@ -36,26 +37,6 @@ static int check_pids(const struct options *o)
 	else if (err)
 		log__msg("process %d can't be watched: %s", missing, strerror(-err));
 	return err ? EXIT_FAILED : EXIT_FINE;
-}
-
-static int check_machine(struct features *f)
-{
-	int err = features__privileges();
-
-	if (err) {
-		log__msg("not permitted: run as root (sudo), or with CAP_BPF, CAP_PERFMON and "
-			 "CAP_SYS_PTRACE");
-		return EXIT_UNSUPPORTED;
-	}
-	err = features__detect(f);
-	if (err) {
-		log__msg("/sys/kernel/btf/vmlinux: %s: this kernel lacks BTF "
-			 "(CONFIG_DEBUG_INFO_BTF), without which holdup can't work; see holdup "
-			 "doctor",
-			 strerror(-err));
-		return EXIT_UNSUPPORTED;
-	}
-	return EXIT_FINE;
 }
 
 static int fill_config(struct look *look, struct threads_config *cfg, struct hu_glob *glob)
@@ -128,7 +109,7 @@ int look__open(struct look *look, const struct options *opt)
 		.peers = true,
 		.rows = opt->query.rows,
 	};
-	status = check_machine(&features);
+	status = machine__check(&features);
 	if (!status)
 		status = check_pids(opt);
 	if (!status)
