@@ -239,6 +239,39 @@ struct hu_snap_ask {
 /* The same with one chunk of data, where many come at once. */
 #define HU_RAW_SHORT_SZ (__builtin_offsetof(struct hu_stack_record, data) + HU_RAW_CHUNK_SZ)
 
+/* ---- Why a thread does not run (bpf/reason.h) */
+
+/*
+ * A reason fits into 64 bits, to be compared and to be a map's key: what, the system call's number, and a value. From
+ * the top: 4 bits enum hu_why, 12 bits number, 48 bits value. Append only.
+ */
+enum hu_why {
+	HU_WHY_UNKNOWN = 0,
+	HU_WHY_RUNNING = 1,  /* it does run */
+	HU_WHY_RUNNABLE = 2, /* preempted, or woken: it waits for a CPU */
+	HU_WHY_CALL = 3,     /* in a system call; value: its file descriptor + 1 where it has one */
+	HU_WHY_LOCK = 4,     /* in a futex call; value: the word's address */
+	HU_WHY_FAULT = 5,    /* a page fault: in no system call */
+	HU_WHY_RECLAIM = 6,  /* the kernel looks for free memory on its behalf */
+	HU_WHY_STOPPED = 7,  /* by a signal */
+	HU_WHY_TRACED = 8,   /* by a debugger */
+	HU_WHY_THROTTLED = 9, /* its cgroup has used up its share of CPU time */
+	HU_WHY_CALL32 = 10,   /* in a 32-bit system call */
+	HU_WHY_KERNEL = 11,   /* a kernel thread, or a thread that ends */
+	HU_WHY_CNT,
+};
+
+#define HU_REASON_VALUE_BITS 48
+#define HU_REASON(why, nr, value)                                           \
+	((__u64)(why) << 60 | ((__u64)(nr)&0xfff) << HU_REASON_VALUE_BITS | \
+	 ((__u64)(value) & ((1ULL << HU_REASON_VALUE_BITS) - 1)))
+#define HU_REASON_WHY(reason)	((enum hu_why)((reason) >> 60))
+#define HU_REASON_NR(reason)	((int)((reason) >> HU_REASON_VALUE_BITS & 0xfff))
+#define HU_REASON_VALUE(reason) ((reason) & ((1ULL << HU_REASON_VALUE_BITS) - 1))
+
+/* System calls whose first argument is a file descriptor, one bit each (hu_config.fd_calls). */
+#define HU_FD_CALL_WORDS 8
+
 /* ---- Waits summed in the kernel while the ring buffer has no room (map hu_sums) */
 
 /* One entry a CPU: it is only changed with interrupts off on that CPU, so plain stores are exact. */
@@ -460,6 +493,7 @@ struct hu_config {
 	__u16 memo;	   /* enum hu_memo */
 	__u32 wakes_seen;  /* 1: hu_futex_fexit is attached */
 	__u32 pad;
+	__u64 fd_calls[HU_FD_CALL_WORDS];
 	struct hu_glob comm;
 };
 
@@ -486,6 +520,6 @@ struct hu_config {
 	X(hu_lock, 24)            \
 	X(hu_call_key, 24)        \
 	X(hu_calls, 56)           \
-	X(hu_config, 1096)
+	X(hu_config, 1160)
 
 #endif
