@@ -266,22 +266,42 @@ static int parse_one(int c, const char *arg, struct options *o)
 	return -EINVAL;
 }
 
-/* Does the command's help have this option? --assume is for tests, and in none. */
-static bool is_offered(int c, const char *help)
+static const struct option *find_option(int c)
 {
 	const struct option *o = long_options;
-	char name[40];
-	const char *at;
 
 	while (o->name && o->val != c)
 		o++;
-	if (!o->name || c == OPT_ASSUME)
-		return o->name;
+	return o->name ? o : NULL;
+}
+
+/* Does the command's help have this option? --assume is for tests, and in none. */
+static bool is_offered(int c, const char *help)
+{
+	const struct option *o = find_option(c);
+	char name[40];
+	const char *at;
+
+	if (!o || c == OPT_ASSUME)
+		return o;
 	snprintf(name, sizeof(name), "--%s", o->name);
 	for (at = strstr(help, name); at; at = strstr(at + 1, name))
 		if (strchr(" \n", at[strlen(name)]))
 			return true;
 	return false;
+}
+
+/* Another command's option; its value may be a word of its own, so that argv does not tell which word it is. */
+static int tell_not_offered(int c, const char *command)
+{
+	const struct option *o = find_option(c);
+
+	if (c < 256)
+		log__msg("%s has no option -%c (see holdup %s --help)", command, c, command);
+	else
+		log__msg("%s has no option --%s (see holdup %s --help)", command, o ? o->name : "?",
+			 command);
+	return EXIT_USAGE + 1;
 }
 
 static int tell_bad_option(int c, char **argv)
@@ -339,10 +359,10 @@ int options__parse(int argc, char **argv, const char *help, struct options *ret)
 		}
 		if (c == OPT_JSON_SCHEMA)
 			return view__json_schema(stdout) ? EXIT_FAILED + 1 : EXIT_FINE + 1;
-		if (c != '?' && c != ':' && !is_offered(c, help))
-			c = '?';
 		if (c == '?' || c == ':')
 			return tell_bad_option(c, argv);
+		if (!is_offered(c, help))
+			return tell_not_offered(c, argv[0]);
 		if (parse_one(c, optarg, &o))
 			return EXIT_USAGE + 1;
 	}

@@ -200,9 +200,9 @@ static void test_not_offered(void **state)
 	check_refused("--json", "--json");
 	check_refused("--idle", "--idle");
 	check_refused("-v", "-v");
-	check_refused("-d 5s", "5s");
-	check_refused("-i 5s", "5s");
-	check_refused("--timeout 5s", "5s");
+	check_refused("-d 5s", "no option -d");
+	check_refused("-i 5s", "no option -i");
+	check_refused("--timeout 5s", "no option --timeout");
 	check_refused("-x", "unknown option -x");
 	check_refused("--nothing", "--nothing");
 	check_refused("-p", "a value is missing after -p");
