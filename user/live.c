@@ -2,19 +2,16 @@
 #include "user/live.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "user/choice.h"
 #include "user/collect/adopt.h"
 #include "user/live_events.h"
 #include "user/machine.h"
-#include "user/util/glob.h"
 #include "user/util/log.h"
 #include "user/util/privileges.h"
 #include "user/util/text.h"
@@ -60,9 +57,7 @@ uint64_t live__now_ns(void)
 static int find_targets(struct live *l)
 {
 	const struct options *o = l->opt;
-	pid_t missing;
 	char path[64];
-	int err;
 
 	if (o->tid) {
 		snprintf(path, sizeof(path), "/proc/%d", o->tid);
@@ -71,37 +66,7 @@ static int find_targets(struct live *l)
 			return EXIT_FAILED;
 		}
 	}
-	err = watch__new(o->pids, o->pid_cnt, &l->watch, &missing);
-	if (!err)
-		return 0;
-	if (err == -ESRCH)
-		log__msg("there is no process %d", missing);
-	else if (err == -EINVAL)
-		log__msg("%d is a thread, not a process: use -t %d, or -p with its process",
-			 missing, missing);
-	else
-		log__msg("process %d can't be watched: %s", missing, strerror(-err));
-	return EXIT_FAILED;
-}
-
-static int open_cgroup(const char *path, int *ret)
-{
-	char shown[256];
-	struct statfs fs;
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	text__escape(path, strlen(path), shown, sizeof(shown));
-	if (fd < 0) {
-		log__msg("cgroup %s: %s", shown, strerror(errno));
-		return EXIT_FAILED;
-	}
-	if (fstatfs(fd, &fs) || fs.f_type != CGROUP2_SUPER_MAGIC) {
-		log__msg("%s is not a cgroup v2 directory (they lie below /sys/fs/cgroup)", shown);
-		close(fd);
-		return EXIT_FAILED;
-	}
-	*ret = fd;
-	return 0;
+	return choice__watch(o, &l->watch);
 }
 
 static int fill_config(struct live *l, struct session_config *cfg, struct hu_glob *glob)
@@ -134,16 +99,13 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		cfg->tgid_cnt = 1;
 	}
 	if (o->comm) {
-		if (glob__compile(o->comm, glob)) {
-			log__msg("--comm: a pattern of at most 31 characters with *, ? and [a-z]");
-			return EXIT_USAGE;
-		}
 		cfg->filters |= HU_FILTER_COMM;
 		cfg->comm = glob;
+		return choice__comm(o, glob);
 	}
 	if (o->cgroup) {
 		cfg->filters |= HU_FILTER_CGROUP;
-		return open_cgroup(o->cgroup, &cfg->cgroup_fd);
+		return choice__cgroup(o, &cfg->cgroup_fd);
 	}
 	return 0;
 }
@@ -242,34 +204,18 @@ static int open_symbolizer(struct live *l)
 	return err ? EXIT_UNSUPPORTED : EXIT_FINE;
 }
 
-static int start_program(struct live *l)
-{
-	int err;
-
-	if (!l->opt->program)
-		return EXIT_FINE;
-	err = program__start(l->opt->program, &l->program);
-	if (err) {
-		log__msg("no process can be started: %s", strerror(-err));
-		return EXIT_FAILED;
-	}
-	l->has_program = true;
-	return EXIT_FINE;
-}
-
 int live__open(struct live *l, const struct options *opt)
 {
 	int status, err = 0;
 
 	l->opt = opt;
-	l->program.release_fd = l->program.error_fd = -1;
 	status = machine__check(&l->features);
 	if (!status)
 		status = find_targets(l);
 	if (!status)
 		status = open_symbolizer(l);
 	if (!status)
-		status = start_program(l);
+		status = choice__start(opt, &l->program, &l->has_program);
 	if (!status)
 		status = open_session(l);
 	if (!status)

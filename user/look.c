@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/choice.h"
 #include "user/collect/adopt.h"
 #include "user/machine.h"
 #include "user/collect/proc.h"
-#include "user/util/glob.h"
 #include "user/sym/kernel.h"
 #include "user/util/log.h"
 #include "user/util/privileges.h"
@@ -23,20 +23,19 @@
 
 /* ---- opening */
 
-static int check_pids(const struct options *o)
+/* What -p and --cgroup name has to be there now; each look finds out again. */
+static int check_choice(const struct options *o)
 {
 	struct watch watch = { 0 };
-	pid_t missing = 0;
-	int err = watch__new(o->pids, o->pid_cnt, &watch, &missing);
+	int fd, status = choice__watch(o, &watch);
 
 	watch__free(&watch);
-	if (err == -ESRCH)
-		log__msg("there is no process %d", missing);
-	else if (err == -EINVAL)
-		log__msg("%d is a thread, not a process", missing);
-	else if (err)
-		log__msg("process %d can't be watched: %s", missing, strerror(-err));
-	return err ? EXIT_FAILED : EXIT_FINE;
+	if (status || !o->cgroup)
+		return status;
+	status = choice__cgroup(o, &fd);
+	if (!status)
+		close(fd);
+	return status;
 }
 
 static int fill_config(struct look *look, struct threads_config *cfg, struct hu_glob *glob)
@@ -55,12 +54,9 @@ static int fill_config(struct look *look, struct threads_config *cfg, struct hu_
 		cfg->tgid_cnt = 1;
 	}
 	if (o->comm) {
-		if (glob__compile(o->comm, glob)) {
-			log__msg("--comm: a pattern of at most 31 characters with *, ? and [a-z]");
-			return EXIT_USAGE;
-		}
 		cfg->filters |= HU_FILTER_COMM;
 		cfg->comm = glob;
+		return choice__comm(o, glob);
 	}
 	return EXIT_FINE;
 }
@@ -81,21 +77,6 @@ static int open_threads(struct look *look, const struct features *f)
 	return err == -ENOMEM ? EXIT_FAILED : EXIT_UNSUPPORTED;
 }
 
-static int start_program(struct look *look)
-{
-	int err;
-
-	if (!look->opt->program)
-		return EXIT_FINE;
-	err = program__start(look->opt->program, &look->program);
-	if (err) {
-		log__msg("no process can be started: %s", strerror(-err));
-		return EXIT_FAILED;
-	}
-	look->has_program = true;
-	return EXIT_FINE;
-}
-
 int look__open(struct look *look, const struct options *opt)
 {
 	struct features features;
@@ -111,9 +92,9 @@ int look__open(struct look *look, const struct options *opt)
 	};
 	status = machine__check(&features);
 	if (!status)
-		status = check_pids(opt);
+		status = check_choice(opt);
 	if (!status)
-		status = start_program(look);
+		status = choice__start(opt, &look->program, &look->has_program);
 	if (!status)
 		status = open_threads(look, &features);
 	if (!status && (kernel_names__new(&look->kernel) || watchdog__new(&look->watchdog))) {
@@ -249,6 +230,5 @@ void look__close(struct look *look)
 	threads__free(look->threads);
 	kernel_names__free(look->kernel);
 	watchdog__free(look->watchdog);
-	if (look->has_program)
-		program__free(&look->program);
+	program__free(&look->program);
 }

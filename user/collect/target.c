@@ -148,6 +148,8 @@ int program__wait(struct program *p)
 
 void program__free(struct program *p)
 {
+	if (!p->pid)
+		return;
 	if (p->release_fd >= 0)
 		close(p->release_fd);
 	if (p->error_fd >= 0)

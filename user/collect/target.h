@@ -37,7 +37,7 @@ int program__release(struct program *p);
 bool program__ended(struct program *p);
 /* Waits for its end and returns its exit status, 128 + the signal that ended it. */
 int program__wait(struct program *p);
-/* Ends it if it has not been released. */
+/* Ends it if it has not been released; a zeroed one is none. */
 void program__free(struct program *p);
 
 #endif
