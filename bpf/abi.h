@@ -178,8 +178,7 @@ enum hu_thread_flag {
 	HU_THREAD_ON_CPU =
 		1 << 0, /* it runs: its registers are those of its last entry into the kernel */
 	HU_THREAD_COMPAT = 1 << 1, /* in a 32-bit system call */
-	HU_THREAD_MM_LOCKED =
-		1 << 2, /* a writer has its address space locked: reading it would hang */
+	/* 1 << 2 was: a writer has its address space locked */
 	HU_THREAD_KERNEL = 1 << 3, /* a kernel thread: it has no registers */
 	HU_THREAD_SELF =
 		1 << 4, /* the thread that asks: its off_ns is when it came to the CPU last */

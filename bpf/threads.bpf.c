@@ -4,17 +4,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define RWSEM_WRITER_LOCKED  1 /* kernel/locking/rwsem.c */
 #define TASK_UNINTERRUPTIBLE 2
-
-static __always_inline bool mm_locked(struct task_struct *t)
-{
-	struct mm_struct *mm = t->mm;
-
-	/* With CONFIG_PREEMPT_RT the lock has another shape: the reader's time limit has to do. */
-	return mm && bpf_core_field_exists(mm->mmap_lock.count) &&
-	       (mm->mmap_lock.count.counter & RWSEM_WRITER_LOCKED);
-}
 
 /* A bit since Debian's 7.3, an int before. */
 static __always_inline bool on_cpu(struct task_struct *t)
@@ -104,8 +94,6 @@ static __always_inline void send_full(struct seq_file *seq, struct task_struct *
 	rec->parent = BPF_CORE_READ(t, group_leader, real_parent, tgid);
 	rec->flags = flags;
 	rec->execs = t->self_exec_id;
-	if (mm_locked(t))
-		rec->flags |= HU_THREAD_MM_LOCKED;
 	rec->nr = -1;
 	if (!(flags & HU_THREAD_KERNEL))
 		read_regs(rec, t);

@@ -58,6 +58,16 @@ static void print_report(const struct check *c)
 	view__stacks_text(stderr, c->look.report, &style);
 }
 
+/* What nobody could look at is no reason to say that all is fine, and none to say that it is not. */
+static void tell_unread(const struct stacks_report *r)
+{
+	uint64_t n = r->coverage.locked;
+
+	if (n)
+		log__msg("%llu process%s could not be looked at: %s address space stays locked",
+			 (unsigned long long)n, n == 1 ? "" : "es", n == 1 ? "its" : "their");
+}
+
 /* 0, EXIT_FOUND, or another exit status. report: it will be printed whatever is found. */
 static int look_once(struct check *c, bool report)
 {
@@ -67,6 +77,7 @@ static int look_once(struct check *c, bool report)
 		return EXIT_FAILED;
 	if (output__write(&c->out, write_findings, c))
 		return EXIT_FAILED;
+	tell_unread(c->look.report);
 	if (!c->found)
 		return EXIT_FINE;
 	if (c->opt->verbose)

@@ -21,6 +21,8 @@
 #define LOOK_MAX_NS \
 	60000000000ULL /* a look that takes longer hangs: 100,000 threads take some seconds */
 
+#define HANGING_MAX 16 /* processes in one look that hang who reads them */
+
 /* ---- opening */
 
 /* What -p and --cgroup name has to be there now; each look finds out again. */
@@ -77,6 +79,12 @@ static int open_threads(struct look *look, const struct features *f)
 	return err == -ENOMEM ? EXIT_FAILED : EXIT_UNSUPPORTED;
 }
 
+static int tell_no_memory(void)
+{
+	log__msg("out of memory");
+	return EXIT_FAILED;
+}
+
 int look__open(struct look *look, const struct options *opt)
 {
 	struct features features;
@@ -97,13 +105,14 @@ int look__open(struct look *look, const struct options *opt)
 		status = choice__start(opt, &look->program, &look->has_program);
 	if (!status)
 		status = open_threads(look, &features);
-	if (!status && (kernel_names__new(&look->kernel) || watchdog__new(&look->watchdog))) {
-		log__msg("out of memory");
-		status = EXIT_FAILED;
-	}
+	if (!status && kernel_names__new(&look->kernel))
+		status = tell_no_memory();
 	err = status ? 0 : privileges__drop();
 	if (err)
 		log__info("not all privileges could be dropped: %s", strerror(-err));
+	/* Capabilities are each thread's own: its thread is to have as few as this one. */
+	if (!status && watchdog__new(&look->watchdog))
+		status = tell_no_memory();
 	return status;
 }
 
@@ -184,11 +193,18 @@ static int renew_known(struct look *look, size_t live)
 	return known__worn(&look->known, live) ? known__renew(&look->known) : 0;
 }
 
-static int take(struct look *look, uint64_t between_ns)
+struct taking {
+	struct look *look;
+	uint64_t between_ns;
+};
+
+static int take(void *ctx)
 {
+	const struct taking *t = ctx;
+	struct look *look = t->look;
 	struct snapshot_config cfg = { .threads = look->threads,
 				       .known = &look->known,
-				       .between_ns = between_ns };
+				       .between_ns = t->between_ns };
 	struct stacks_input in;
 	int err = calls__new(&look->calls);
 
@@ -199,6 +215,28 @@ static int take(struct look *look, uint64_t between_ns)
 	in = (struct stacks_input){ look->snapshot, look->known.symbolizer, look->calls,
 				    look->kernel };
 	return stacks_report__build(&in, &look->query, &look->report);
+}
+
+/* Each process that hangs us costs a try, and what had been read of the others: then they are read without it. */
+static int take_patiently(struct look *look, uint64_t between_ns)
+{
+	struct taking taking = { look, between_ns };
+	int status = 0, err = -ETIMEDOUT;
+
+	patience__renew(&look->patience);
+	for (int tries = 0; err == -ETIMEDOUT && tries < HANGING_MAX; tries++) {
+		err = patience__run(&look->patience, take, &taking, &status);
+		if (err != -ETIMEDOUT)
+			break;
+		/* Not freed: they belong to a thread that is stuck in the kernel. */
+		look->known = (struct known_names){ 0 };
+		look->calls = NULL;
+		look->snapshot = NULL;
+		look->report = NULL;
+		if (known__renew(&look->known))
+			return -ENOMEM;
+	}
+	return err ? err : status;
 }
 
 int look__take(struct look *look, uint64_t between_ns)
@@ -216,7 +254,7 @@ int look__take(struct look *look, uint64_t between_ns)
 		return err;
 	}
 	watchdog__start(look->watchdog, LOOK_MAX_NS);
-	err = take(look, between_ns);
+	err = take_patiently(look, between_ns);
 	watchdog__stop(look->watchdog);
 	if (err)
 		log__msg("the threads can't be read: %s", strerror(-err));

@@ -13,6 +13,7 @@
 #include "user/collect/target.h"
 #include "user/model/stacks.h"
 #include "user/options.h"
+#include "user/util/patience.h"
 
 struct look {
 	const struct options *opt;
@@ -21,6 +22,7 @@ struct look {
 	struct calls *calls;
 	struct kernel_names *kernel;
 	struct watchdog *watchdog;
+	struct patience patience; /* with processes that can't be read */
 	struct snapshot *snapshot;
 	struct stacks_report *report;
 	struct stacks_query query;

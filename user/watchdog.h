@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A limit for work that may hang in the kernel: reading a process whose address space stays locked can only be ended
- * by ending us (the wait there is killable, and not interruptible). So that is what happens, with a message.
+ * The last limit for work that may hang in the kernel, where util/patience.h does not see it: a wait there that is
+ * killable, and not interruptible, is ended by ending us, with a message.
  */
 #ifndef HOLDUP_WATCHDOG_H
 #define HOLDUP_WATCHDOG_H

@@ -20,7 +20,6 @@ typedef __u16 u16;
 typedef __u32 u32;
 typedef __u64 u64;
 typedef __s32 s32;
-typedef __s64 s64;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -39,18 +38,6 @@ struct sched_entity {
 
 struct sched_info {
 	u64 last_arrival; /* CONFIG_SCHED_INFO */
-};
-
-typedef struct {
-	s64 counter;
-} atomic64_t;
-
-struct rw_semaphore {
-	atomic64_t count; /* not with CONFIG_PREEMPT_RT */
-};
-
-struct mm_struct {
-	struct rw_semaphore mmap_lock; /* mmap_sem until 5.8, commit da1c55f1b272 */
 };
 
 struct kernfs_node {
@@ -76,7 +63,6 @@ struct task_struct {
 	unsigned long nvcsw, nivcsw;
 	int on_cpu;		      /* CONFIG_SMP */
 	struct sched_info sched_info; /* CONFIG_SCHED_INFO */
-	struct mm_struct *mm;
 	struct css_set *cgroups;
 	struct task_struct *real_parent;
 	void *stack;

@@ -9,6 +9,7 @@
 
 #include "bpf/hash.h"
 #include "user/collect/proc.h"
+#include "user/util/patience.h"
 
 #define TRIES 4 /* looks at a thread that keeps running between them */
 
@@ -52,7 +53,7 @@ static void read_names(struct taking *t, struct snap_process *p)
 
 	p->opened = true;
 	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
-	if (p->locked || known__process(t->cfg->known, &key, &p->names))
+	if (known__process(t->cfg->known, &key, &p->names))
 		p->names = NULL;
 }
 
@@ -78,7 +79,6 @@ static int process__get(struct taking *t, const struct hu_thread_record *rec,
 			return err;
 		}
 	}
-	p->locked |= (rec->flags & HU_THREAD_MM_LOCKED) != 0;
 	*ret = p;
 	return 0;
 }
@@ -429,12 +429,13 @@ static int by_process(const void *a, const void *b)
 	return x->rec.tid < y->rec.tid ? -1 : x->rec.tid > y->rec.tid;
 }
 
-/* Who has ended has no memory left to be read. */
+/* Who has ended has no memory left to be read. Of a process that took too long, threads may have been read. */
 static void count_unreadable(struct snapshot *s, const struct snap_thread *thread)
 {
 	struct snap_process *p = thread->process;
 
-	if (p->names || p->missed || (thread->rec.flags & HU_THREAD_EXITING))
+	p->locked = patience__is_over(p->tgid);
+	if ((p->names && !p->locked) || p->missed || (thread->rec.flags & HU_THREAD_EXITING))
 		return;
 	p->missed = true;
 	s->unreadable++;
@@ -482,6 +483,7 @@ int snapshot__take(const struct snapshot_config *cfg, struct snapshot **ret)
 	if (!err)
 		err = finish(&t);
 	t.s->taken_ns = now_ns();
+	target_memory__close(&t.memory);
 	if (err)
 		snapshot__free(t.s);
 	else

@@ -3,7 +3,8 @@
  * All wanted threads at one moment, with their stacks and the words of the locks they wait for, each looked at
  * twice: who has run in between is looked at again, a few times, and then marked. Nothing is stopped.
  *
- * A process whose address space is locked by a writer is not read (that would hang us), nor is one that is gone.
+ * A process whose address space a writer keeps locked is not read, or not to its end, as far as util/patience.h is in
+ * charge; nor is one that is gone.
  * Ownership: everything belongs to the snapshot, and names to what is known of processes, which must outlive it.
  * Errors: negative errno, *why says what to do.
  */
@@ -26,7 +27,7 @@ struct snap_process {
 	struct sym_process *names; /* NULL: its mappings could not be read */
 	bool missed;		   /* … though it has threads that live */
 	bool opened;		   /* they have been asked for */
-	bool locked;		   /* … because a writer has its address space locked */
+	bool locked;		   /* … because a writer kept its address space locked */
 	bool in_pid_namespace;	   /* its TIDs are other numbers than ours */
 	uint32_t threads;	   /* in the snapshot */
 };

@@ -2,11 +2,14 @@
 #include "user/collect/walker.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
+#include <unistd.h>
 
 #include "user/unwind/unwind.h"
+#include "user/util/patience.h"
 #include "user/util/table.h"
 
 #define PAGE_SZ	 4096
@@ -20,14 +23,61 @@ void target_memory__set(struct target_memory *m, pid_t tgid)
 	m->len = 0;
 }
 
+void target_memory__close(struct target_memory *m)
+{
+	if (m->opened)
+		close(m->file);
+	m->opened = 0;
+	m->len = 0;
+}
+
+/* The file is of the program that the process ran when it was opened: one that has ended, or called exec, has no bytes. */
+static int open_file(struct target_memory *m)
+{
+	char path[32];
+	int fd;
+
+	target_memory__close(m);
+	snprintf(path, sizeof(path), "/proc/%d/mem", m->tgid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ESRCH : errno == EACCES ? -EPERM : -errno;
+	m->file = fd;
+	m->opened = m->tgid;
+	return 0;
+}
+
+static ssize_t read_file(struct target_memory *m, uint64_t addr, size_t sz)
+{
+	bool fresh = m->opened != m->tgid;
+	int err = fresh ? open_file(m) : 0;
+	ssize_t got = err ? 0 : pread(m->file, m->bytes, sz, addr);
+
+	if (!got && !fresh) {
+		err = open_file(m);
+		got = err ? 0 : pread(m->file, m->bytes, sz, addr);
+	}
+	if (got < 0)
+		err = errno == EIO ? -EFAULT : -errno;
+	else if (!got && !err)
+		err = -ESRCH;
+	return err ? err : got;
+}
+
 static int fill(struct target_memory *m, uint64_t addr, size_t sz)
 {
-	struct iovec local = { m->bytes, sz }, remote = { (void *)(uintptr_t)addr, sz };
-	ssize_t got = process_vm_readv(m->tgid, &local, 1, &remote, 1, 0);
+	ssize_t got = patience__begin(m->tgid);
 
-	m->len = got > 0 ? got : 0;
+	m->len = 0;
 	m->addr = addr;
-	return got == (ssize_t)sz ? 0 : got < 0 ? -errno : -EFAULT;
+	if (got)
+		return got;
+	got = read_file(m, addr, sz);
+	patience__end();
+	if (got < 0)
+		return got;
+	m->len = got;
+	return m->len == sz ? 0 : -EFAULT;
 }
 
 int target_memory__read(void *ctx, uint64_t addr, void *buf, size_t sz)

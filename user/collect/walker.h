@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Call stacks of threads from outside: their registers from an iterator, their memory by process_vm_readv(2),
+ * Call stacks of threads from outside: their registers from an iterator, their memory by /proc/PID/mem,
  * unwind tables of their modules, built once a module. Nothing is stopped: what a thread does meanwhile makes a
  * stack wrong, so who asks must find out whether it has moved.
  *
@@ -16,9 +16,11 @@
 #include "bpf/abi.h"
 #include "user/sym/symbolizer.h"
 
-/* A process's memory, read in pieces of up to two pages, of which the last one is kept. */
+/* A process's memory, read in pieces of up to two pages, of which the last one is kept. Zeroed: of none. */
 struct target_memory {
 	pid_t tgid;
+	pid_t opened; /* what file is of; 0: none is open */
+	int file; /* /proc/PID/mem: where process_vm_readv(2) waits for a lock, not even SIGKILL ends it */
 	uint64_t addr; /* of bytes[0] */
 	size_t len;    /* 0: nothing is kept */
 	uint8_t bytes[8192];
@@ -26,7 +28,9 @@ struct target_memory {
 
 /* For another process, or the same one later. */
 void target_memory__set(struct target_memory *m, pid_t tgid);
-/* sz bytes at addr into buf; 0, or -EFAULT, -ESRCH, -EPERM: they can't all be read. ctx is the memory. */
+/* To be called at last. */
+void target_memory__close(struct target_memory *m);
+/* sz bytes at addr into buf; 0, or -EFAULT, -ESRCH, -EPERM, -EBUSY (patience.h): they can't all be read. ctx is the memory. */
 int target_memory__read(void *ctx, uint64_t addr, void *buf, size_t sz);
 
 struct walker;

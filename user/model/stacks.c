@@ -87,6 +87,7 @@ void stacks_report__free(struct stacks_report *r)
 	free(r->group);
 	free(b->sorted);
 	free(b->held);
+	target_memory__close(&b->memory);
 	table__clear(&b->inner, free);
 	stacks__free_waits(b);
 	free(b);

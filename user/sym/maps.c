@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/util/patience.h"
+
 #define MAPS_TEXT_MAX (64u << 20) /* 65536 lines of 1 KiB; more is somebody's trick */
 #define DELETED	      " (deleted)"
 
@@ -205,14 +207,16 @@ int maps__read(pid_t tgid, struct maps **ret)
 {
 	char path[32], *text = NULL;
 	size_t len = 0;
-	int fd, err;
+	int fd, err = patience__begin(tgid);
 
+	if (err)
+		return err;
 	snprintf(path, sizeof(path), "/proc/%d/maps", tgid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	err = read_all(fd, &text, &len);
-	close(fd);
+	err = fd < 0 ? -errno : read_all(fd, &text, &len);
+	if (fd >= 0)
+		close(fd);
+	patience__end();
 	if (err)
 		return err;
 	err = maps__parse(text, len, ret);

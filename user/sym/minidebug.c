@@ -13,7 +13,7 @@
 /* Decodes into a growing buffer; *ret is the caller's to free. */
 static int decode(lzma_stream *xz, uint8_t **ret, size_t *ret_sz)
 {
-	size_t cap = 1 << 18;
+	size_t cap = 1 << 16;
 	uint8_t *buf = malloc(cap), *more;
 	lzma_ret status = LZMA_OK;
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "user/sym/safe_open.h"
+#include "user/util/patience.h"
 
 #define FILES_MAX    65536
 #define VDSO_SZ_MAX  (1u << 20)
@@ -242,16 +243,20 @@ static struct symfile *new_file(const struct key *key, const struct mapping *map
 
 struct symfile *symfile_set__open(struct symfile_set *set, pid_t tgid, const struct mapping *map)
 {
-	struct symfile *f = find_known(set, tgid, map);
+	struct symfile *f;
 	struct stat st;
 	struct key key;
 	char root[32];
-	int fd;
+	int fd = patience__begin(tgid);
 
+	if (fd)
+		goto bad;
+	snprintf(root, sizeof(root), "/proc/%d/root", tgid);
+	f = find_known(set, tgid, map);
+	fd = f ? -1 : open_mapped(tgid, map, root);
+	patience__end();
 	if (f)
 		return f;
-	snprintf(root, sizeof(root), "/proc/%d/root", tgid);
-	fd = open_mapped(tgid, map, root);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		goto bad;
 	key = key_of(map, &st);

@@ -16,7 +16,7 @@
 
 /*
  * SYS_PTRACE: memory, maps and links of other users' processes (ptrace_may_access()). DAC_READ_SEARCH: their
- * files. CHECKPOINT_RESTORE: /proc/PID/map_files (5.9, commit 12886f8ab10c), before that SYS_ADMIN. BPF and PERFMON:
+ * files. CHECKPOINT_RESTORE: /proc/PID/map_files (since 5.9, commit 12886f8ab10c). BPF and PERFMON:
  * map updates and iterators, for which kernels before 5.19 ask again with each bpf() call where unprivileged BPF is
  * off. SYSLOG: addresses in /proc/kallsyms. KILL: ending a program of ours that has become another user's. SETUID and
  * SETGID: workers give up even this much by becoming nobody (sym/worker.c).
@@ -30,13 +30,10 @@ static int drop_capabilities(void)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-	uint64_t keep = KEPT;
+	const uint64_t keep = KEPT;
 
 	if (syscall(SYS_capget, &header, data))
 		return -errno;
-	/* An older kernel, which does not know these: SYS_ADMIN stands for them. */
-	if (prctl(PR_CAPBSET_READ, CAP_CHECKPOINT_RESTORE, 0, 0, 0) < 0)
-		keep |= BIT(CAP_SYS_ADMIN);
 	for (int i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
 		data[i].effective &= (uint32_t)(keep >> (32 * i));
 		data[i].permitted &= (uint32_t)(keep >> (32 * i));
