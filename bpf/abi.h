@@ -258,6 +258,9 @@ enum hu_why {
 	HU_WHY_CALL32 = 10,   /* in a 32-bit system call */
 	HU_WHY_KERNEL = 11,   /* a kernel thread, or a thread that ends */
 	HU_WHY_CNT,
+	/* Of locks alone (bpf/blame.h): */
+	HU_WHY_HANDOVER = 14, /* nobody has it: who was woken for it does not run yet */
+	HU_WHY_PENDING = 15,  /* the holder's next switch will tell */
 };
 
 #define HU_REASON_VALUE_BITS 48
@@ -393,11 +396,63 @@ struct hu_lock_key {
 	__u32 pad;
 };
 
+/* Time in which a holder was in one state. */
+struct hu_charge {
+	__u64 reason; /* HU_REASON() */
+	__u64 ns;
+};
+
+#define HU_BLAME_CALLS 6
+#define HU_BLAME_TENT  4
+
+/*
+ * Who spent the waiters' time (bpf/blame.h). Of all ns below, each is one that one thread slept for this lock, and
+ * each such ns is in exactly one of them. A holder is (PID namespace << 32 | its TID there), see bpf/track.h.
+ */
+struct hu_blame {
+	__u64 since_ns; /* up to then everything is charged */
+	__u64 now;	/* what the holder does, a reason */
+	__u64 holder;	/* 0: not known */
+	__u64 last;	/* who let go of it last */
+	__s32 sleeping; /* threads that sleep for it and have not been woken yet */
+	__u8 sure; /* the lock's own word has named the holder; else it is inferred, and to be proven */
+	__u8 misled;	 /* so often that word named somebody and another one let go */
+	__u8 owner_word; /* enum hu_owner_word */
+	__u8 shared;	 /* the holder may be of another process */
+	__u64 running_ns, runnable_ns, handover_ns, unknown_ns;
+	__u64 other_ns;	   /* blocked, in more ways than there is room for */
+	__u64 inferred_ns; /* of all but the unknown: by who let go of the lock, not by its word */
+	struct hu_charge blocked[HU_BLAME_CALLS];
+	struct hu_charge tent[HU_BLAME_TENT]; /* not proven yet */
+};
+
+enum hu_owner_word {
+	HU_OWNER_NONE = 0,
+	HU_OWNER_IN_WORD = 1, /* the futex word */
+	HU_OWNER_BESIDE = 2,  /* the word 8 bytes on */
+};
+
 struct hu_lock {
 	__s32 waiters;
 	__u32 pad;
 	__u64 asked_ns; /* when its owner was last asked to show its stack */
 	__u64 shown_ns; /* when a waker's stack was last taken */
+	__u64 born_ns;	/* tells one that was dropped and came back from one that stayed */
+	struct hu_blame blame;
+};
+
+/* A thread that others wait for, and what it does (map hu_tracked, by holder). */
+#define HU_TRACKED_LOCKS 4
+
+#define HU_TRACK_COUNTS 16384
+#define HU_TRACK_INNER	HU_TRACK_COUNTS /* one more: those in PID namespaces below the first */
+
+struct hu_tracked {
+	__u64 now;     /* a reason; 0: not known before its next switch */
+	__u64 seen_ns; /* its last switch, or when it was named first */
+	__u32 idle;    /* switches since it held a lock with waiters */
+	__u32 claims;  /* 1: its locks have not noted it as their holder yet */
+	struct hu_lock_key lock[HU_TRACKED_LOCKS];
 };
 
 /* A thread that others wait for (map hu_holders, by tid): its stack is wanted at its next switch-out. */
@@ -430,6 +485,7 @@ enum hu_loss {
 	HU_LOSS_REMEMBERED, /* not a loss, HU_MEMO_CHECK only: stacks that were not walked anew */
 	HU_LOSS_STACKS_NEW, /* not a loss: stacks added to hu_stacks */
 	HU_LOSS_MISREMEMBERED, /* HU_MEMO_CHECK only: … and a walk finds another one */
+	HU_LOSS_TRACK_FULL, /* holders that could not be followed: their locks' time is unknown */
 	HU_LOSS_CNT,
 };
 
@@ -491,7 +547,7 @@ struct hu_config {
 	__u16 unwind;	   /* 1: by rows; 0: by frame pointers */
 	__u16 memo;	   /* enum hu_memo */
 	__u32 wakes_seen;  /* 1: hu_futex_fexit is attached */
-	__u32 pad;
+	__u32 blame;	   /* 1: what holders do is followed */
 	__u64 fd_calls[HU_FD_CALL_WORDS];
 	struct hu_glob comm;
 };
@@ -516,7 +572,10 @@ struct hu_config {
 	X(hu_map_entry, 32)       \
 	X(hu_proc_maps, 8200)     \
 	X(hu_lock_key, 16)        \
-	X(hu_lock, 24)            \
+	X(hu_charge, 16)          \
+	X(hu_blame, 248)          \
+	X(hu_lock, 280)           \
+	X(hu_tracked, 88)         \
 	X(hu_call_key, 24)        \
 	X(hu_calls, 56)           \
 	X(hu_config, 1160)

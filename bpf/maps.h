@@ -23,7 +23,8 @@ struct thread_state {
 	struct wait_waker early; /* a waking that came before its switch-out was seen */
 	__u32 early_pad;
 	__u64 early_ns;
-	__u8 announced; /* its process was sent as HU_REC_SEEN */
+	__u64 early_who; /* the waker, as blame names it; 0: it let go of nothing */
+	__u8 announced;	 /* its process was sent as HU_REC_SEEN */
 	__u8 pad[3];
 	__u32 rescan; /* the generation of mappings that this thread complained about, and 1 */
 };
@@ -175,6 +176,21 @@ HU_MAP struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } hu_holder_bits SEC(".maps");
+
+/* Threads that hold what others wait for (bpf/track.h), and how many of them there are by the low bits of a TID. */
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct hu_tracked);
+} hu_tracked SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HU_TRACK_COUNTS + 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} hu_track_counts SEC(".maps");
 
 HU_MAP struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -13,6 +13,7 @@
 
 #include "bpf/holder.h"
 #include "bpf/stack.h"
+#include "bpf/track.h"
 #ifdef HU_UNWIND
 #include "bpf/unwind.h"
 #endif
@@ -92,8 +93,8 @@ static __always_inline void read_words(struct wait_state *w, __u32 *word, __u32 
 }
 
 /* What each sleep of a wait begins with. */
-static __always_inline void sleep__begins(struct wait_state *w, const struct task_id *id,
-					  __u64 now_ns, bool first)
+static __always_inline void sleep__begins(struct task_struct *t, struct wait_state *w,
+					  const struct task_id *id, __u64 now_ns, bool first)
 {
 	__u32 word, owner_word;
 	struct hu_lock *lock = lock__enter(id->tgid, w->call.uaddr);
@@ -107,7 +108,21 @@ static __always_inline void sleep__begins(struct wait_state *w, const struct tas
 	}
 	if (lock && hu_cfg.stacks)
 		holder__ask(lock, &w->call, id->tgid, w->owner_now, now_ns);
+	if (lock && hu_cfg.blame)
+		track__sleeps(lock, t, id->tgid, &w->call, w->owner_now, first, now_ns);
 	loss__add(HU_LOSS_SWITCHES, 1);
+}
+
+/* The sleeper t is no more asleep for the lock; by waker, or 0: it is not known as blame knows threads. */
+static __always_inline void blame_waking(struct task_struct *t, const struct thread_state *st,
+					 struct hu_lock *lock, __u64 waker, __u64 now_ns)
+{
+	struct hu_lock_key key = { .uaddr = st->wait.call.uaddr, .tgid = T(t, tgid) };
+
+	if (!lock)
+		lock = bpf_map_lookup_elem(&hu_locks, &key);
+	if (lock)
+		track__wakes(lock, waker, wait__handed_over(&st->wait), now_ns);
 }
 
 /*
@@ -116,8 +131,11 @@ static __always_inline void sleep__begins(struct wait_state *w, const struct tas
  */
 static __always_inline void wait__adopt_early(struct task_struct *t, struct thread_state *st)
 {
-	if (st->early_ns && task__state(t) == TASK_WAKING)
+	if (st->early_ns && task__state(t) == TASK_WAKING) {
 		wait__woken(&st->wait, &st->early, st->early_ns);
+		if (hu_cfg.blame)
+			blame_waking(t, st, NULL, st->early_who, st->early_ns);
+	}
 	st->early_ns = 0;
 }
 
@@ -211,7 +229,7 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, const str
 					      hu_cfg.wakes_seen))) {
 			st->wait.call.uaddr = call.uaddr;
 			wait__sleep(&st->wait, now_ns, cpu_ns);
-			sleep__begins(&st->wait, id, now_ns, false);
+			sleep__begins(t, &st->wait, id, now_ns, false);
 			wait__adopt_early(t, st);
 			return;
 		}
@@ -232,31 +250,34 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, const str
 	}
 	process__announce(t, id, st);
 	wait__begin(&st->wait, &call, now_ns, cpu_ns);
-	sleep__begins(&st->wait, id, now_ns, true);
+	sleep__begins(t, &st->wait, id, now_ns, true);
 	take_wait_stack(ctx, id, regs, st);
 	wait__adopt_early(t, st);
 }
 
 static __always_inline void on_run(struct task_struct *t, __u64 now_ns)
 {
-	__u32 tid = T(t, pid);
+	__u32 tid = T(t, pid), tgid = T(t, tgid);
 	struct thread_state *st;
+	struct hu_lock *lock;
+	bool slept;
 
 	if (!tid)
 		return; /* the idle task */
 	st = thread__state(t, tid, false);
 	if (!st || !wait__asleep(&st->wait))
 		return;
+	slept = st->wait.phase == WAIT_SLEEPING;
 	wait__resume(&st->wait, now_ns, task__cpu_ns(t));
-	lock__leave(T(t, tgid), st->wait.call.uaddr);
+	lock = lock__leave(tgid, st->wait.call.uaddr, slept);
+	if (hu_cfg.blame && lock && wait__handed_over(&st->wait))
+		track__takes(lock, t, tgid, st->wait.call.uaddr, now_ns);
 }
 
 /* Current has woken a waiter of this lock: where did it release it? */
 static __always_inline void show_waker(void *ctx, const struct wait_state *w, __u32 waiter_tgid,
-				       const arch_regs *regs, __u64 now_ns)
+				       struct hu_lock *lock, const arch_regs *regs, __u64 now_ns)
 {
-	struct hu_lock_key key = { .uaddr = w->call.uaddr, .tgid = waiter_tgid };
-	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
 	struct hu_holder holder = { .uaddr = w->call.uaddr, .tgid = waiter_tgid };
 	struct task_struct *t = (void *)bpf_get_current_task();
 	struct stack_scratch *scratch;
@@ -290,15 +311,25 @@ static __always_inline void close_own(__u32 tid)
 		own->wait.closed = 1;
 }
 
+static __always_inline struct hu_lock *lock_of(const struct wait_state *w, __u32 tgid)
+{
+	struct hu_lock_key key = { .uaddr = w->call.uaddr, .tgid = tgid };
+
+	return bpf_map_lookup_elem(&hu_locks, &key);
+}
+
 static __always_inline void on_waking(void *ctx, struct task_struct *t)
 {
-	__u64 now_ns = bpf_ktime_get_ns();
+	__u64 now_ns = bpf_ktime_get_ns(), who = 0;
 	__u64 self = bpf_get_current_pid_tgid();
 	struct thread_state *st = thread__state(t, T(t, pid), false);
+	struct hu_lock *lock = NULL;
 	struct wait_waker waker = { .tgid = self >> 32, .tid = (__u32)self };
 	union regs_copy copy;
 	const arch_regs *regs;
 
+	if (hu_cfg.blame)
+		track__woken(t, now_ns);
 	if (!st)
 		return;
 	waker.flags = HU_WAIT_WAKER_KNOWN;
@@ -308,8 +339,10 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 	    call__wakes(regs, st->wait.call.uaddr, st->wait.call.flags & HU_WAIT_SHARED)) {
 		waker.flags |= HU_WAIT_WAKER_FUTEX;
 		close_own(waker.tid);
-		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING)
-			show_waker(ctx, &st->wait, T(t, tgid), regs, now_ns);
+		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING) {
+			lock = lock_of(&st->wait, T(t, tgid));
+			show_waker(ctx, &st->wait, T(t, tgid), lock, regs, now_ns);
+		}
 	} else if (waker.tid && waker.tgid == (__u32)T(t, tgid) && call__is_wake(regs)) {
 		/*
 		 * A wake call wakes nobody but who sleeps on its word: the waiter was moved there. One that has
@@ -320,12 +353,29 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 			waker.flags |= HU_WAIT_REQUEUED;
 		close_own(waker.tid);
 	}
+	if (hu_cfg.blame && (waker.flags & HU_WAIT_WAKER_FUTEX))
+		who = track__self();
 	if (st->wait.phase == WAIT_SLEEPING) {
 		wait__woken(&st->wait, &waker, now_ns);
+		if (hu_cfg.blame)
+			blame_waking(t, st, lock, who, now_ns);
 	} else {
 		st->early = waker;
+		st->early_who = who;
 		st->early_ns = now_ns;
 	}
+}
+
+static __always_inline void on_leave_alive(void *ctx, struct task_struct *t, const arch_regs *regs,
+					   unsigned int state, bool asked, __u64 now_ns)
+{
+	struct task_id id;
+
+	task__id(t, &id);
+	if (asked)
+		answer_ask(ctx, t, &id, regs);
+	if (state)
+		on_sleep(ctx, t, &id, regs, state, now_ns);
 }
 
 static __always_inline void on_leave(__u64 *ctx, bool preempt, struct task_struct *prev,
@@ -334,22 +384,23 @@ static __always_inline void on_leave(__u64 *ctx, bool preempt, struct task_struc
 	union regs_copy copy;
 	const arch_regs *regs;
 	unsigned int state = 0;
-	struct task_id id;
+	__u64 who = 0;
 	bool asked;
 
 	/* Not prev->__state where the kernel says: a waker may have changed that already. */
 	if (!preempt)
 		state = hu_cfg.switch_state ? (unsigned int)ctx[3] : task__state(prev);
 	asked = holder__asked(T(prev, pid));
+	if (hu_cfg.blame)
+		who = track__find(prev);
 	/* A thread that was killed in a futex call still has its registers; its sleeps are the kernel's. */
-	if ((!state && !asked) || (T(prev, flags) & (PF_KTHREAD | PF_EXITING)))
+	if ((!state && !asked && !who) || (T(prev, flags) & PF_KTHREAD))
 		return;
 	regs = task__regs(&copy);
-	task__id(prev, &id);
-	if (asked)
-		answer_ask(ctx, prev, &id, regs);
-	if (state)
-		on_sleep(ctx, prev, &id, regs, state, now_ns);
+	if (!(T(prev, flags) & PF_EXITING))
+		on_leave_alive(ctx, prev, regs, state, asked, now_ns);
+	if (who)
+		track__leaves(prev, who, regs, state, now_ns);
 }
 
 static __always_inline int on_switch(__u64 *ctx, bool preempt, struct task_struct *prev,
@@ -358,6 +409,8 @@ static __always_inline int on_switch(__u64 *ctx, bool preempt, struct task_struc
 	__u64 now_ns = bpf_ktime_get_ns();
 
 	on_leave(ctx, preempt, prev, now_ns);
+	if (hu_cfg.blame)
+		track__runs(next, now_ns);
 	on_run(next, now_ns);
 	return 0;
 }

@@ -4,6 +4,7 @@
  * have not been sent.
  */
 #include "bpf/emit.h"
+#include "bpf/blame.h"
 #include "bpf/lock.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -41,6 +42,22 @@ int hu_pending(struct bpf_iter__task *ctx)
 	bpf_probe_read_kernel(rec.comm, sizeof(rec.comm), t->comm);
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
+}
+
+/* Its holder is not known yet: the loader looks, and blame waits for that. */
+static __always_inline void lock__adopt(__u32 tgid, __u64 uaddr, __u64 now_ns)
+{
+	struct hu_lock *lock = lock__enter(tgid, uaddr);
+	struct hu_blame *b;
+
+	if (!lock || !hu_cfg.blame)
+		return;
+	b = &lock->blame;
+	if (b->sleeping <= 0 && !b->holder) {
+		b->since_ns = now_ns;
+		b->now = REASON_PENDING;
+	}
+	__sync_fetch_and_add(&b->sleeping, 1);
 }
 
 /*
@@ -92,7 +109,7 @@ int hu_adopt(struct bpf_iter__task *ctx)
 	st->wait.stack_id = 0;
 	wait__begin(&st->wait, &call, now_ns, task__cpu_ns(t));
 	st->wait.stack_id = call.flags & HU_WAIT_COMPAT ? 0 : rec.stack_id;
-	lock__enter(rec.tgid, call.uaddr);
+	lock__adopt(rec.tgid, call.uaddr, now_ns);
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
 }

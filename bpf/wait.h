@@ -243,6 +243,12 @@ static inline int wait__asleep(const struct wait_state *w)
 	return w->phase == WAIT_SLEEPING || w->phase == WAIT_WOKEN;
 }
 
+/* Was it woken by a thread that lets go of what it waits for, as far as can be told? */
+static inline int wait__handed_over(const struct wait_state *w)
+{
+	return (w->waker.flags & (HU_WAIT_WAKER_FUTEX | HU_WAIT_REQUEUED)) == HU_WAIT_WAKER_FUTEX;
+}
+
 /* The times so far of a wait that goes on at now_ns, without changing it. */
 static inline void wait__so_far(const struct wait_state *w, __u64 now_ns, __u64 *blocked_ns,
 				__u64 *runq_ns)

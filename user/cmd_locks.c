@@ -94,6 +94,7 @@ static int report(struct run *run, uint64_t until_ns)
 		.source = session__source(l->session),
 		.interval_ns = until_ns - run->interval_began_ns,
 		.futex_calls = session__sees_futex_calls(l->session),
+		.blame = session__sees_blame(l->session),
 		.own_cgroup = run->own_cgroup,
 	};
 	struct row_stats rows = { 0 };

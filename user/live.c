@@ -8,10 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "user/aggregate/blame.h"
 #include "user/choice.h"
 #include "user/collect/adopt.h"
 #include "user/live_events.h"
 #include "user/machine.h"
+#include "user/target/call.h"
 #include "user/util/log.h"
 #include "user/util/privileges.h"
 #include "user/util/text.h"
@@ -79,6 +81,7 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.join_cpu_ns = JOIN_CPU_NS,
 		.holder_every_ns = HOLDER_EVERY_NS,
 		.stacks = !o->no_stacks,
+		.blame = !o->no_blame,
 		.futex_calls = o->futex_calls,
 		.force_hash = o->force_hash,
 		.force_raw = o->force_raw,
@@ -124,8 +127,18 @@ static int open_and_attach(struct live *l, const struct session_config *cfg, con
 	return err;
 }
 
+/* The calls that are told apart by their descriptor. */
+static void find_fd_calls(uint64_t ret[HU_FD_CALL_WORDS])
+{
+	memset(ret, 0, HU_FD_CALL_WORDS * sizeof(*ret));
+	for (long nr = 0; nr < HU_FD_CALL_WORDS * 64; nr++)
+		if (call__has_fd(nr))
+			ret[nr / 64] |= 1ULL << nr % 64;
+}
+
 static int open_session(struct live *l)
 {
+	uint64_t fd_calls[HU_FD_CALL_WORDS];
 	struct session_config cfg;
 	struct hu_glob glob;
 	const char *why, *raw_why;
@@ -134,6 +147,8 @@ static int open_session(struct live *l)
 	status = fill_config(l, &cfg, &glob);
 	if (status)
 		return status;
+	find_fd_calls(fd_calls);
+	cfg.fd_calls = fd_calls;
 	/* Is fexit refused here? Only attaching tells, and costs a few milliseconds. */
 	features__probe_fentry(&l->features);
 	err = open_and_attach(l, &cfg, &why);
@@ -284,6 +299,33 @@ static bool have_stack(void *ctx, uint64_t id)
 	return aggregate__stack(&((struct live *)ctx)->aggregate, id) != NULL;
 }
 
+/*
+ * What holders do is counted in the kernel and could be read at the end; but which file it was that they waited for
+ * can only be told while it is open.
+ */
+#define BLAME_EVERY_NS	1000000000ULL
+#define BLAME_FIRST_NS	100000000ULL
+#define BLAME_LOCKS_MAX 4096 /* with more, reading them often would cost too much */
+
+static int live__read_blame(struct live *l)
+{
+	if (!session__sees_blame(l->session))
+		return 0;
+	return source__locks(session__source(l->session), aggregate__blame, &l->aggregate);
+}
+
+static int look_at_blame(struct live *l)
+{
+	uint64_t now = live__now_ns();
+
+	if (!l->blame_ns)
+		l->blame_ns = now + BLAME_FIRST_NS;
+	if (l->aggregate.last || now < l->blame_ns || l->aggregate.blames.cnt > BLAME_LOCKS_MAX)
+		return 0;
+	l->blame_ns = now + BLAME_EVERY_NS;
+	return live__read_blame(l);
+}
+
 /* Each new stack and each new site has taken an entry in the kernel since the last time. */
 static void make_room(struct live *l)
 {
@@ -297,6 +339,7 @@ static void make_room(struct live *l)
 		l->stacks_trimmed = now[HU_LOSS_STACKS_NEW];
 	}
 	if (a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
+		live__read_blame(l); /* what is not read now is gone */
 		session__trim_locks(l->session);
 		l->sites_trimmed = a->sites_made;
 	}
@@ -307,6 +350,8 @@ int live__poll(struct live *l, int timeout_ms)
 	int err = source__poll(session__source(l->session), timeout_ms);
 
 	make_room(l);
+	if (!err)
+		err = look_at_blame(l);
 	return err == -EINTR ? 0 : tell(err);
 }
 
@@ -339,6 +384,10 @@ int live__settle(struct live *l, uint64_t until_ns)
 		err = source__pending(source, decode__record, &pending);
 	if (!err)
 		err = live__find_holders(l);
+	if (!err)
+		err = session__settle_blame(l->session);
+	if (!err)
+		err = live__read_blame(l);
 	if (!err)
 		err = source__losses(source, now);
 	if (err)

@@ -2,12 +2,15 @@
 #include "user/live_events.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bpf/wait.h"
 #include "user/collect/adopt.h"
 #include "user/collect/proc.h"
+#include "user/target/call.h"
 #include "user/util/log.h"
 
 #define ASKED_MAX   256 /* locks whose holder is looked for at an interval's end */
@@ -194,6 +197,24 @@ static int on_thread(void *ctx, struct agg_process *p, uint32_t word, uint64_t s
 	return proc__comm(ret->tgid, ret->tid, ret->comm);
 }
 
+/* Descriptors are looked at anew each time: what was open a moment ago may be another file now. */
+static const char *on_call_object(void *ctx, uint32_t tgid, long nr, int fd)
+{
+	struct live *l = ctx;
+	uint64_t args[6] = { fd };
+	const char *text = NULL;
+	struct call_wait wait;
+	struct calls *calls;
+
+	if (calls__new(&calls))
+		return NULL;
+	if (!calls__describe(calls, tgid, tgid, nr, args, false, false, NULL, NULL, &wait) &&
+	    *wait.object)
+		text = symbolizer__intern(l->symbolizer, wait.what);
+	calls__free(calls);
+	return text;
+}
+
 static int on_holder_record(void *ctx, const struct hu_holder_record *rec)
 {
 	return aggregate__holder(&((struct live *)ctx)->aggregate, rec);
@@ -223,6 +244,22 @@ struct live_adoption {
 	size_t cnt;
 };
 
+/* Blame follows the owner from here on. */
+static void claim(struct live *l, const struct adopted *t)
+{
+	uint64_t scope = 0;
+	char path[64];
+	struct stat st;
+
+	if (!session__sees_blame(l->session))
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/ns/pid", t->rec.tgid);
+	if (proc__in_pid_namespace(t->rec.tgid) && !stat(path, &st))
+		scope = (uint64_t)(uint32_t)st.st_ino << 32;
+	if (session__claim(l->session, scope | t->owner, t->rec.tgid, t->rec.uaddr))
+		log__info("who holds a lock at the start can't be noted");
+}
+
 static int take_adopted(struct live *l, const struct adopted *t)
 {
 	const struct hu_adopt_record *rec = &t->rec;
@@ -240,6 +277,8 @@ static int take_adopted(struct live *l, const struct adopted *t)
 		err = take_stack(l, t->stack, t->read_ns);
 	if (!err && t->owner)
 		err = aggregate__owner_before(&l->aggregate, rec->tgid, rec->tid, t->owner);
+	if (!err && t->owner)
+		claim(l, t);
 	return err;
 }
 
@@ -387,6 +426,7 @@ void live__wire(struct live *l)
 	struct agg_hooks hooks = { .process = on_process,
 				   .thread = on_thread,
 				   .shares = on_shares,
+				   .call_object = on_call_object,
 				   .stack = on_stack,
 				   .forget = on_forget,
 				   .forget_stack = on_forget_stack,

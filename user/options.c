@@ -171,6 +171,8 @@ static int parse_assume(const char *text, struct options *o)
 		o->force_frame_pointers = true;
 	else if (!strcmp(text, "no-stacks"))
 		o->no_stacks = true;
+	else if (!strcmp(text, "no-blame"))
+		o->no_blame = true;
 	else if (!strcmp(text, "no-iterator"))
 		o->by_proc = true;
 	else if (!strcmp(text, "no-memo"))
@@ -180,7 +182,7 @@ static int parse_assume(const char *text, struct options *o)
 	else
 		return complain("--assume", text,
 				"hash-state, raw-tracepoints, frame-pointers, no-iterator, "
-				"no-stacks, no-memo "
+				"no-stacks, no-blame, no-memo "
 				"or check-memo");
 	return 0;
 }

@@ -45,7 +45,7 @@ struct options {
 	int verbose;
 	/* --assume, for tests and benchmarks */
 	bool by_proc; /* --assume no-iterator: stacks and check */
-	bool force_hash, force_raw, force_frame_pointers, no_stacks;
+	bool force_hash, force_raw, force_frame_pointers, no_stacks, no_blame;
 	uint16_t memo; /* enum hu_memo; --assume too */
 };
 

@@ -52,6 +52,24 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[]; /* [1] until 6.4, commit b69f0aeb0689 */
+};
+
 struct task_struct {
 	unsigned int __state; /* since 5.14, commit 2f064a59a11f */
 	unsigned int flags;
@@ -66,6 +84,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct task_struct *real_parent;
 	void *stack;
+	struct pid *thread_pid; /* since 4.19, commit 2c4704756cab */
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct sched_entity se;

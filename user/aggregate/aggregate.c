@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bpf/hash.h"
+#include "user/aggregate/blame.h"
 
 void aggregate__init(struct aggregate *a, const struct agg_hooks *hooks, uint64_t min_wait_ns)
 {
@@ -46,6 +47,7 @@ void aggregate__reset(struct aggregate *a)
 {
 	mark_used(a);
 	clear_interval(a);
+	aggregate__reset_blame(a);
 	aggregate__forget(a);
 }
 
@@ -57,6 +59,7 @@ void aggregate__free(struct aggregate *a)
 	table__clear(&a->before, free);
 	table__clear(&a->stacks, free);
 	table__clear(&a->aliases, free);
+	table__clear(&a->blames, agg_blame__free);
 }
 
 /* ---- processes */

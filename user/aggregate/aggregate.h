@@ -126,6 +126,11 @@ struct agg_hooks {
 		       const struct agg_process *other);
 	/* A stack seen for the first time in p: 0 and *ret filled, or negative: it can't be had. */
 	int (*stack)(void *ctx, struct agg_process *p, uint64_t id, struct hu_stack *ret);
+	/*
+	 * What a descriptor of the process is that a holder waits for in system call nr: "of /path", "from pipe:[1]".
+	 * NULL: not known. The text must outlive the aggregate. NULL hook: none is known.
+	 */
+	const char *(*call_object)(void *ctx, uint32_t tgid, long nr, int fd);
 	/* A process that is over and that nothing here names any more is about to be freed. May be NULL. */
 	void (*forget)(void *ctx, struct agg_process *p);
 	/* The same for a stack of it: the kernel side may have it still. May be NULL. */
@@ -147,6 +152,7 @@ struct aggregate {
 	struct table aliases;	/* of struct agg_alias: stacks that were unwound here */
 	struct table stacks;	/* of struct agg_stack */
 	struct table sites;	/* of struct agg_site */
+	struct table blames;	/* of struct agg_blame (blame.h) */
 	struct agg_totals totals;
 };
 

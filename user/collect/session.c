@@ -49,6 +49,8 @@ static void choose_programs(struct session *s, const struct features *f)
 		want(skel->progs.hu_adopt);
 		want(skel->progs.hu_where);
 	}
+	if (s->blame)
+		want(skel->progs.hu_settle);
 	if (s->calls_by_tp)
 		want(skel->progs.hu_futex_tp);
 	else if (s->calls_wanted)
@@ -61,6 +63,8 @@ static void choose_programs(struct session *s, const struct features *f)
 		bpf_map__set_autocreate(skel->maps.hu_memos, false);
 	if (!s->calls_wanted)
 		bpf_map__set_max_entries(skel->maps.hu_calls, 1);
+	if (!s->unwind)
+		bpf_map__set_max_entries(skel->maps.hu_tracked, 1);
 	if (!s->unwind)
 		bpf_map__set_max_entries(skel->maps.hu_maps, 1);
 }
@@ -80,6 +84,9 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	c->holder_every_ns = cfg->holder_every_ns;
 	c->stacks = cfg->stacks;
 	c->unwind = s->unwind;
+	c->blame = s->blame;
+	if (cfg->fd_calls)
+		memcpy(c->fd_calls, cfg->fd_calls, sizeof(c->fd_calls));
 	c->wakes_seen = s->calls_wanted && !s->calls_by_tp;
 	c->memo = s->unwind && !s->hash ? cfg->memo : HU_MEMO_OFF;
 	if (cfg->comm)
@@ -176,6 +183,7 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	s->hash = cfg->force_raw || cfg->force_hash || !features->task_storage;
 	s->unwind = cfg->stacks && cfg->rows && features->bpf_loop && !s->raw &&
 		    !cfg->force_frame_pointers;
+	s->blame = s->unwind && cfg->blame;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
 	s->calls_wanted = cfg->futex_calls || features->fentry;
 	raise_memlock();
@@ -294,6 +302,11 @@ int session__maps_fd(const struct session *s)
 bool session__sees_futex_calls(const struct session *s)
 {
 	return s->sees_calls;
+}
+
+bool session__sees_blame(const struct session *s)
+{
+	return s->blame;
 }
 
 const char *session__hooks(const struct session *s)

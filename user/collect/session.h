@@ -25,6 +25,8 @@ struct session_config {
 	uint64_t join_cpu_ns;
 	uint64_t holder_every_ns; /* at most so often one lock's holder shows its stack */
 	bool stacks;
+	bool blame; /* needs stacks by rows: kernels that have these have all that it takes */
+	const uint64_t *fd_calls; /* HU_FD_CALL_WORDS of them, as in struct hu_config */
 	bool futex_calls; /* by the tracepoint where fexit is refused */
 	/* For tests: behave as an older kernel would make us. */
 	bool force_hash; /* thread state in a hash */
@@ -54,6 +56,12 @@ int session__adopt(struct session *s, source_record_fn fn, void *ctx);
  */
 int session__ask(struct session *s, pid_t tid, pid_t waiter_tgid, uint64_t uaddr);
 int session__where(struct session *s, source_record_fn fn, void *ctx);
+/* Is it known of locks what their holders do? */
+bool session__sees_blame(const struct session *s);
+/* What holders do that have not been seen to leave the CPU yet; before source__locks(). */
+int session__settle_blame(struct session *s);
+/* The thread `who` (as in struct hu_blame) holds what waits that were adopted are for: process, futex word. */
+int session__claim(struct session *s, uint64_t who, uint32_t tgid, uint64_t uaddr);
 /* No new events from here on; those in the ring stay. Returns when no program runs any more. */
 void session__detach(struct session *s);
 int session__add_target(struct session *s, pid_t tgid);

@@ -16,7 +16,7 @@ struct session {
 	struct bpf_link *links[8];
 	size_t link_cnt;
 	int ncpus;
-	bool raw, hash, unwind;
+	bool raw, hash, unwind, blame;
 	bool calls_wanted, calls_by_tp, sees_calls;
 	int handler_err;
 };

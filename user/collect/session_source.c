@@ -84,6 +84,34 @@ static int live_calls(struct source *src, source_calls_fn fn, void *ctx)
 	return 0;
 }
 
+#define LOCKS_BATCH 256
+
+/* In batches (5.6, commit 057996380a42), which a kernel with blame has. */
+static int live_locks(struct source *src, source_lock_fn fn, void *ctx)
+{
+	int fd = bpf_map__fd(session_of(src)->skel->maps.hu_locks), err = 0;
+	struct hu_lock_key *key = calloc(LOCKS_BATCH, sizeof(*key));
+	struct hu_lock *lock = calloc(LOCKS_BATCH, sizeof(*lock));
+	__u32 at, cnt, cap = LOCKS_BATCH;
+	bool first = true, more = true;
+
+	while (key && lock && more && !err) {
+		cnt = cap;
+		more = !bpf_map_lookup_batch(fd, first ? NULL : &at, &at, key, lock, &cnt, NULL);
+		/* ENOENT: these were the last; ENOSPC: more than cap of them share a bucket. */
+		if (!more && errno != ENOENT)
+			err = -errno;
+		first = false;
+		for (__u32 i = 0; i < cnt && !err; i++)
+			err = fn(ctx, &key[i], &lock[i]);
+	}
+	if (!key || !lock)
+		err = -ENOMEM;
+	free(key);
+	free(lock);
+	return err;
+}
+
 static int read_iterator(int fd, size_t record_sz, source_record_fn fn, void *ctx)
 {
 	char buf[16384]; /* of whole records, and a part of the next */
@@ -129,6 +157,45 @@ static int live_pending(struct source *src, source_record_fn fn, void *ctx)
 {
 	return iterate(session_of(src)->skel->progs.hu_pending, sizeof(struct hu_wait_record), fn,
 		       ctx);
+}
+
+static int no_record(void *ctx, const void *data, size_t sz)
+{
+	return -EIO;
+}
+
+int session__settle_blame(struct session *s)
+{
+	return s->blame ? iterate(s->skel->progs.hu_settle, 1, no_record, NULL) : 0;
+}
+
+/* Since a lock that others wait for has not noted it yet, its next switch does (bpf/track.h). */
+int session__claim(struct session *s, uint64_t who, uint32_t tgid, uint64_t uaddr)
+{
+	struct hu_tracked holder = { .claims = 1 };
+	uint32_t index = (uint32_t)who & (HU_TRACK_COUNTS - 1), inner = HU_TRACK_COUNTS, cnt;
+	int fd = bpf_map__fd(s->skel->maps.hu_track_counts), err, i = 0;
+	bool known = !bpf_map__lookup_elem(s->skel->maps.hu_tracked, &who, sizeof(who), &holder,
+					   sizeof(holder), 0);
+
+	while (i < HU_TRACKED_LOCKS && holder.lock[i].uaddr &&
+	       (holder.lock[i].uaddr != uaddr || holder.lock[i].tgid != tgid))
+		i++;
+	if (i == HU_TRACKED_LOCKS || holder.lock[i].uaddr)
+		return 0;
+	holder.claims = 1;
+	holder.lock[i] = (struct hu_lock_key){ .uaddr = uaddr, .tgid = tgid };
+	/* Counted too often, a thread only costs a look-up; never too seldom. */
+	for (int k = 0; k < 2 && !known; k++, index = inner) {
+		if (k && !(who >> 32))
+			break;
+		err = bpf_map_lookup_elem(fd, &index, &cnt);
+		cnt++;
+		if (err || bpf_map_update_elem(fd, &index, &cnt, BPF_ANY))
+			return -errno;
+	}
+	return bpf_map__update_elem(s->skel->maps.hu_tracked, &who, sizeof(who), &holder,
+				    sizeof(holder), BPF_ANY);
 }
 
 int session__adopt(struct session *s, source_record_fn fn, void *ctx)
@@ -209,6 +276,7 @@ const struct source_ops session_ops = {
 	.stack = live_stack,
 	.sums = live_sums,
 	.calls = live_calls,
+	.locks = live_locks,
 	.pending = live_pending,
 	.losses = live_losses,
 	.free = live_free,

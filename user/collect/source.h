@@ -22,11 +22,14 @@ typedef int (*source_sum_fn)(void *ctx, const struct hu_sum_key *key, const stru
 typedef int (*source_calls_fn)(void *ctx, const struct hu_call_key *key,
 			       const struct hu_calls *calls);
 
+typedef int (*source_lock_fn)(void *ctx, const struct hu_lock_key *key, const struct hu_lock *lock);
+
 struct source_ops {
 	int (*poll)(struct source *s, int timeout_ms);
 	int (*stack)(struct source *s, uint64_t id, struct hu_stack *ret);
 	int (*sums)(struct source *s, source_sum_fn fn, void *ctx);
 	int (*calls)(struct source *s, source_calls_fn fn, void *ctx);
+	int (*locks)(struct source *s, source_lock_fn fn, void *ctx); /* NULL: no blame */
 	int (*pending)(struct source *s, source_record_fn fn, void *ctx);
 	int (*losses)(struct source *s, uint64_t ret[HU_LOSS_CNT]);
 	void (*free)(struct source *s);
@@ -61,6 +64,12 @@ static inline int source__sums(struct source *s, source_sum_fn fn, void *ctx)
 static inline int source__calls(struct source *s, source_calls_fn fn, void *ctx)
 {
 	return s->ops->calls(s, fn, ctx);
+}
+
+/* All locks that are known, with what their holders did. Not taken out: figures are since they are known. */
+static inline int source__locks(struct source *s, source_lock_fn fn, void *ctx)
+{
+	return s->ops->locks ? s->ops->locks(s, fn, ctx) : 0;
 }
 
 /* Waits that have not been sent as records: going on, or just ended. Not taken out. */

@@ -161,6 +161,8 @@ static int fill_coverage(struct builder *b)
 	c->stacks_lost = loss[HU_LOSS_STACK_FULL] + loss[HU_LOSS_STACK_FAIL];
 	c->inferred = loss[HU_LOSS_INFERRED];
 	c->holders_lost = loss[HU_LOSS_HOLDER];
+	c->holders_untracked = loss[HU_LOSS_TRACK_FULL];
+	c->blame = b->in->blame;
 	c->calls_lost = loss[HU_LOSS_CALLS_FULL];
 	c->depth_unknown = loss[HU_LOSS_LOCK_FULL];
 	c->malformed = b->in->malformed;
@@ -207,6 +209,10 @@ static int build(struct builder *b)
 		err = builder__place_sites(b);
 	if (!err && b->in->source && b->in->futex_calls)
 		err = builder__add_calls(b);
+	if (!err)
+		err = builder__blame_locks(b);
+	if (!err)
+		err = builder__find_roots(b);
 	if (!err)
 		err = fold(b);
 	if (!err)
@@ -256,7 +262,11 @@ void locks_report__free(struct locks_report *r)
 			free(r->row[i].sites[s].frames);
 		free(r->row[i].sites);
 		lock_row__free_holders(&r->row[i]);
+		lock_row__free_blame(&r->row[i]);
 	}
+	for (size_t i = 0; i < r->root_cnt; i++)
+		root_cause__free(&r->root[i]);
+	free(r->root);
 	free(r->row);
 	free(r);
 }

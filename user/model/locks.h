@@ -69,6 +69,42 @@ struct lock_holder {
 	uint16_t why; /* enum hu_holder_why of that stack; 0: none was seen */
 };
 
+/* Time in which the holder was blocked in one way. */
+struct lock_blocked {
+	enum hu_why why;
+	const char *call; /* HU_WHY_CALL, CALL32: the system call's name; else "" */
+	const char *what; /* what it waits for there: "of /path"; "" when not known */
+	const char *lock; /* HU_WHY_LOCK: the name of that lock; "" when it has none */
+	uint64_t address; /* … and where it is */
+	uint64_t wait_ns;
+};
+
+/*
+ * What holders did while others waited: all of a row's wait time, divided. The parts are of what the kernel side
+ * counted while threads slept, in proportion; hand-over has the waiters' own time until they ran as well.
+ */
+struct lock_blame {
+	bool known; /* it was counted; else everything is unknown_ns */
+	uint64_t running_ns, runnable_ns, handover_ns, unknown_ns;
+	uint64_t other_ns;    /* blocked in ways that were not told apart */
+	uint64_t inferred_ns; /* of all: the holder was inferred, no word of the lock named it */
+	struct lock_blocked *blocked; /* most time first */
+	size_t blocked_cnt;
+};
+
+/* Where a process's waits end, when each is followed from lock to lock. */
+struct root_cause {
+	const struct agg_process *process;
+	enum hu_why why; /* what the last holder did */
+	const char *call, *what;
+	const char *function; /* in which it did that; "" when it was not seen there */
+	uint64_t wait_ns;     /* of the process's waits, as far as they end here */
+	double share;	      /* … of all its wait time */
+	const char **
+		chain; /* names of locks, from the one waited for to the last: the heaviest way there */
+	size_t chain_cnt;
+};
+
 struct lock_row {
 	const struct agg_process *process; /* the first, where several have waiters */
 	size_t processes;		   /* that waited for it */
@@ -97,6 +133,7 @@ struct lock_row {
 	struct lock_holder *holders; /* most wait time first */
 	size_t holder_cnt;
 	uint64_t holder_unknown_ns;
+	struct lock_blame blame;
 	bool has_calls;
 	struct hu_calls calls;
 };
@@ -120,7 +157,9 @@ struct locks_coverage {
 	uint64_t processes_unnamed;    /* of those in the report: no mappings are known */
 	uint64_t modules_full;	       /* files whose unwind rows found no room, since the start */
 	uint64_t maps_dropped;	       /* executable mappings beyond HU_MAX_MAPS of a process */
-	bool futex_calls;	       /* calls were counted */
+	uint64_t holders_untracked; /* holders that could not be followed: what they did is unknown */
+	bool blame;		    /* holders were followed */
+	bool futex_calls;	    /* calls were counted */
 	/* Waits by what became of their stack. Each is complete, missing or incomplete: */
 	uint64_t stacks_complete;
 	uint64_t stacks_missing;  /* there is none at all; counts as incomplete as well */
@@ -144,7 +183,9 @@ struct locks_report {
 	uint64_t ongoing;
 	uint64_t before;
 	struct lock_row *row;
-	size_t row_cnt; /* at most query.rows */
+	size_t row_cnt;		 /* at most query.rows */
+	struct root_cause *root; /* most wait time first, of several processes */
+	size_t root_cnt;
 	struct locks_coverage coverage;
 	enum locks_by by;
 	bool idle;
@@ -161,6 +202,7 @@ struct locks_input {
 	uint64_t malformed;
 	uint64_t interval_ns;
 	bool futex_calls;
+	bool blame;
 	uint64_t modules_full, maps_dropped; /* of struct row_stats (collect/rows.h) */
 	const char *own_cgroup;		     /* NULL: not known */
 };

@@ -6,6 +6,7 @@
 #ifndef HOLDUP_MODEL_LOCKS_BUILD_H
 #define HOLDUP_MODEL_LOCKS_BUILD_H
 
+#include "user/aggregate/blame.h"
 #include "user/model/locks.h"
 
 #define FRAMES_MAX	 256 /* of one stack, inlined ones included */
@@ -39,6 +40,16 @@ struct row_key {
 	const char *label, *place; /* only where object is 0, else "" */
 };
 
+/* A lock that was waited for, before rows are folded: what its holders did, and its name. */
+struct blamed {
+	const struct agg_process *process;
+	uint64_t uaddr;		     /* the futex word */
+	const struct agg_blame *agg; /* NULL: nothing is known */
+	const char *name;
+	bool idle;
+	uint64_t wait_ns, runq_ns; /* of its waits */
+};
+
 struct builder {
 	const struct locks_input *in;
 	const struct locks_query *query;
@@ -47,6 +58,7 @@ struct builder {
 	struct table rows;   /* of struct draft_row */
 	struct table shared; /* of struct shared_lock */
 	struct table words;  /* of struct word: which row a futex word belongs to */
+	struct table blames; /* of struct blamed, by process and futex word */
 	struct locks_report *report;
 };
 
@@ -63,6 +75,17 @@ int builder__classify_sites(struct builder *b);
 int builder__place_sites(struct builder *b);
 /* Futex calls of the source, to the rows of their words. */
 int builder__add_calls(struct builder *b);
+/* What holders did (locks_blame.c): of each lock, before rows are folded; of a row; where all waits end. */
+int builder__blame_locks(struct builder *b);
+/* NULL: nobody waited for that word. */
+const struct blamed *builder__blamed(const struct builder *b, const struct agg_process *p,
+				     uint64_t uaddr);
+int builder__blame_row(struct builder *b, struct draft_row *d);
+int builder__find_roots(struct builder *b);
+void lock_row__free_blame(struct lock_row *row);
+void root_cause__free(struct root_cause *root);
+/* A name for the lock of a row that has not been finished, interned; NULL: out of memory. */
+const char *builder__name_lock(struct builder *b, const struct draft_row *d);
 /* One row for each process, or each call chain and kind, in place of one for each lock (locks_fold.c). */
 int builder__fold_processes(struct builder *b);
 int builder__fold_sites(struct builder *b);

@@ -106,6 +106,40 @@ static void name_row(struct builder *b, struct draft_row *d)
 		row->name = "";
 }
 
+/* As the lock is called in another one's row: short, and without source lines. */
+const char *builder__name_lock(struct builder *b, const struct draft_row *d)
+{
+	struct sym_object object = { .name = "" };
+	const struct draft_site *longest = NULL;
+	struct sym_frame frames[FRAMES_MAX];
+	const struct sym_frame *f = NULL;
+	char text[512];
+	size_t cnt;
+	uint16_t flags;
+
+	for (size_t i = 0; i < d->site_cnt; i++)
+		if (!longest || compare_draft_sites(&d->site[i], &longest) < 0)
+			longest = d->site[i];
+	if (d->row.process->names)
+		symbolizer__object(b->in->symbolizer, d->row.process->names, d->row.address,
+				   &object);
+	if (longest && *longest->target.label) {
+		snprintf(text, sizeof(text), "%s", longest->target.label);
+	} else if (*object.name) {
+		snprintf(text, sizeof(text), object.offset ? "%s+0x%llx" : "%s", object.name,
+			 (unsigned long long)object.offset);
+	} else {
+		cnt = longest ? builder__frames(b, longest->agg, false, frames, &flags) : 0;
+		f = longest ? frames__caller(frames, cnt, longest->target.api) : NULL;
+		if (f && *f->function)
+			snprintf(text, sizeof(text), "lock in %s", f->function);
+		else
+			snprintf(text, sizeof(text), "lock at 0x%llx",
+				 (unsigned long long)d->row.address);
+	}
+	return symbolizer__intern(b->in->symbolizer, text);
+}
+
 /* What the row's locks are called: as at the site with most wait time that knows. */
 static void label_row(struct draft_row *d)
 {
@@ -215,5 +249,7 @@ int builder__finish_row(struct builder *b, struct draft_row *d)
 		label_row(d);
 	name_row(b, d);
 	err = count_processes(d);
+	if (!err)
+		err = builder__blame_row(b, d);
 	return err ? err : find_holders(b, d);
 }

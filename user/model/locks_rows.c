@@ -364,5 +364,6 @@ void builder__free_rows(struct builder *b)
 	table__clear(&b->rows, draft_row__free);
 	table__clear(&b->words, free);
 	table__clear(&b->shared, free);
+	table__clear(&b->blames, free);
 	free(b->site);
 }

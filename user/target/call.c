@@ -171,6 +171,17 @@ static const struct call_shape shapes[] = {
 
 static const struct call_shape other = { call__plain, "", CALL_OTHER, 0, 0, false };
 
+bool call__has_fd(long nr)
+{
+	const struct call_shape *shape =
+		nr >= 0 && (size_t)nr < sizeof(shapes) / sizeof(shapes[0]) ? &shapes[nr] : NULL;
+
+	/* Those that name a descriptor among other things do so by their first argument. */
+	return shape && (shape->describe == call__fd || shape->describe == call__fcntl ||
+			 shape->describe == call__sendto || shape->describe == call__connect ||
+			 shape->describe == call__epoll || shape->describe == call__uring);
+}
+
 void phrase__add(struct phrase *p, const char *fmt, ...)
 {
 	va_list args;

@@ -25,12 +25,20 @@ void json__put_u64(struct writer *w, json_t *object, const char *name, uint64_t 
 	json__put(w, object, name, json_integer(value));
 }
 
-void json__put_text(struct writer *w, json_t *object, const char *name, const char *text)
+json_t *json__text(struct writer *w, const char *text)
 {
 	char *clean = text__escape_dup(text);
+	json_t *value = clean ? json_string(clean) : NULL;
 
-	json__put(w, object, name, clean ? json_string(clean) : NULL);
 	free(clean);
+	if (!value)
+		w->failed = true;
+	return value;
+}
+
+void json__put_text(struct writer *w, json_t *object, const char *name, const char *text)
+{
+	json__put(w, object, name, json__text(w, text));
 }
 
 void json__put_address(struct writer *w, json_t *object, const char *name, uint64_t address)

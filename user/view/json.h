@@ -22,6 +22,7 @@ void json__put(struct writer *w, json_t *object, const char *name, json_t *value
 void json__append(struct writer *w, json_t *array, json_t *value);
 void json__put_u64(struct writer *w, json_t *object, const char *name, uint64_t value);
 void json__put_text(struct writer *w, json_t *object, const char *name, const char *text);
+json_t *json__text(struct writer *w, const char *text);
 void json__put_address(struct writer *w, json_t *object, const char *name, uint64_t address);
 /* Frames, leaf first. */
 json_t *json__stack(struct writer *w, const struct sym_frame *frames, size_t cnt);

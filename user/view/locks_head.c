@@ -41,6 +41,9 @@ static void print_gaps(const struct page *p)
 	if (c->holders_lost)
 		fprintf(p->out, " %s %s sample%s of holders lost", p->dot,
 			text__count(c->holders_lost, n), plural(c->holders_lost));
+	if (c->holders_untracked)
+		fprintf(p->out, " %s %s holder%s not followed", p->dot,
+			text__count(c->holders_untracked, n), plural(c->holders_untracked));
 	if (c->calls_lost)
 		fprintf(p->out, " %s %s futex call%s not counted", p->dot,
 			text__count(c->calls_lost, n), plural(c->calls_lost));

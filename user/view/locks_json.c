@@ -50,6 +50,75 @@ static json_t *holder_json(struct writer *w, const struct lock_holder *h)
 	return o;
 }
 
+static const char *reason_name(enum hu_why why)
+{
+	static const char *const names[] = {
+		[HU_WHY_RUNNING] = "running",
+		[HU_WHY_RUNNABLE] = "runnable",
+		[HU_WHY_CALL] = "call",
+		[HU_WHY_CALL32] = "call",
+		[HU_WHY_LOCK] = "lock",
+		[HU_WHY_FAULT] = "page-fault",
+		[HU_WHY_RECLAIM] = "memory-reclaim",
+		[HU_WHY_STOPPED] = "stopped",
+		[HU_WHY_TRACED] = "traced",
+		[HU_WHY_THROTTLED] = "throttled",
+		[HU_WHY_KERNEL] = "kernel",
+		[HU_WHY_HANDOVER] = "hand-over",
+	};
+
+	return why < sizeof(names) / sizeof(names[0]) && names[why] ? names[why] : "unknown";
+}
+
+static json_t *blocked_json(struct writer *w, const struct lock_blocked *b)
+{
+	json_t *o = json_object();
+
+	json__put_text(w, o, "reason", reason_name(b->why));
+	json__put_text(w, o, "call", b->call);
+	json__put_text(w, o, "what", b->what);
+	if (b->why == HU_WHY_LOCK) {
+		json__put_address(w, o, "address", b->address);
+		json__put_text(w, o, "lock", b->lock);
+	}
+	json__put_u64(w, o, "wait_ns", b->wait_ns);
+	return o;
+}
+
+static json_t *blame_json(struct writer *w, const struct lock_blame *b)
+{
+	json_t *o = json_object(), *blocked = json_array();
+
+	json__put_u64(w, o, "running_ns", b->running_ns);
+	json__put_u64(w, o, "runnable_ns", b->runnable_ns);
+	for (size_t i = 0; i < b->blocked_cnt; i++)
+		json__append(w, blocked, blocked_json(w, &b->blocked[i]));
+	json__put(w, o, "blocked", blocked);
+	json__put_u64(w, o, "blocked_other_ns", b->other_ns);
+	json__put_u64(w, o, "handover_ns", b->handover_ns);
+	json__put_u64(w, o, "unknown_ns", b->unknown_ns);
+	json__put_u64(w, o, "inferred_ns", b->inferred_ns);
+	return o;
+}
+
+static json_t *root_json(struct writer *w, const struct root_cause *c)
+{
+	json_t *o = json_object(), *chain = json_array();
+
+	json__put_u64(w, o, "pid", c->process->tgid);
+	json__put_text(w, o, "comm", c->process->comm);
+	json__put_text(w, o, "reason", reason_name(c->why));
+	json__put_text(w, o, "call", c->call);
+	json__put_text(w, o, "what", c->what);
+	json__put_text(w, o, "function", c->function);
+	json__put_u64(w, o, "wait_ns", c->wait_ns);
+	json__put(w, o, "share", json_real(c->share));
+	for (size_t i = 0; i < c->chain_cnt; i++)
+		json__append(w, chain, json__text(w, c->chain[i]));
+	json__put(w, o, "chain", chain);
+	return o;
+}
+
 static json_t *calls_json(struct writer *w, const struct hu_calls *c)
 {
 	json_t *o = json_object();
@@ -96,6 +165,8 @@ static json_t *row_json(struct writer *w, const struct lock_row *r, enum locks_b
 		json__append(w, holders, holder_json(w, &r->holders[i]));
 	json__put(w, o, "holders", holders);
 	json__put_u64(w, o, "holder_unknown_ns", r->holder_unknown_ns);
+	if (r->blame.known)
+		json__put(w, o, "blame", blame_json(w, &r->blame));
 	if (r->has_calls)
 		json__put(w, o, "futex_calls", calls_json(w, &r->calls));
 	return o;
@@ -124,6 +195,8 @@ static json_t *coverage_json(struct writer *w, const struct locks_coverage *c)
 	json__put_u64(w, o, "depth_unknown", c->depth_unknown);
 	json__put_u64(w, o, "inferred", c->inferred);
 	json__put_u64(w, o, "holders_lost", c->holders_lost);
+	json__put_u64(w, o, "holders_untracked", c->holders_untracked);
+	json__put(w, o, "blame", json_boolean(c->blame));
 	json__put_u64(w, o, "futex_calls_lost", c->calls_lost);
 	json__put_u64(w, o, "malformed", c->malformed);
 	json__put_u64(w, o, "below_min", c->below_min);
@@ -141,7 +214,7 @@ static json_t *report_json(struct writer *w, const struct locks_report *r)
 	static const char *const lists[] = {
 		[BY_LOCK] = "locks", [BY_SITE] = "locks", [BY_PROCESS] = "processes"
 	};
-	json_t *o = json_object(), *rows = json_array();
+	json_t *o = json_object(), *rows = json_array(), *roots = json_array();
 
 	json__put(w, o, "schema", json_string("holdup.locks.v1"));
 	json__put_u64(w, o, "interval_ns", r->interval_ns);
@@ -156,6 +229,9 @@ static json_t *report_json(struct writer *w, const struct locks_report *r)
 	for (size_t i = 0; i < r->row_cnt; i++)
 		json__append(w, rows, row_json(w, &r->row[i], r->by));
 	json__put(w, o, lists[r->by], rows);
+	for (size_t i = 0; i < r->root_cnt; i++)
+		json__append(w, roots, root_json(w, &r->root[i]));
+	json__put(w, o, "root_causes", roots);
 	return o;
 }
 

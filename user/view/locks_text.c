@@ -298,6 +298,7 @@ static void print_details(const struct page *p, const struct lock_row *row, size
 			text__count(s->requeued, n), plural(s->requeued));
 	fputc('\n', p->out);
 	page__print_sites(p, row);
+	page__print_blame(p, row);
 	print_holders(p, row);
 	if (row->has_calls)
 		print_calls(p, &row->calls);
@@ -320,6 +321,7 @@ int view__locks_text(FILE *out, const struct locks_report *r, const struct view_
 			fprintf(out, "%9s %llu more (-n)\n", "",
 				(unsigned long long)(r->rows - r->row_cnt));
 	}
+	page__print_roots(&p);
 	if (r->by != BY_PROCESS)
 		for (size_t i = 0; i < r->row_cnt && i < details; i++)
 			print_details(&p, &r->row[i], i + 1);

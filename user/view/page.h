@@ -59,6 +59,9 @@ void page__print_whole_stack(const struct page *p, const struct sym_frame *frame
 void page__print_head(const struct page *p);
 /* Where the waits of a row happened: the longest of them, or all if verbose. */
 void page__print_sites(const struct page *p, const struct lock_row *row);
+/* What holders of a row's locks did meanwhile, and where all of a process's waits end (locks_blame.c). */
+void page__print_blame(const struct page *p, const struct lock_row *row);
+void page__print_roots(const struct page *p);
 /* What a holder whose stack is known does. */
 void page__print_holder(const struct page *p, const struct lock_holder *h);
 

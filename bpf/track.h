@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Threads that hold what others wait for are followed: whenever one of them leaves the CPU, is woken or runs on, each
+ * lock that it is known to hold is charged with what it did (bpf/blame.h) and told what it does now.
+ *
+ * The words of locks name their owners by the TIDs of the target's PID namespace. So that is how threads are called
+ * here: the inode number of their innermost namespace in the upper half (0: the machine's own) and their TID there.
+ * All other threads of the machine pay for one look into an array at each switch.
+ *
+ * For kernels with bpf_loop() (5.17) only: those have atomic exchanges (5.12) and other threads' registers (5.15).
+ */
+#ifndef HOLDUP_BPF_TRACK_H
+#define HOLDUP_BPF_TRACK_H
+
+#include "bpf/lock.h"
+
+#ifdef HU_UNWIND
+
+#include "bpf/blame.h"
+#include "bpf/reason.h"
+
+#define TASK_DEAD_BIT	 0x80 /* include/linux/sched.h */
+#define TRACK_IDLE_MAX	 64   /* switches without a lock: then it is followed no more */
+#define TRACK_MAY_READ	 1    /* the thread is current: its memory can be read */
+#define TRACK_ENDS	 2
+#define TRACK_TGID_SHIFT 8 /* above that: its process */
+
+static __always_inline __u32 *track__count(__u32 index)
+{
+	return bpf_map_lookup_elem(&hu_track_counts, &index);
+}
+
+/* A thread in a PID namespace of its own. */
+static __always_inline __u64 track__inner(struct pid *pid, __u32 level)
+{
+	struct upid up = {};
+	__u32 inum;
+
+	/* MAX_PID_NS_LEVEL is 32, include/linux/pid_namespace.h */
+	bpf_probe_read_kernel(&up, sizeof(up),
+			      (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				      (level & 63) * sizeof(up));
+	inum = BPF_CORE_READ(up.ns, ns.inum);
+	return (__u64)inum << 32 | (__u32)up.nr;
+}
+
+static __always_inline __u64 track__who(struct task_struct *t)
+{
+	struct pid *pid = t->thread_pid;
+	__u32 level = pid->level;
+
+	return level ? track__inner(pid, level) : (__u32)t->pid;
+}
+
+/* Who is it, if it is followed? 0: it is not. */
+static __always_inline __u64 track__find(struct task_struct *t)
+{
+	__u32 *cnt = track__count((__u32)t->pid & (HU_TRACK_COUNTS - 1));
+	__u32 *inner;
+
+	if (cnt && *cnt)
+		return track__who(t);
+	inner = track__count(HU_TRACK_INNER);
+	return inner && *inner ? track__who(t) : 0;
+}
+
+static __always_inline void track__add(__u64 who, __s32 n)
+{
+	__u32 *cnt = track__count((__u32)who & (HU_TRACK_COUNTS - 1));
+
+	if (cnt)
+		__sync_fetch_and_add(cnt, n);
+	if (who >> 32 && (cnt = track__count(HU_TRACK_INNER)))
+		__sync_fetch_and_add(cnt, n);
+}
+
+static const struct hu_tracked tracked_zero;
+
+static __always_inline struct hu_tracked *track__get(__u64 who, __u64 now_ns)
+{
+	struct hu_tracked *e = bpf_map_lookup_elem(&hu_tracked, &who);
+
+	if (e)
+		return e;
+	/* First the count: from then on its switches are seen. */
+	track__add(who, 1);
+	if (bpf_map_update_elem(&hu_tracked, &who, &tracked_zero, BPF_NOEXIST))
+		track__add(who, -1);
+	e = bpf_map_lookup_elem(&hu_tracked, &who);
+	if (e)
+		e->seen_ns = now_ns;
+	return e;
+}
+
+/* Notes that it holds this lock; false: it holds too many. */
+static __always_inline bool tracked__note(struct hu_tracked *e, __u32 tgid, __u64 uaddr)
+{
+	for (int i = 0; i < HU_TRACKED_LOCKS; i++)
+		if (e->lock[i].uaddr == uaddr && e->lock[i].tgid == tgid)
+			return true;
+	for (int i = 0; i < HU_TRACKED_LOCKS; i++)
+		if (!__sync_val_compare_and_swap(&e->lock[i].uaddr, 0, uaddr)) {
+			e->lock[i].tgid = tgid;
+			return true;
+		}
+	return false;
+}
+
+/*
+ * From now on `who` holds the lock; is: what it does, 0: what is known of it. The order matters: either this sees
+ * what a switch on another CPU changes meanwhile, or that one sees the lock.
+ */
+static __noinline int track__hold(struct hu_lock *lock, __u64 who, struct hu_lock_key *key,
+				  bool sure, __u64 is)
+{
+	struct hu_blame *b;
+	struct hu_tracked *e;
+	__u64 now;
+
+	if (!lock || !key)
+		return 0;
+	b = &lock->blame;
+	e = track__get(who, b->since_ns);
+	if (!e || !tracked__note(e, key->tgid, key->uaddr)) {
+		loss__add(HU_LOSS_TRACK_FULL, 1);
+		blame__nobody(b);
+		return 0;
+	}
+	e->idle = 0;
+	if (is)
+		e->now = is;
+	now = e->now;
+	blame__hold(b, who, sure, now);
+	if (e->now) /* it may have changed meanwhile */
+		b->now = e->now;
+	return 0;
+}
+
+/* Does current hold this lock, which it has let go of, again? */
+static __always_inline bool track__has_again(const struct hu_lock *lock,
+					     const struct hu_lock_key *key, __u64 who)
+{
+	const struct hu_blame *b = &lock->blame;
+	bool in_word = b->owner_word == HU_OWNER_IN_WORD;
+	__u32 word;
+
+	if (!b->owner_word || b->sleeping <= 0 || !blame__believes_word(b) ||
+	    key->tgid != (__u32)(bpf_get_current_pid_tgid() >> 32) ||
+	    bpf_probe_read_user(&word, sizeof(word), (void *)(key->uaddr + (in_word ? 0 : 8))))
+		return false;
+	return (in_word ? word & FUTEX_TID_MASK : word) == (__u32)who;
+}
+
+/* One lock of a thread that changes; false: it is not the thread's any more. */
+static __always_inline bool track__change(struct hu_tracked *e, const struct hu_lock_key *key,
+					  __u64 who, __u64 was, __u64 is, __u64 now_ns, __u32 how)
+{
+	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, key);
+	struct hu_blame *b;
+
+	if (!lock)
+		return false;
+	b = &lock->blame;
+	if (!b->holder && e->claims && b->now == REASON_PENDING) {
+		b->holder = who;
+		b->sure = 1;
+	}
+	/* A word that only looks like an owner's may name anybody. */
+	if (!b->shared && key->tgid != how >> TRACK_TGID_SHIFT) {
+		if (b->holder == who)
+			blame__nobody(b);
+		return false;
+	}
+	if (b->holder != who) {
+		if (!(how & TRACK_MAY_READ) || !track__has_again(lock, key, who))
+			return false;
+		blame__accrue(b, now_ns);
+		blame__hold(b, who, 1, is);
+		return true;
+	}
+	blame__change(b, was, is, now_ns);
+	if (how & TRACK_ENDS)
+		blame__nobody(b);
+	return true;
+}
+
+/* The thread did `was` until now, in case that is not known, and does `is` from now on. */
+static __noinline int track__event(__u64 who, __u64 was, __u64 is, __u64 now_ns, __u32 how)
+{
+	struct hu_tracked *e = bpf_map_lookup_elem(&hu_tracked, &who);
+	struct hu_lock_key key = {};
+	bool holds = false;
+
+	if (!e)
+		return 0;
+	blame__swap(&e->now, is);
+	e->seen_ns = now_ns;
+	for (int i = 0; i < HU_TRACKED_LOCKS; i++) {
+		key.uaddr = e->lock[i].uaddr;
+		key.tgid = e->lock[i].tgid;
+		if (!key.uaddr || !key.tgid)
+			continue;
+		if (track__change(e, &key, who, was, is, now_ns, how)) {
+			holds = true;
+			continue;
+		}
+		e->lock[i].tgid = 0;
+		e->lock[i].uaddr = 0;
+	}
+	e->claims = 0;
+	if (holds && !(how & TRACK_ENDS)) {
+		e->idle = 0;
+	} else if (++e->idle > TRACK_IDLE_MAX || (how & TRACK_ENDS)) {
+		if (!bpf_map_delete_elem(&hu_tracked, &who))
+			track__add(who, -1);
+	}
+	return 0;
+}
+
+static __always_inline __u32 track__process(struct task_struct *t)
+{
+	return (__u32)T(t, tgid) << TRACK_TGID_SHIFT;
+}
+
+/* Current leaves the CPU. */
+static __always_inline void track__leaves(struct task_struct *t, __u64 who, const arch_regs *regs,
+					  unsigned int state, __u64 now_ns)
+{
+	__u32 how = track__process(t);
+	__u64 is;
+
+	if (state & TASK_DEAD_BIT)
+		how |= TRACK_ENDS;
+	else if (!(T(t, flags) & PF_EXITING))
+		how |= TRACK_MAY_READ;
+	/* Its waking may have been traced before (see wait__adopt_early() in bpf/sched.h). */
+	is = task__state(t) == TASK_WAKING ? REASON_RUNNABLE : reason__of(t, regs, state);
+	track__event(who, REASON_RUNNING, is, now_ns, how);
+}
+
+/* A thread that sleeps is woken. */
+static __always_inline void track__woken(struct task_struct *t, __u64 now_ns)
+{
+	__u64 who = track__find(t);
+	const arch_regs *regs;
+
+	if (!who)
+		return;
+	regs = (const arch_regs *)bpf_task_pt_regs(t);
+	track__event(who, reason__of(t, regs, task__state(t)), REASON_RUNNABLE, now_ns,
+		     track__process(t));
+}
+
+static __always_inline void track__runs(struct task_struct *t, __u64 now_ns)
+{
+	__u64 who = track__find(t);
+
+	if (who)
+		track__event(who, REASON_RUNNABLE, REASON_RUNNING, now_ns, track__process(t));
+}
+
+/* t goes to sleep for a lock, for the first time in this attempt or again; owner: by its word, 0: not known. */
+static __always_inline void track__sleeps(struct hu_lock *lock, struct task_struct *t, __u32 tgid,
+					  const struct wait_call *call, __u32 owner, bool first,
+					  __u64 now_ns)
+{
+	struct hu_lock_key key = { .uaddr = call->uaddr, .tgid = tgid };
+	struct hu_blame *b = &lock->blame;
+	bool sure = owner && blame__believes_word(b);
+	__u64 self = track__who(t), who = 0;
+
+	blame__accrue(b, now_ns);
+	if (owner__in_word(call->op, call->val))
+		b->owner_word = HU_OWNER_IN_WORD;
+	else if (owner__beside_word(call->op, call->val))
+		b->owner_word = HU_OWNER_BESIDE;
+	b->shared = (call->flags & HU_WAIT_SHARED) != 0;
+	if (sure) {
+		who = (self & ~0ULL << 32) | owner;
+	} else if (b->holder == self) {
+		/* Another one has taken it before self could: most likely who let go of it. */
+		if (!first && b->last != self)
+			who = b->last;
+		blame__nobody(b);
+	} else if (b->sleeping <= 0 && b->holder) {
+		if (b->sure) /* nothing was heard of it since the last waiter */
+			blame__nobody(b);
+		else
+			who = b->holder;
+	}
+	if (who && (b->holder != who || b->now == REASON_PENDING))
+		track__hold(lock, who, &key, sure, 0);
+	else if (who && sure && !b->sure)
+		blame__hold(b, who, 1, 0);
+	blame__sleeps(b);
+}
+
+/* A sleeper is woken by `waker` (0: not known), who lets go of the lock, or else for another reason. */
+static __always_inline void track__wakes(struct hu_lock *lock, __u64 waker, bool released,
+					 __u64 now_ns)
+{
+	blame__woken(&lock->blame, waker, released, now_ns);
+}
+
+static __always_inline __u64 track__self(void)
+{
+	return track__who(bpf_get_current_task_btf());
+}
+
+/* t, which was woken for the lock, runs on: if nobody else has taken it, it has. */
+static __always_inline void track__takes(struct hu_lock *lock, struct task_struct *t, __u32 tgid,
+					 __u64 uaddr, __u64 now_ns)
+{
+	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
+	struct hu_blame *b = &lock->blame;
+
+	if (!blame__in_transit(b))
+		return;
+	blame__accrue(b, now_ns);
+	if (b->sleeping > 0) {
+		track__hold(lock, track__who(t), &key, false, REASON_RUNNING);
+	} else {
+		/* Followed only if somebody comes to wait for it. */
+		b->now = REASON_PENDING;
+		b->sure = 0;
+		b->holder = track__who(t);
+	}
+}
+
+#else /* never called: hu_cfg.blame is 0 */
+
+static __always_inline __u64 track__find(struct task_struct *t)
+{
+	return 0;
+}
+
+static __always_inline __u64 track__self(void)
+{
+	return 0;
+}
+
+static __always_inline void track__leaves(struct task_struct *t, __u64 who, const arch_regs *regs,
+					  unsigned int state, __u64 now_ns)
+{
+}
+
+static __always_inline void track__woken(struct task_struct *t, __u64 now_ns)
+{
+}
+
+static __always_inline void track__runs(struct task_struct *t, __u64 now_ns)
+{
+}
+
+static __always_inline void track__sleeps(struct hu_lock *lock, struct task_struct *t, __u32 tgid,
+					  const struct wait_call *call, __u32 owner, bool first,
+					  __u64 now_ns)
+{
+}
+
+static __always_inline void track__wakes(struct hu_lock *lock, __u64 waker, bool released,
+					 __u64 now_ns)
+{
+}
+
+static __always_inline void track__takes(struct hu_lock *lock, struct task_struct *t, __u32 tgid,
+					 __u64 uaddr, __u64 now_ns)
+{
+}
+
+#endif
+
+#endif
