@@ -618,10 +618,10 @@ struct hu_config {
 	X(hu_lock, 24)            \
 	X(hu_call_key, 24)        \
 	X(hu_calls, 56)           \
-	X(hu_birth_record, 96)    \
+	X(hu_birth_record, 88)    \
 	X(hu_death_record, 88)    \
 	X(hu_pthread_record, 56)  \
-	X(hu_alive_record, 112)   \
+	X(hu_alive_record, 120)   \
 	X(hu_life_key, 16)        \
 	X(hu_life_sum, 16)        \
 	X(hu_config, 1160)

@@ -59,6 +59,7 @@ struct lt_thread {
 	uint32_t tid; /* 0: it ended before holdup looked, and is known by its descriptor alone */
 	uint32_t creator_tid;	/* 0: not known */
 	uint32_t joiner_tid;	/* who is in pthread_join() for it; 0: nobody */
+	uint32_t joining_tid;	/* for whom it is in pthread_join(), or was last; 0: nobody */
 	uint64_t start;		/* start_boottime: with the tid it tells a thread from all others */
 	uint64_t tp;		/* the thread pointer (hu_birth_record); 0: not known */
 	uint64_t start_routine; /* what pthread_create() was told to run; 0: not known */
@@ -111,7 +112,7 @@ struct lt_site {
 struct lt_process {
 	struct index_node by_tgid;	 /* in struct lifetimes */
 	struct lt_process *next, **from; /* in lifetimes.processes */
-	struct agg_process *names; /* NULL: no birth in it was seen */
+	struct agg_process *names;	 /* NULL: no birth in it was seen */
 	uint32_t tgid;
 	uint64_t start; /* start_boottime of its first thread */
 	char comm[HU_COMM_LEN];
@@ -130,8 +131,10 @@ struct lt_process {
 	uint32_t died_holding; /* threads of it that ended with a lock which others wait for (set by who looks) */
 	struct lt_site *sites;
 	uint32_t site_cnt;
-	uint8_t quiet;		/* intervals since it was over */
-	struct history history; /* of live */
+	bool told; /* it was over when an interval ended, so a report has had it */
+	uint64_t lost_born, lost_died; /* without a record, ever */
+	uint64_t unseen;	       /* of lost_died: threads that were known, and are gone */
+	struct history history;	       /* of live */
 };
 
 struct lt_totals {
@@ -141,18 +144,24 @@ struct lt_totals {
 	uint64_t forgotten; /* processes that were over and had to go */
 };
 
-#define LT_SITES_MAX	1024  /* a process; more go to its site `beyond` */
-#define LT_UNJOINED_MAX 65536 /* a process; more are counted only */
-#define LT_OVER_MAX	4096  /* processes that are over and stay within one interval */
+#define LT_SITES_MAX	1024   /* a process; more go to its site `beyond` */
+#define LT_SITES_ALL	32768  /* of all processes */
+#define LT_UNJOINED_MAX 65536  /* a process; more are counted only */
+#define LT_UNJOINED_ALL 262144 /* of all processes */
+#define LT_OVER_MAX	4096   /* processes that are over; when more are, lifetimes__crowded() */
 
 struct lifetimes {
 	struct aggregate *aggregate;
 	struct lt_process
 		*processes; /* all that have or had more than one thread, and those asked for */
 	struct index by_tgid, by_tid, by_tp;
-	uint32_t live, unjoined, live_peak; /* of all processes */
-	uint32_t process_cnt, over_cnt;
+	uint32_t live, unjoined, live_peak;		     /* of all processes */
+	uint32_t process_cnt, over_cnt, site_cnt, ended_cnt; /* ended_cnt: threads kept */
 	uint64_t pass;
+	uint64_t pass_ns; /* when the last pass began */
+	struct hu_alive_record
+		*met; /* by this pass, and not known: their births may be on their way */
+	size_t met_cnt, met_cap;
 	struct lt_totals all, now;
 };
 
@@ -160,6 +169,9 @@ void lifetimes__init(struct lifetimes *l, struct aggregate *a);
 void lifetimes__free(struct lifetimes *l);
 /* An interval ends and a new one begins. Before aggregate__reset(). */
 void lifetimes__next(struct lifetimes *l);
+/* Time to forget processes that are over, in the midst of an interval: lifetimes__next() would. */
+bool lifetimes__crowded(const struct lifetimes *l);
+void lifetimes__forget(struct lifetimes *l);
 /* Notes how many live, of each site and process: at regular times, for trends. */
 void lifetimes__sample(struct lifetimes *l, uint64_t now_ns);
 
@@ -171,12 +183,12 @@ int lifetimes__process(void *lifetimes, const struct hu_proc_record *rec);
 /* Births and deaths of a process that found no room as records: totals are exact all the same. */
 int lifetimes__lost(void *lifetimes, const struct hu_life_key *key, const struct hu_life_sum *sum);
 /*
- * A pass over all living threads: begin, each of them, end. What ended without a word is found so. The first pass
- * takes in what is older than holdup.
+ * A pass over all living threads: begin, each of them, then all records that came meanwhile, end. What ended
+ * without a word is found so. The first pass takes in what is older than holdup.
  */
-void lifetimes__pass_begin(struct lifetimes *l);
+void lifetimes__pass_begin(struct lifetimes *l, uint64_t now_ns);
 int lifetimes__alive(void *lifetimes, const struct hu_alive_record *rec);
-int lifetimes__pass_end(struct lifetimes *l, uint64_t now_ns);
+int lifetimes__pass_end(struct lifetimes *l);
 /*
  * What the process's memory says about its threads (collect/pthreads.h): a thread is detached or joinable; one
  * with tid 0 has ended, and is unjoined. complete: these were all, so what ended and is not among them was joined.
