@@ -27,7 +27,9 @@ struct session_config {
 	bool stacks;
 	bool blame; /* needs stacks by rows: kernels that have these have all that it takes */
 	const uint64_t *fd_calls; /* HU_FD_CALL_WORDS of them, as in struct hu_config */
-	bool futex_calls; /* by the tracepoint where fexit is refused */
+	bool lifetimes;		  /* births and deaths of threads */
+	bool no_waits;		  /* nothing at switches */
+	bool futex_calls;	  /* by the tracepoint where fexit is refused */
 	/* For tests: behave as an older kernel would make us. */
 	bool force_hash; /* thread state in a hash */
 	uint16_t memo;	 /* enum hu_memo; needs thread state in task storage, and stacks by rows */
@@ -37,6 +39,12 @@ struct session_config {
 };
 
 struct session;
+
+/* Programs for calls of the thread library (bpf/pthread.bpf.c), loaded with session_config.lifetimes. */
+#define SESSION_PTHREAD_PROGRAMS                                                                  \
+	"hu_pthread_create", "hu_pthread_create_musl", "hu_pthread_join", "hu_pthread_timedjoin", \
+		"hu_pthread_clockjoin", "hu_pthread_tryjoin", "hu_pthread_tryjoin_ret",           \
+		"hu_pthread_detach", "hu_pthread_cancel", "hu_pthread_exit", "hu_thrd_exit"
 
 /*
  * Loads, but attaches nothing yet. *why gets a sentence for the user when it fails (static text).
@@ -62,6 +70,15 @@ bool session__sees_blame(const struct session *s);
 int session__settle_blame(struct session *s);
 /* The thread `who` (as in struct hu_blame) holds what waits that were adopted are for: process, futex word. */
 int session__claim(struct session *s, uint64_t who, uint32_t tgid, uint64_t uaddr);
+/* Every thread that lives now: fn gets a struct hu_alive_record for each. Needs session_config.lifetimes. */
+int session__alive(struct session *s, source_record_fn fn, void *ctx);
+/* Births and deaths that found the ring full; taken out. */
+typedef int (*session_lost_fn)(void *ctx, const struct hu_life_key *key,
+			       const struct hu_life_sum *sum);
+int session__lost_lives(struct session *s, session_lost_fn fn, void *ctx);
+/* The loaded programs, for those that are attached to processes' files (probes.h): by name, NULL: none. */
+struct bpf_program;
+struct bpf_program *session__program(struct session *s, const char *name);
 /* No new events from here on; those in the ring stay. Returns when no program runs any more. */
 void session__detach(struct session *s);
 int session__add_target(struct session *s, pid_t tgid);

@@ -173,7 +173,7 @@ static bool make_room(struct symfile_set *set)
  * path within the process's root may have become another file's, hence the check of the inode; the
  * device is not compared, see symfile.h.
  */
-static int open_mapped(pid_t tgid, const struct mapping *map, const char *root)
+int symfile__open_mapped(pid_t tgid, const struct mapping *map, const char *root)
 {
 	struct stat st;
 	char path[80];
@@ -253,7 +253,7 @@ struct symfile *symfile_set__open(struct symfile_set *set, pid_t tgid, const str
 		goto bad;
 	snprintf(root, sizeof(root), "/proc/%d/root", tgid);
 	f = find_known(set, tgid, map);
-	fd = f ? -1 : open_mapped(tgid, map, root);
+	fd = f ? -1 : symfile__open_mapped(tgid, map, root);
 	patience__end();
 	if (f)
 		return f;
