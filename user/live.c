@@ -14,6 +14,7 @@
 #include "user/collect/adopt.h"
 #include "user/live_events.h"
 #include "user/machine.h"
+#include "user/target/call.h"
 #include "user/util/glob.h"
 #include "user/util/log.h"
 #include "user/util/privileges.h"
@@ -109,6 +110,10 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 	const struct options *o = l->opt;
 
 	*cfg = (struct session_config){
+		.programs = l->programs,
+		.off_mode = l->off_mode,
+		.off_min_ns = l->programs == SESSION_OFFCPU ? o->min_wait_ns : 0,
+		.takes_fd = call__takes_fd,
 		.cgroup_fd = -1,
 		.ring_sz = o->ring_sz,
 		.join_cpu_ns = JOIN_CPU_NS,
@@ -173,9 +178,10 @@ static int open_session(struct live *l)
 	if (status)
 		return status;
 	/* Is fexit refused here? Only attaching tells, and costs a few milliseconds. */
-	features__probe_fentry(&l->features);
+	if (l->programs == SESSION_LOCKS)
+		features__probe_fentry(&l->features);
 	err = open_and_attach(l, &cfg, &why);
-	if (err && !cfg.force_raw) {
+	if (err && !cfg.force_raw && l->programs == SESSION_LOCKS) {
 		/* Typed tracepoints may be what is refused: plain ones do, with less. */
 		cfg.force_raw = true;
 		if (!open_and_attach(l, &cfg, &raw_why)) {
@@ -194,7 +200,7 @@ static int open_session(struct live *l)
 			       ? EXIT_UNSUPPORTED
 			       : EXIT_FAILED;
 	}
-	if (!session__sees_futex_calls(l->session))
+	if (l->programs == SESSION_LOCKS && !session__sees_futex_calls(l->session))
 		log__info("futex calls that do not sleep are not counted here: fexit is refused; "
 			  "--futex-calls would, and slow every system call by about a quarter");
 	return EXIT_FINE;
@@ -298,7 +304,7 @@ int live__adopt(struct live *l)
 		return 0; /* it has not begun */
 	if (l->opt->cgroup)
 		err = adopt__cgroup_members(l->opt->cgroup, add_target, l);
-	if (!err)
+	if (!err && l->programs == SESSION_LOCKS)
 		err = live__take_waiting(l);
 	if (err == -EOPNOTSUPP) {
 		log__info("threads that wait already are not seen: that needs Linux 5.15");
@@ -350,7 +356,7 @@ static void make_room(struct live *l)
 		session__trim_stacks(l->session, have_stack, l);
 		l->stacks_trimmed = now[HU_LOSS_STACKS_NEW];
 	}
-	if (a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
+	if (l->programs == SESSION_LOCKS && a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
 		session__trim_locks(l->session);
 		l->sites_trimmed = a->sites_made;
 	}
@@ -385,14 +391,16 @@ int live__settle(struct live *l, uint64_t until_ns)
 					  .process = live__on_process_record,
 					  .ctx = l };
 	uint64_t now[HU_LOSS_CNT];
-	int err;
+	int err = 0;
 
 	l->aggregate.until_ns = until_ns;
-	err = source__sums(source, aggregate__sum, &l->aggregate);
-	if (!err)
-		err = source__pending(source, decode__record, &pending);
-	if (!err)
-		err = live__find_holders(l);
+	if (l->programs == SESSION_LOCKS) {
+		err = source__sums(source, aggregate__sum, &l->aggregate);
+		if (!err)
+			err = source__pending(source, decode__record, &pending);
+		if (!err)
+			err = live__find_holders(l);
+	}
 	if (!err)
 		err = source__losses(source, now);
 	if (err)
@@ -403,6 +411,10 @@ int live__settle(struct live *l, uint64_t until_ns)
 		log__msg("of %llu remembered stacks %llu were wrong",
 			 (unsigned long long)l->losses[HU_LOSS_REMEMBERED],
 			 (unsigned long long)l->losses[HU_LOSS_MISREMEMBERED]);
+	if (l->opt->memo == HU_MEMO_CHECK && l->programs == SESSION_OFFCPU)
+		log__msg("of %llu remembered kernel stacks %llu were wrong",
+			 (unsigned long long)l->losses[HU_LOSS_KREMEMBERED],
+			 (unsigned long long)l->losses[HU_LOSS_KMISREMEMBERED]);
 	memcpy(l->seen, now, sizeof(now));
 	l->malformed = l->decoder.bad + pending.bad;
 	l->decoder.bad = 0;

@@ -22,6 +22,9 @@
 #include "user/sym/symbolizer.h"
 
 struct live {
+	/* Set before live__open(): which programs; zero is those for locks. */
+	enum session_programs programs;
+	uint32_t off_mode; /* enum hu_off_mode */
 	const struct options *opt;
 	struct features features;
 	struct session *session;

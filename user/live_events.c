@@ -127,7 +127,7 @@ static void walk(struct live *l, const struct hu_stack_record *rec, struct hu_st
 	}
 }
 
-static int take_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns)
+int live__take_raw_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns)
 {
 	struct hu_stack stack;
 
@@ -139,7 +139,7 @@ static int take_stack(struct live *l, const struct hu_stack_record *rec, uint64_
 
 static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
 {
-	return take_stack(ctx, rec, 0);
+	return live__take_raw_stack(ctx, rec, 0);
 }
 
 /* Do these mappings have the same file as what lies at addr in p? */
@@ -237,7 +237,7 @@ static int take_adopted(struct live *l, const struct adopted *t)
 	memcpy(seen.comm, rec->comm, sizeof(seen.comm));
 	err = aggregate__process(&l->aggregate, &seen);
 	if (!err && t->stack)
-		err = take_stack(l, t->stack, t->read_ns);
+		err = live__take_raw_stack(l, t->stack, t->read_ns);
 	if (!err && t->owner)
 		err = aggregate__owner_before(&l->aggregate, rec->tgid, rec->tid, t->owner);
 	return err;

@@ -35,15 +35,12 @@ static void want(struct bpf_program *prog)
 	bpf_program__set_autoload(prog, true);
 }
 
-static void choose_programs(struct session *s, const struct features *f)
+static void choose_lock_programs(struct session *s, const struct features *f)
 {
 	struct holdup_bpf *skel = s->skel;
 
 	want(switch_program(s));
 	want(waking_program(s));
-	want(s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork);
-	want(s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec);
-	want(s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit);
 	want(skel->progs.hu_pending);
 	if (f->task_regs) {
 		want(skel->progs.hu_adopt);
@@ -53,11 +50,26 @@ static void choose_programs(struct session *s, const struct features *f)
 		want(skel->progs.hu_futex_tp);
 	else if (s->calls_wanted)
 		want(skel->progs.hu_futex_fexit);
+	session__leave_out_offcpu(s);
+}
+
+static void choose_programs(struct session *s, const struct session_config *cfg,
+			    const struct features *f)
+{
+	struct holdup_bpf *skel = s->skel;
+
+	if (s->offcpu)
+		session__choose_offcpu(s, cfg);
+	else
+		choose_lock_programs(s, f);
+	want(s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork);
+	want(s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec);
+	want(s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit);
 	if (s->hash)
 		bpf_map__set_autocreate(skel->maps.hu_threads, false);
 	else
 		bpf_map__set_max_entries(skel->maps.hu_threads_hash, 1);
-	if (s->hash || !s->unwind)
+	if (!s->offcpu && (s->hash || !s->unwind))
 		bpf_map__set_autocreate(skel->maps.hu_memos, false);
 	if (!s->calls_wanted)
 		bpf_map__set_max_entries(skel->maps.hu_calls, 1);
@@ -70,6 +82,11 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	struct hu_config *c = (struct hu_config *)&s->skel->rodata->hu_cfg;
 
 	c->filters = cfg->filters;
+	c->off_mode = cfg->off_mode;
+	c->off_min_ns = cfg->off_min_ns;
+	for (long nr = 0; nr < 64 * HU_FD_CALL_WORDS; nr++)
+		if (cfg->takes_fd && cfg->takes_fd(nr))
+			c->fd_calls[nr / 64] |= 1ULL << (nr & 63);
 	c->tid = cfg->tid;
 	c->self_tgid = getpid();
 	c->task_storage = !s->hash;
@@ -128,7 +145,7 @@ static int open_and_load(struct session *s, const struct session_config *cfg,
 		*why = "the BPF object can't be opened";
 		return -errno;
 	}
-	choose_programs(s, f);
+	choose_programs(s, cfg, f);
 	configure(s, cfg, f);
 	err = holdup_bpf__load(s->skel);
 	if (err == -EPERM || err == -EACCES)
@@ -170,6 +187,13 @@ int session__open(const struct session_config *cfg, const struct features *featu
 		return -EOPNOTSUPP;
 	}
 #endif
+	s->offcpu = cfg->programs == SESSION_OFFCPU;
+	s->sched = cfg->off_mode & HU_OFF_SCHED;
+	err = s->offcpu ? session__check_offcpu(cfg, features, why) : 0;
+	if (err) {
+		free(s);
+		return err;
+	}
 	s->source.ops = &session_ops;
 	s->ncpus = libbpf_num_possible_cpus();
 	s->raw = cfg->force_raw;
@@ -177,7 +201,7 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	s->unwind = cfg->stacks && cfg->rows && features->bpf_loop && !s->raw &&
 		    !cfg->force_frame_pointers;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
-	s->calls_wanted = cfg->futex_calls || features->fentry;
+	s->calls_wanted = !s->offcpu && (cfg->futex_calls || features->fentry);
 	raise_memlock();
 	err = open_and_load(s, cfg, features, why);
 	if (!err) {
@@ -236,8 +260,10 @@ int session__attach(struct session *s, const char **why)
 		s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork,
 		s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec,
 		s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit,
-		waking_program(s),
-		switch_program(s),
+		s->sched ? skel->progs.hu_off_wakeup_new : NULL,
+		s->sched ? skel->progs.hu_off_wakeup : NULL,
+		s->offcpu ? skel->progs.hu_off_waking : waking_program(s),
+		s->offcpu ? skel->progs.hu_off_switch : switch_program(s),
 	};
 	int err;
 
@@ -246,7 +272,7 @@ int session__attach(struct session *s, const char **why)
 	if (err)
 		return err;
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
-		err = attach(s, progs[i]);
+		err = progs[i] ? attach(s, progs[i]) : 0;
 		if (err) {
 			*why = "the scheduler's tracepoints can't be attached: `holdup doctor` "
 			       "says "

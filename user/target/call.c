@@ -169,6 +169,19 @@ static const struct call_shape shapes[] = {
 #endif
 };
 
+bool call__takes_fd(long nr)
+{
+	const struct call_shape *s;
+
+	if (nr < 0 || (size_t)nr >= sizeof(shapes) / sizeof(shapes[0]))
+		return false;
+	s = &shapes[nr];
+	return s->arg == 0 &&
+	       (s->describe == call__fd || s->describe == call__fcntl ||
+		s->describe == call__sendto || s->describe == call__connect ||
+		s->describe == call__epoll || s->describe == call__uring);
+}
+
 static const struct call_shape other = { call__plain, "", CALL_OTHER, 0, 0, false };
 
 void phrase__add(struct phrase *p, const char *fmt, ...)
