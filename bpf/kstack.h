@@ -4,11 +4,13 @@
  * where it did before has the same return addresses at the same places of its kernel stack, and reading these again
  * takes a tenth of that.
  *
- * What is remembered of a stack are all words between the tracepoint's frame and the stack's start that could be one of
- * its return addresses: all of these are among them, and maybe others, left over from earlier calls. While every one
- * of them is unchanged and lies as far from the stack's start, so are the return addresses, and the kernel's walk,
- * which depends on nothing else, would give the same. A stack is only remembered if each of its addresses was found,
- * in order. (Where the kernel signs return addresses, arm64, none is, and each stack is walked.)
+ * What is remembered of a stack are all words from the tracepoint's frame up to the caller of its outermost function
+ * that could be one of its return addresses: all of these are among them, and maybe others, left over from earlier
+ * calls. While every one of them is unchanged, so are the return addresses, and the kernel's walk, which depends on
+ * nothing else, would give the same. The outermost frame, the entry into the kernel, is counted from the other end:
+ * between the two the kernel leaves a gap of random size in each system call (CONFIG_RANDOMIZE_KSTACK_OFFSET).
+ * A stack is only remembered if each of its addresses was found, in order. (Where the kernel signs return addresses,
+ * arm64, none is, and each stack is walked.)
  *
  * --assume check-memo walks all the same and counts differences.
  */
@@ -46,10 +48,13 @@ static __always_inline __u64 kstack__store(const struct hu_kernel_stack *s)
 	return id;
 }
 
-/* The kernel's own walk, of current; 0: it can't be had. */
+/*
+ * The kernel's own walk, of current; 0: it can't be had. The first frame is this program, where it calls the helper: not
+ * the same at each of its calls.
+ */
 static __always_inline __u64 kstack__walk(void *ctx, struct hu_kernel_stack *s)
 {
-	long sz = bpf_get_stack(ctx, s->pcs, sizeof(s->pcs), 0);
+	long sz = bpf_get_stack(ctx, s->pcs, sizeof(s->pcs), 1);
 
 	if (sz <= 0) {
 		loss__add(HU_LOSS_KSTACK_FAIL, 1);
@@ -60,9 +65,9 @@ static __always_inline __u64 kstack__walk(void *ctx, struct hu_kernel_stack *s)
 	return kstack__store(s);
 }
 
-/* Reads the words between the tracepoint's frame and the thread's registers; their number of bytes, 0: too many. */
+/* Reads so many bytes from the tracepoint's frame upwards, at most as many as there are below the registers. */
 static __always_inline __u32 kstack__read(void *ctx, const arch_regs *regs,
-					  struct kernel_scratch *k)
+					  struct kernel_scratch *k, __u32 bytes)
 {
 	__u64 span;
 
@@ -70,17 +75,16 @@ static __always_inline __u32 kstack__read(void *ctx, const arch_regs *regs,
 	k->from = (__u64)ctx;
 	k->to = (__u64)regs;
 	span = k->to - k->from;
+	if (span > bytes)
+		span = bytes;
 	if (span > sizeof(k->word) || (span & 7))
 		return 0;
-	if (bpf_probe_read_kernel(k->word, span, (void *)k->from))
-		return 0;
-	return span;
+	return bpf_probe_read_kernel(k->word, span, (void *)k->from) ? 0 : span;
 }
 
 struct kstack_search {
 	struct kernel_scratch *k;
 	struct kernel_memo *memo;
-	__u32 words;
 };
 
 static __always_inline __u64 bloom_bit(__u64 pc)
@@ -128,18 +132,39 @@ static long search_step(__u32 i, void *ctx)
 	m->cnt = n + 1;
 	m->hash = off__mix(m->hash, word);
 	match_frame(k, word);
-	return 0;
+	m->bytes = 8 * (i + 1);
+	return k->started && k->next + 1 >= k->stack.frames;
 }
 
-static __always_inline void kstack__remember(struct kernel_scratch *k, struct kernel_memo *m,
-					     __u32 span, __u64 stack_id)
+/* The entry into the kernel, from the registers downwards; false: not found. */
+static __always_inline bool find_root(struct kernel_scratch *k, struct kernel_memo *m)
+{
+	__u32 last = k->stack.frames - 1;
+
+	if (last >= HU_OFF_KFRAMES ||
+	    bpf_probe_read_kernel(k->root, sizeof(k->root), (void *)(k->to - sizeof(k->root))))
+		return false;
+	m->root = k->stack.pcs[last];
+	for (__u32 i = OFF_ROOT_WORDS; i; i--)
+		if (k->root[i - 1] == m->root) {
+			m->root_off = 8 * (OFF_ROOT_WORDS - i + 1);
+			return true;
+		}
+	return false;
+}
+
+static __always_inline void kstack__remember(void *ctx, const arch_regs *regs,
+					     struct kernel_scratch *k, struct kernel_memo *m,
+					     __u64 stack_id)
 {
 	struct kstack_search search = { .k = k, .memo = m };
+	__u32 bytes = kstack__read(ctx, regs, k, sizeof(k->word));
 
 	m->stack_id = 0;
 	m->hash = 0;
 	m->cnt = 0;
-	m->span = span;
+	m->bytes = 0;
+	m->nr = arch__nr(regs);
 	k->lowest = ~0ULL;
 	k->highest = k->bloom = 0;
 	k->next = k->started = 0;
@@ -154,17 +179,18 @@ static __always_inline void kstack__remember(struct kernel_scratch *k, struct ke
 		if (pc > k->highest)
 			k->highest = pc;
 	}
-	bpf_loop(span / 8, search_step, &search, 0);
-	if (k->started && k->next == k->stack.frames)
+	bpf_loop(bytes / 8, search_step, &search, 0);
+	if (k->started && k->next + 1 == k->stack.frames && k->next + 1 < HU_OFF_KFRAMES &&
+	    find_root(k, m))
 		m->stack_id = stack_id;
 }
 
 static __always_inline bool kstack__fits(const struct kernel_scratch *k, const struct kernel_memo *m,
-					 __u32 span)
+					 __u32 bytes, __s32 nr)
 {
-	__u64 hash = 0;
+	__u64 hash = 0, root;
 
-	if (!m->stack_id || m->span != span)
+	if (!m->stack_id || m->bytes > bytes || m->nr != nr)
 		return false;
 	for (__u32 i = 0; i < OFF_MEMO_SLOTS; i++) {
 		__u32 off;
@@ -176,7 +202,9 @@ static __always_inline bool kstack__fits(const struct kernel_scratch *k, const s
 			return false;
 		hash = off__mix(hash, k->word[off]);
 	}
-	return hash == m->hash;
+	return hash == m->hash &&
+	       !bpf_probe_read_kernel(&root, sizeof(root), (void *)(k->to - m->root_off)) &&
+	       root == m->root;
 }
 
 static __always_inline void kstack__check(void *ctx, struct kernel_scratch *k, __u64 known)
@@ -186,31 +214,42 @@ static __always_inline void kstack__check(void *ctx, struct kernel_scratch *k, _
 		loss__add(HU_LOSS_KMISREMEMBERED, 1);
 }
 
+/* The stack that is remembered, if current is there again; 0: it is not. */
+static __always_inline __u64 kstack__recall(void *ctx, const arch_regs *regs, struct off_state *st,
+					    struct kernel_scratch *k)
+{
+	__u32 bytes = st->kernel[0].bytes;
+
+	if (st->kernel[1].bytes > bytes)
+		bytes = st->kernel[1].bytes;
+	bytes = bytes ? kstack__read(ctx, regs, k, bytes) : 0;
+	if (!bytes)
+		return 0;
+	if (kstack__fits(k, &st->kernel[0], bytes, arch__nr(regs)))
+		return st->kernel[0].stack_id;
+	if (kstack__fits(k, &st->kernel[1], bytes, arch__nr(regs)))
+		return st->kernel[1].stack_id;
+	return 0;
+}
+
 /* The kernel stack of current, which leaves the CPU; 0: it can't be had. */
 static __always_inline __u64 kstack__take(void *ctx, const arch_regs *regs, struct off_state *st,
 					  struct kernel_scratch *k)
 {
-	__u32 span = hu_cfg.memo ? kstack__read(ctx, regs, k) : 0;
 	struct kernel_memo *m;
-	__u64 stack_id = 0;
+	__u64 stack_id = hu_cfg.memo ? kstack__recall(ctx, regs, st, k) : 0;
 
-	if (!span)
-		return kstack__walk(ctx, &k->stack);
-	if (kstack__fits(k, &st->kernel[0], span))
-		stack_id = st->kernel[0].stack_id;
-	else if (kstack__fits(k, &st->kernel[1], span))
-		stack_id = st->kernel[1].stack_id;
 	if (stack_id) {
 		if (hu_cfg.memo == HU_MEMO_CHECK)
 			kstack__check(ctx, k, stack_id);
 		return stack_id;
 	}
 	stack_id = kstack__walk(ctx, &k->stack);
-	if (!stack_id)
-		return 0;
+	if (!stack_id || !hu_cfg.memo)
+		return stack_id;
 	m = st->next_kernel & 1 ? &st->kernel[1] : &st->kernel[0];
 	st->next_kernel++;
-	kstack__remember(k, m, span, stack_id);
+	kstack__remember(ctx, regs, k, m, stack_id);
 	return stack_id;
 }
 

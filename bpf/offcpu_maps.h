@@ -11,14 +11,18 @@ enum off_phase {
 	OFF_LEFT, /* it is off the CPU; wake_ns tells since when it could run */
 };
 
-#define OFF_WINDOW_WORDS 320 /* of a kernel stack from the tracepoint up to its start: 2.5 KiB */
+#define OFF_WINDOW_WORDS 512 /* of a kernel stack from the tracepoint upwards: 4 KiB */
+#define OFF_ROOT_WORDS	 8   /* … below the registers, where it begins */
 #define OFF_MEMO_SLOTS	 48
 
 /* A kernel stack, and the words that it was found by (bpf/kstack.h). */
 struct kernel_memo {
 	__u64 stack_id; /* 0: nothing is remembered */
 	__u64 hash;	/* of the words */
-	__u32 span;	/* bytes from the tracepoint's frame to the stack's start */
+	__u64 root;	/* the last frame, which lies … */
+	__u32 root_off; /* … so many bytes below the registers */
+	__s32 nr;	/* of the system call */
+	__u32 bytes;	/* from the tracepoint's frame up to the last of the words */
 	__u32 cnt;
 	__u16 off[OFF_MEMO_SLOTS]; /* of each, from the tracepoint's frame, in units of 8 bytes */
 };
@@ -44,6 +48,7 @@ struct kernel_scratch {
 	__u64 from, to; /* addresses, where the verifier need not follow them */
 	__u32 busy, pad;
 	__u64 word[OFF_WINDOW_WORDS];
+	__u64 root[OFF_ROOT_WORDS];
 	struct hu_kernel_stack stack;
 	/* Of a search for the words that make the stack. */
 	__u64 lowest, highest, bloom;
