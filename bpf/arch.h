@@ -24,6 +24,7 @@
 #define ARCH_NR_EXIT_COMPAT    1
 /* THREAD_SIZE of x86-64 without KASAN, arch/x86/include/asm/page_64_types.h */
 #define ARCH_THREAD_SIZE  (4096 << 2)
+#define ARCH_KERNEL_STACK_SZ ARCH_THREAD_SIZE
 #define ARCH_REGS_SIZE	  168  /* sizeof(struct pt_regs), which x86-64's signal ABI fixes */
 #define ARCH_VFORK_RA_REG 5    /* rdi: glibc's sysdeps/unix/sysv/linux/x86_64/vfork.S */
 #define ARCH_USER32_CS	  0x23 /* __USER32_CS, arch/x86/include/asm/segment.h */
@@ -91,6 +92,8 @@
 #define ARCH_VFORK_RA_REG      (-1) /* no row says so: what is in x30 is said otherwise (bpf/abi.h) */
 #define ARCH_USER_BITS \
 	48 /* of user addresses, also where there are 52, unless one asks mmap for more */
+/* THREAD_SIZE without KASAN and with pages of 4 KiB, arch/arm64/include/asm/memory.h */
+#define ARCH_KERNEL_STACK_SZ (1 << 14)
 /* No ARCH_THREAD_SIZE: struct pt_regs is too large for BPF's stack, so bpf_task_pt_regs() (5.15) is needed. */
 /*
  * At sp lies struct rt_sigframe (arch/arm64/kernel/signal.c): siginfo, 128 bytes; struct ucontext with the signal mask's

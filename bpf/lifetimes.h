@@ -65,11 +65,12 @@ static __always_inline __u64 creator_stack(void *ctx, struct task_struct *t,
 		loss__add(HU_LOSS_STATE, 1);
 		return 0;
 	}
-	process__announce(t, id, st);
+	if (!st->announced)
+		st->announced = process__announce(t, id);
 	regs = task__regs(&copy);
 	if (!hu_cfg.stacks || arch__compat(regs))
 		return 0;
-	return take_stack(ctx, id, regs, st, scratch);
+	return take_stack(ctx, id, regs, &st->rescan, true, scratch);
 }
 
 /* What the creator has called, if that is what makes this thread; the call is used up. */

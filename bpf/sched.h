@@ -11,63 +11,9 @@
 #ifndef HOLDUP_BPF_SCHED_H
 #define HOLDUP_BPF_SCHED_H
 
+#include "bpf/capture.h"
 #include "bpf/holder.h"
-#include "bpf/stack.h"
 #include "bpf/track.h"
-#ifdef HU_UNWIND
-#include "bpf/unwind.h"
-#endif
-
-/* Announces the process with its first wait, so that the loader reads its mappings while it lives. */
-static __always_inline void process__announce(struct task_struct *t, const struct task_id *id,
-					      struct thread_state *st)
-{
-	__u64 *start;
-
-	if (st->announced)
-		return;
-	start = bpf_map_lookup_elem(&hu_seen, &id->tgid);
-	if (!start || *start != id->proc_start) {
-		if (bpf_map_update_elem(&hu_seen, &id->tgid, &id->proc_start, BPF_ANY)) {
-			loss__add(HU_LOSS_PROC_FULL, 1);
-			return;
-		}
-		if (emit__process(t, HU_REC_SEEN, id, 0)) {
-			bpf_map_delete_elem(&hu_seen, &id->tgid);
-			return;
-		}
-	}
-	st->announced = 1;
-}
-
-/*
- * The stack of current, which has these registers; 0: it can't be had. Where the loader has given no
- * mappings yet, or others since, the top of the stack goes to the loader raw: for waits, whose state st is.
- */
-static __always_inline __u64 take_stack(void *ctx, const struct task_id *id, const arch_regs *r,
-					struct thread_state *st, struct stack_scratch *scratch)
-{
-#ifdef HU_UNWIND
-	struct hu_proc_maps *maps = bpf_map_lookup_elem(&hu_maps, &id->tgid);
-	__u64 lost_pc = 0, stack_id;
-
-	if (maps) {
-		stack_id = stack__by_rows(r, scratch, maps, id->tgid, st != NULL, &lost_pc);
-		/* Once a thread and generation: what is still unknown after a look stays unknown. */
-		if (!lost_pc || !st || st->rescan == maps->generation + 1)
-			return stack_id;
-		st->rescan = maps->generation + 1;
-	}
-	if (!st)
-		return 0;
-	stack_id = emit__raw_stack(r, id);
-	if (stack_id)
-		return stack_id;
-	if (lost_pc)
-		emit__process(bpf_get_current_task_btf(), HU_REC_RESCAN, id, lost_pc);
-#endif
-	return stack__by_frame_pointers(ctx, &scratch->stack, id->tgid);
-}
 
 /*
  * The lock's words as they are when a sleep begins: the futex word, and the owner's. A read costs as much as
@@ -146,7 +92,7 @@ static __always_inline void take_wait_stack(void *ctx, const struct task_id *id,
 	struct stack_scratch *scratch = bpf_map_lookup_elem(&hu_switch_scratch, &zero);
 
 	if (scratch && hu_cfg.stacks && !(st->wait.call.flags & HU_WAIT_COMPAT))
-		st->wait.stack_id = take_stack(ctx, id, r, st, scratch);
+		st->wait.stack_id = take_stack(ctx, id, r, &st->rescan, true, scratch);
 }
 
 /* Current leaves the CPU with a lock that others want: where is it? */
@@ -159,7 +105,7 @@ static __always_inline void show_holder(void *ctx, struct task_struct *t, const 
 
 	if (!scratch || arch__compat(regs))
 		return;
-	stack_id = take_stack(ctx, id, regs, NULL, scratch);
+	stack_id = take_stack(ctx, id, regs, NULL, false, scratch);
 	if (stack_id)
 		holder__send(t, id, holder, stack_id, HU_HOLDER_SWITCH);
 }
@@ -248,7 +194,8 @@ static __always_inline void on_sleep(void *ctx, struct task_struct *t, const str
 		loss__add(HU_LOSS_STATE, 1);
 		return;
 	}
-	process__announce(t, id, st);
+	if (!st->announced)
+		st->announced = process__announce(t, id);
 	wait__begin(&st->wait, &call, now_ns, cpu_ns);
 	sleep__begins(t, &st->wait, id, now_ns, true);
 	take_wait_stack(ctx, id, regs, st);
@@ -296,7 +243,7 @@ static __always_inline void show_waker(void *ctx, const struct wait_state *w, __
 		return;
 	/* A thread that wakes itself does so with interrupts on, and one may wake another here. */
 	scratch->busy = 1;
-	stack_id = take_stack(ctx, &id, regs, NULL, scratch);
+	stack_id = take_stack(ctx, &id, regs, NULL, false, scratch);
 	scratch->busy = 0;
 	if (stack_id)
 		holder__send(t, &id, &holder, stack_id, HU_HOLDER_WAKE);

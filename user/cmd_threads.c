@@ -141,7 +141,7 @@ static int run_threads(struct run *run)
 
 	run->out.style.verbose = run->opt->verbose > 0;
 	run->out.style.compact = run->opt->interval_ns != 0;
-	run->live.what = LIVE_LIFETIMES;
+	run->live.what = SESSION_LIVES;
 	if (!status)
 		status = live__open(&run->live, run->opt);
 	if (status)

@@ -77,6 +77,10 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 	const struct options *o = l->opt;
 
 	*cfg = (struct session_config){
+		.what = l->what,
+		.off_mode = l->off_mode,
+		.off_min_ns = (l->what & SESSION_OFFCPU) ? o->min_wait_ns : 0,
+		.takes_fd = call__takes_fd,
 		.cgroup_fd = -1,
 		.ring_sz = o->ring_sz,
 		.join_cpu_ns = JOIN_CPU_NS,
@@ -84,8 +88,6 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.stacks = !o->no_stacks,
 		.blame = !o->no_blame,
 		.futex_calls = o->futex_calls,
-		.no_waits = !(l->what & LIVE_WAITS),
-		.lifetimes = l->what & LIVE_LIFETIMES,
 		.force_hash = o->force_hash,
 		.force_raw = o->force_raw,
 		.memo = o->memo,
@@ -130,18 +132,8 @@ static int open_and_attach(struct live *l, const struct session_config *cfg, con
 	return err;
 }
 
-/* The calls that are told apart by their descriptor. */
-static void find_fd_calls(uint64_t ret[HU_FD_CALL_WORDS])
-{
-	memset(ret, 0, HU_FD_CALL_WORDS * sizeof(*ret));
-	for (long nr = 0; nr < HU_FD_CALL_WORDS * 64; nr++)
-		if (call__has_fd(nr))
-			ret[nr / 64] |= 1ULL << nr % 64;
-}
-
 static int open_session(struct live *l)
 {
-	uint64_t fd_calls[HU_FD_CALL_WORDS];
 	struct session_config cfg;
 	struct hu_glob glob;
 	const char *why, *raw_why;
@@ -150,13 +142,11 @@ static int open_session(struct live *l)
 	status = fill_config(l, &cfg, &glob);
 	if (status)
 		return status;
-	find_fd_calls(fd_calls);
-	cfg.fd_calls = fd_calls;
 	/* Is fexit refused here? Only attaching tells, and costs a few milliseconds. */
-	if (l->what & LIVE_WAITS)
+	if (l->what & SESSION_WAITS)
 		features__probe_fentry(&l->features);
 	err = open_and_attach(l, &cfg, &why);
-	if (err && !cfg.force_raw) {
+	if (err && !cfg.force_raw && (l->what & SESSION_WAITS)) {
 		/* Typed tracepoints may be what is refused: plain ones do, with less. */
 		cfg.force_raw = true;
 		if (!open_and_attach(l, &cfg, &raw_why)) {
@@ -175,7 +165,7 @@ static int open_session(struct live *l)
 			       ? EXIT_UNSUPPORTED
 			       : EXIT_FAILED;
 	}
-	if ((l->what & LIVE_WAITS) && !session__sees_futex_calls(l->session))
+	if ((l->what & SESSION_WAITS) && !session__sees_futex_calls(l->session))
 		log__info("futex calls that do not sleep are not counted here: fexit is refused; "
 			  "--futex-calls would, and slow every system call by about a quarter");
 	return EXIT_FINE;
@@ -229,7 +219,7 @@ int live__open(struct live *l, const struct options *opt)
 
 	l->opt = opt;
 	if (!l->what)
-		l->what = LIVE_WAITS;
+		l->what = SESSION_WAITS;
 	status = machine__check(&l->features);
 	if (!status)
 		status = find_targets(l);
@@ -243,9 +233,9 @@ int live__open(struct live *l, const struct options *opt)
 		status = open_rows(l);
 	if (!status) {
 		live__wire(l);
-		if (l->what & LIVE_LIFETIMES)
+		if (l->what & SESSION_LIVES)
 			status = live__open_probes(l);
-		err = l->what & LIVE_LIFETIMES ? privileges__drop_but_probes() : privileges__drop();
+		err = l->what & SESSION_LIVES ? privileges__drop_but_probes() : privileges__drop();
 	}
 	if (err)
 		log__info("not all privileges could be dropped: %s", strerror(-err));
@@ -267,9 +257,9 @@ int live__adopt(struct live *l)
 		return 0; /* it has not begun */
 	if (l->opt->cgroup)
 		err = adopt__cgroup_members(l->opt->cgroup, add_target, l);
-	if (!err && (l->what & LIVE_LIFETIMES))
+	if (!err && (l->what & SESSION_LIVES))
 		err = live__pass(l, live__now_ns());
-	if (!err && (l->what & LIVE_WAITS))
+	if (!err && (l->what & SESSION_WAITS))
 		err = live__take_waiting(l);
 	if (err == -EOPNOTSUPP) {
 		log__info("threads that wait already are not seen: that needs Linux 5.15");
@@ -348,7 +338,8 @@ static void make_room(struct live *l)
 		session__trim_stacks(l->session, have_stack, l);
 		l->stacks_trimmed = now[HU_LOSS_STACKS_NEW];
 	}
-	if (a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
+	if ((l->what & SESSION_WAITS) &&
+	    a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
 		live__read_blame(l); /* what is not read now is gone */
 		session__trim_locks(l->session);
 		l->sites_trimmed = a->sites_made;
@@ -360,9 +351,9 @@ int live__poll(struct live *l, int timeout_ms)
 	int err = source__poll(session__source(l->session), timeout_ms);
 
 	make_room(l);
-	if (!err && (l->what & LIVE_WAITS))
+	if (!err && (l->what & SESSION_WAITS))
 		err = look_at_blame(l);
-	if (l->what & LIVE_LIFETIMES)
+	if (l->what & SESSION_LIVES)
 		live__look_again(l);
 	return err == -EINTR ? 0 : tell(err);
 }
@@ -381,6 +372,20 @@ int live__stop(struct live *l)
 	return live__poll(l, 0);
 }
 
+static int settle_waits(struct live *l, struct decode_handler *pending)
+{
+	struct source *source = session__source(l->session);
+	int err = source__sums(source, aggregate__sum, &l->aggregate);
+
+	if (!err)
+		err = source__pending(source, decode__record, pending);
+	if (!err)
+		err = live__find_holders(l);
+	if (!err)
+		err = session__settle_blame(l->session);
+	return err ? err : live__read_blame(l);
+}
+
 int live__settle(struct live *l, uint64_t until_ns)
 {
 	struct source *source = session__source(l->session);
@@ -388,20 +393,13 @@ int live__settle(struct live *l, uint64_t until_ns)
 					  .process = live__on_process_record,
 					  .ctx = l };
 	uint64_t now[HU_LOSS_CNT];
-	int err;
+	int err = 0;
 
 	l->aggregate.until_ns = until_ns;
-	err = source__sums(source, aggregate__sum, &l->aggregate);
-	if (!err)
-		err = source__pending(source, decode__record, &pending);
-	if (!err && (l->what & LIVE_WAITS))
-		err = live__find_holders(l);
-	if (!err && (l->what & LIVE_LIFETIMES))
+	if (l->what & SESSION_WAITS)
+		err = settle_waits(l, &pending);
+	if (!err && (l->what & SESSION_LIVES))
 		err = live__pass(l, live__now_ns());
-	if (!err && (l->what & LIVE_WAITS))
-		err = session__settle_blame(l->session);
-	if (!err && (l->what & LIVE_WAITS))
-		err = live__read_blame(l);
 	if (!err)
 		err = source__losses(source, now);
 	if (err)
@@ -412,6 +410,10 @@ int live__settle(struct live *l, uint64_t until_ns)
 		log__msg("of %llu remembered stacks %llu were wrong",
 			 (unsigned long long)l->losses[HU_LOSS_REMEMBERED],
 			 (unsigned long long)l->losses[HU_LOSS_MISREMEMBERED]);
+	if (l->opt->memo == HU_MEMO_CHECK && (l->what & SESSION_OFFCPU))
+		log__msg("of %llu remembered kernel stacks %llu were wrong",
+			 (unsigned long long)l->losses[HU_LOSS_KREMEMBERED],
+			 (unsigned long long)l->losses[HU_LOSS_KMISREMEMBERED]);
 	memcpy(l->seen, now, sizeof(now));
 	l->malformed = l->decoder.bad + pending.bad;
 	l->decoder.bad = 0;
@@ -429,7 +431,7 @@ void live__make_room(struct live *l)
 	if (!lifetimes__crowded(&l->lifetimes))
 		return;
 	lifetimes__forget(&l->lifetimes);
-	if (!(l->what & LIVE_WAITS))
+	if (!(l->what & SESSION_WAITS))
 		aggregate__reset(&l->aggregate);
 }
 

@@ -23,14 +23,9 @@
 #include "user/options.h"
 #include "user/sym/symbolizer.h"
 
-/* What is watched; none: waits. */
-enum live_what {
-	LIVE_WAITS = 1 << 0,
-	LIVE_LIFETIMES = 1 << 1, /* threads' births and deaths, calls of the thread library */
-};
-
 struct live {
-	unsigned what; /* enum live_what; set before live__open() */
+	unsigned what;	   /* enum session_what; set before live__open(), 0: waits */
+	uint32_t off_mode; /* SESSION_OFFCPU: enum hu_off_mode */
 	const struct options *opt;
 	struct features features;
 	struct session *session;

@@ -99,7 +99,7 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 {
 	struct live *l = ctx;
 	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
-	int err = l->what & LIVE_LIFETIMES ? live__on_life_process(l, rec) : 0;
+	int err = l->what & SESSION_LIVES ? live__on_life_process(l, rec) : 0;
 
 	if (err)
 		return err;
@@ -133,7 +133,7 @@ static void walk(struct live *l, const struct hu_stack_record *rec, struct hu_st
 	}
 }
 
-static int take_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns)
+int live__take_raw_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns)
 {
 	struct hu_stack stack;
 
@@ -145,7 +145,7 @@ static int take_stack(struct live *l, const struct hu_stack_record *rec, uint64_
 
 static int on_stack_record(void *ctx, const struct hu_stack_record *rec)
 {
-	return take_stack(ctx, rec, 0);
+	return live__take_raw_stack(ctx, rec, 0);
 }
 
 /* Do these mappings have the same file as what lies at addr in p? */
@@ -277,7 +277,7 @@ static int take_adopted(struct live *l, const struct adopted *t)
 	memcpy(seen.comm, rec->comm, sizeof(seen.comm));
 	err = aggregate__process(&l->aggregate, &seen);
 	if (!err && t->stack)
-		err = take_stack(l, t->stack, t->read_ns);
+		err = live__take_raw_stack(l, t->stack, t->read_ns);
 	if (!err && t->owner)
 		err = aggregate__owner_before(&l->aggregate, rec->tgid, rec->tid, t->owner);
 	if (!err && t->owner)
@@ -445,7 +445,7 @@ void live__wire(struct live *l)
 		.ctx = l,
 	};
 	lifetimes__init(&l->lifetimes, &l->aggregate);
-	if (l->what & LIVE_LIFETIMES) {
+	if (l->what & SESSION_LIVES) {
 		l->decoder.birth = live__on_birth;
 		l->decoder.death = live__on_death;
 		l->decoder.call = live__on_call;

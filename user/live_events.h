@@ -17,6 +17,8 @@ int live__on_pending(void *ctx, const struct hu_wait_record *rec);
 int live__on_process_record(void *ctx, const struct hu_proc_record *rec);
 /* Takes in the threads that wait already; errors as of session__adopt(). */
 int live__take_waiting(struct live *l);
+/* A raw stack that was read from outside at read_ns; 0: that the kernel side has sent. */
+int live__take_raw_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns);
 /* Who holds what threads wait for at this moment, and where is it? One that sleeps shows itself to nobody. */
 int live__find_holders(struct live *l);
 

@@ -21,6 +21,7 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{ "locks", cmd_locks, "which locks are contended: who waits, where, for how long" },
+	{ "offcpu", cmd_offcpu, "where threads spend time off the CPU, why, and who woke them" },
 	{ "stacks", cmd_stacks, "what every thread waits for now; deadlocks, locks of the dead" },
 	{ "check", cmd_check, "exit status 10 if there is a deadlock or a lock of the dead" },
 	{ "threads", cmd_threads, "births, deaths and live threads by where they are created" },

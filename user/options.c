@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/model/offcpu.h"
 #include "user/util/log.h"
 #include "user/util/parse.h"
 #include "user/util/text.h"
@@ -39,6 +40,9 @@ enum {
 	OPT_LONGER,
 	OPT_FOR,
 	OPT_TIMEOUT,
+	OPT_STATE,
+	OPT_SCHED,
+	OPT_FOLDED,
 };
 
 static const struct option long_options[] = {
@@ -67,6 +71,9 @@ static const struct option long_options[] = {
 	{ "longer-than", required_argument, NULL, OPT_LONGER },
 	{ "for", required_argument, NULL, OPT_FOR },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "state", required_argument, NULL, OPT_STATE },
+	{ "sched", no_argument, NULL, OPT_SCHED },
+	{ "folded", no_argument, NULL, OPT_FOLDED },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -87,6 +94,11 @@ static const struct choice bys[] = {
 	{ "site", BY_SITE },
 	{ "process", BY_PROCESS },
 	{ NULL, 0 },
+};
+
+static const struct choice off_bys[] = {
+	{ "stack", OFF_BY_STACK },   { "reason", OFF_BY_REASON }, { "process", OFF_BY_PROCESS },
+	{ "thread", OFF_BY_THREAD }, { "waker", OFF_BY_WAKER },	  { NULL, 0 },
 };
 
 static int complain(const char *option, const char *value, const char *expected)
@@ -226,9 +238,22 @@ static int parse_one(int c, const char *arg, struct options *o)
 		o->query.sort = err ? SORT_WAIT : value;
 		return err;
 	case OPT_BY:
+		if (o->off_by)
+			return choose("--by", arg, off_bys, &o->off_by);
 		err = choose("--by", arg, bys, &value);
 		o->query.by = err ? BY_LOCK : value;
 		return err;
+	case OPT_STATE:
+		if (!*arg || arg[strspn(arg, "RSDTtI")])
+			return complain("--state", arg, "some of the letters R, S, D, T, t and I");
+		o->states = arg;
+		return 0;
+	case OPT_SCHED:
+		o->sched = true;
+		return 0;
+	case OPT_FOLDED:
+		o->folded = true;
+		return 0;
 	case OPT_MIN_WAIT:
 		return parse_time("--min-wait", arg, 1, &o->min_wait_ns);
 	case OPT_IDLE:
@@ -349,6 +374,7 @@ int options__parse(int argc, char **argv, const char *help, struct options *ret)
 		.ring_sz = RING_SZ_DEFAULT,
 		.unwind_mem = UNWIND_MEM_DEFAULT,
 		.memo = HU_MEMO_ON,
+		.off_by = !strcmp(argv[0], "offcpu") ? OFF_BY_STACK : 0,
 	};
 	int c, err;
 

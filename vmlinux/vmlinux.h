@@ -59,9 +59,36 @@ struct task_struct___arm64 {
 	struct thread_struct___arm64 thread;
 };
 
+struct rq;
+
+struct cfs_rq {
+	struct rq *rq; /* CONFIG_FAIR_GROUP_SCHED */
+};
+
+struct cfs_rq___throttle {
+	int throttle_count; /* CONFIG_CFS_BANDWIDTH */
+};
+
+/* Sleeping threads whose dequeueing is put off (DELAY_DEQUEUE) count among those that run. */
+struct cfs_rq___6_12 {
+	unsigned int h_nr_delayed; /* 6.12 and 6.13 */
+};
+
+struct cfs_rq___6_14 {
+	unsigned int h_nr_queued;
+	unsigned int h_nr_runnable;
+};
+
+struct rq {
+	unsigned int nr_running;
+	int cpu; /* CONFIG_SMP */
+	struct cfs_rq cfs;
+};
+
 struct sched_entity {
 	u64 sum_exec_runtime;
 	u64 prev_sum_exec_runtime;
+	struct cfs_rq *cfs_rq; /* CONFIG_FAIR_GROUP_SCHED */
 };
 
 struct sched_info {
@@ -105,6 +132,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int exit_state;
+	unsigned int in_iowait : 1;
 	u64 self_exec_id; /* 64 bits since 5.7, commit d1e7fd6462ca */
 	int exit_code;
 	u64 start_time;	    /* CLOCK_MONOTONIC */
@@ -124,6 +152,14 @@ struct task_struct {
 
 struct task_struct___5_13 {
 	long state; /* until 5.13 */
+};
+
+struct task_struct___throttle {
+	bool throttled; /* since 6.18, CONFIG_CFS_BANDWIDTH */
+};
+
+struct task_struct___psi {
+	unsigned int in_memstall : 1; /* CONFIG_PSI */
 };
 
 struct pt_regs___x86 {

@@ -67,20 +67,14 @@ static void choose_life_programs(struct session *s)
 		want(session__program(s, calls[i]));
 }
 
-static void choose_programs(struct session *s, const struct features *f)
+static void choose_lock_programs(struct session *s, const struct features *f)
 {
 	struct holdup_bpf *skel = s->skel;
 
-	choose_life_programs(s);
-	if (s->waits) {
-		want(switch_program(s));
-		want(waking_program(s));
-		want(skel->progs.hu_pending);
-	}
-	want(s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork);
-	want(s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec);
-	want(s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit);
-	if (s->waits && f->task_regs) {
+	want(switch_program(s));
+	want(waking_program(s));
+	want(skel->progs.hu_pending);
+	if (f->task_regs) {
 		want(skel->progs.hu_adopt);
 		want(skel->progs.hu_where);
 	}
@@ -90,11 +84,28 @@ static void choose_programs(struct session *s, const struct features *f)
 		want(skel->progs.hu_futex_tp);
 	else if (s->calls_wanted)
 		want(skel->progs.hu_futex_fexit);
+}
+
+static void choose_programs(struct session *s, const struct session_config *cfg,
+			    const struct features *f)
+{
+	struct holdup_bpf *skel = s->skel;
+
+	if (s->offcpu)
+		session__choose_offcpu(s, cfg);
+	else
+		session__leave_out_offcpu(s);
+	choose_life_programs(s);
+	if (s->waits)
+		choose_lock_programs(s, f);
+	want(s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork);
+	want(s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec);
+	want(s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit);
 	if (s->hash)
 		bpf_map__set_autocreate(skel->maps.hu_threads, false);
 	else
 		bpf_map__set_max_entries(skel->maps.hu_threads_hash, 1);
-	if (s->hash || !s->unwind)
+	if (!s->offcpu && (s->hash || !s->unwind))
 		bpf_map__set_autocreate(skel->maps.hu_memos, false);
 	if (!s->calls_wanted)
 		bpf_map__set_max_entries(skel->maps.hu_calls, 1);
@@ -109,6 +120,11 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	struct hu_config *c = (struct hu_config *)&s->skel->rodata->hu_cfg;
 
 	c->filters = cfg->filters;
+	c->off_mode = cfg->off_mode;
+	c->off_min_ns = cfg->off_min_ns;
+	for (long nr = 0; nr < 64 * HU_FD_CALL_WORDS; nr++)
+		if (cfg->takes_fd && cfg->takes_fd(nr))
+			c->fd_calls[nr / 64] |= 1ULL << (nr & 63);
 	c->tid = cfg->tid;
 	c->self_tgid = getpid();
 	c->task_storage = !s->hash;
@@ -121,8 +137,6 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	c->lifetimes = s->lives;
 	c->unwind = s->unwind;
 	c->blame = s->blame;
-	if (cfg->fd_calls)
-		memcpy(c->fd_calls, cfg->fd_calls, sizeof(c->fd_calls));
 	c->wakes_seen = s->calls_wanted && !s->calls_by_tp;
 	c->memo = s->unwind && !s->hash ? cfg->memo : HU_MEMO_OFF;
 	if (cfg->comm)
@@ -171,7 +185,7 @@ static int open_and_load(struct session *s, const struct session_config *cfg,
 		*why = "the BPF object can't be opened";
 		return -errno;
 	}
-	choose_programs(s, f);
+	choose_programs(s, cfg, f);
 	configure(s, cfg, f);
 	err = holdup_bpf__load(s->skel);
 	if (err == -EPERM || err == -EACCES)
@@ -213,14 +227,21 @@ int session__open(const struct session_config *cfg, const struct features *featu
 		return -EOPNOTSUPP;
 	}
 #endif
+	s->offcpu = cfg->what & SESSION_OFFCPU;
+	s->sched = cfg->off_mode & HU_OFF_SCHED;
+	err = s->offcpu ? session__check_offcpu(cfg, features, why) : 0;
+	if (err) {
+		free(s);
+		return err;
+	}
 	s->source.ops = &session_ops;
 	s->ncpus = libbpf_num_possible_cpus();
 	s->raw = cfg->force_raw;
 	s->hash = cfg->force_raw || cfg->force_hash || !features->task_storage;
 	s->unwind = cfg->stacks && cfg->rows && features->bpf_loop && !s->raw &&
 		    !cfg->force_frame_pointers;
-	s->waits = !cfg->no_waits;
-	s->lives = cfg->lifetimes;
+	s->waits = cfg->what & SESSION_WAITS;
+	s->lives = cfg->what & SESSION_LIVES;
 	s->blame = s->waits && s->unwind && cfg->blame;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
 	s->calls_wanted = s->waits && (cfg->futex_calls || features->fentry);
@@ -284,6 +305,10 @@ int session__attach(struct session *s, const char **why)
 		s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit,
 		s->lives ? death_program(s) : NULL,
 		s->lives ? birth_program(s) : NULL,
+		s->sched ? skel->progs.hu_off_wakeup_new : NULL,
+		s->sched ? skel->progs.hu_off_wakeup : NULL,
+		s->offcpu ? skel->progs.hu_off_waking : NULL,
+		s->offcpu ? skel->progs.hu_off_switch : NULL,
 		s->waits ? waking_program(s) : NULL,
 		s->waits ? switch_program(s) : NULL,
 	};

@@ -14,8 +14,18 @@
 #include "user/collect/features.h"
 #include "user/collect/source.h"
 
+/* What is watched: which programs are loaded. */
+enum session_what {
+	SESSION_WAITS = 1 << 0,	 /* for locks */
+	SESSION_LIVES = 1 << 1,	 /* births and deaths of threads, calls of the thread library */
+	SESSION_OFFCPU = 1 << 2, /* all time off the CPU; session_offcpu.h reads the sums */
+};
+
 struct session_config {
-	uint32_t filters; /* enum hu_filter */
+	unsigned what;	     /* enum session_what */
+	uint32_t off_mode;   /* enum hu_off_mode */
+	uint64_t off_min_ns; /* intervals off the CPU shorter than this are only counted */
+	uint32_t filters;    /* enum hu_filter */
 	const pid_t *tgids;
 	size_t tgid_cnt;
 	pid_t tid;
@@ -26,10 +36,8 @@ struct session_config {
 	uint64_t holder_every_ns; /* at most so often one lock's holder shows its stack */
 	bool stacks;
 	bool blame; /* needs stacks by rows: kernels that have these have all that it takes */
-	const uint64_t *fd_calls; /* HU_FD_CALL_WORDS of them, as in struct hu_config */
-	bool lifetimes;		  /* births and deaths of threads */
-	bool no_waits;		  /* nothing at switches */
-	bool futex_calls;	  /* by the tracepoint where fexit is refused */
+	bool (*takes_fd)(long nr); /* is a system call's first argument a descriptor? NULL: none */
+	bool futex_calls;	   /* by the tracepoint where fexit is refused */
 	/* For tests: behave as an older kernel would make us. */
 	bool force_hash; /* thread state in a hash */
 	uint16_t memo;	 /* enum hu_memo; needs thread state in task storage, and stacks by rows */
@@ -40,7 +48,7 @@ struct session_config {
 
 struct session;
 
-/* Programs for calls of the thread library (bpf/pthread.bpf.c), loaded with session_config.lifetimes. */
+/* Programs for calls of the thread library (bpf/pthread.bpf.c), loaded with SESSION_LIVES. */
 #define SESSION_PTHREAD_PROGRAMS                                                                  \
 	"hu_pthread_create", "hu_pthread_create_musl", "hu_pthread_join", "hu_pthread_timedjoin", \
 		"hu_pthread_clockjoin", "hu_pthread_tryjoin", "hu_pthread_tryjoin_ret",           \
@@ -70,7 +78,7 @@ bool session__sees_blame(const struct session *s);
 int session__settle_blame(struct session *s);
 /* The thread `who` (as in struct hu_blame) holds what waits that were adopted are for: process, futex word. */
 int session__claim(struct session *s, uint64_t who, uint32_t tgid, uint64_t uaddr);
-/* Every thread that lives now: fn gets a struct hu_alive_record for each. Needs session_config.lifetimes. */
+/* Every thread that lives now: fn gets a struct hu_alive_record for each. Needs SESSION_LIVES. */
 int session__alive(struct session *s, source_record_fn fn, void *ctx);
 /* Births and deaths that found the ring full; taken out. */
 typedef int (*session_lost_fn)(void *ctx, const struct hu_life_key *key,

@@ -19,9 +19,21 @@ struct session {
 	bool raw, hash, unwind, blame;
 	bool waits, lives;
 	bool calls_wanted, calls_by_tp, sees_calls;
+	bool offcpu, sched;
 	int handler_err;
 };
 
 extern const struct source_ops session_ops;
+
+/* Calls fn for each record of an iterator, which are all of this size. */
+int session__iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn,
+		     void *ctx);
+/* For a session of SESSION_OFFCPU: its programs and maps instead of those for locks. */
+void session__choose_offcpu(struct session *s, const struct session_config *cfg);
+/* Of any other: none of its maps. */
+void session__leave_out_offcpu(struct session *s);
+/* -EOPNOTSUPP: this kernel lacks what they need. */
+int session__check_offcpu(const struct session_config *cfg, const struct features *f,
+			  const char **why);
 
 #endif

@@ -138,7 +138,8 @@ static int read_iterator(int fd, size_t record_sz, source_record_fn fn, void *ct
 	}
 }
 
-static int iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn, void *ctx)
+int session__iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn,
+		     void *ctx)
 {
 	struct bpf_link *link = bpf_program__attach_iter(prog, NULL);
 	int fd, err = libbpf_get_error(link);
@@ -155,7 +156,7 @@ static int iterate(const struct bpf_program *prog, size_t record_sz, source_reco
 
 int session__alive(struct session *s, source_record_fn fn, void *ctx)
 {
-	return iterate(s->skel->progs.hu_alive, sizeof(struct hu_alive_record), fn, ctx);
+	return session__iterate(s->skel->progs.hu_alive, sizeof(struct hu_alive_record), fn, ctx);
 }
 
 int session__lost_lives(struct session *s, session_lost_fn fn, void *ctx)
@@ -178,8 +179,8 @@ static int live_pending(struct source *src, source_record_fn fn, void *ctx)
 {
 	if (!session_of(src)->waits)
 		return 0;
-	return iterate(session_of(src)->skel->progs.hu_pending, sizeof(struct hu_wait_record), fn,
-		       ctx);
+	return session__iterate(session_of(src)->skel->progs.hu_pending,
+				sizeof(struct hu_wait_record), fn, ctx);
 }
 
 static int no_record(void *ctx, const void *data, size_t sz)
@@ -189,7 +190,7 @@ static int no_record(void *ctx, const void *data, size_t sz)
 
 int session__settle_blame(struct session *s)
 {
-	return s->blame ? iterate(s->skel->progs.hu_settle, 1, no_record, NULL) : 0;
+	return s->blame ? session__iterate(s->skel->progs.hu_settle, 1, no_record, NULL) : 0;
 }
 
 /* Since a lock that others wait for has not noted it yet, its next switch does (bpf/track.h). */
@@ -227,7 +228,7 @@ int session__adopt(struct session *s, source_record_fn fn, void *ctx)
 
 	if (bpf_program__fd(prog) < 0)
 		return -EOPNOTSUPP;
-	return iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
+	return session__iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
 }
 
 int session__ask(struct session *s, pid_t tid, pid_t waiter_tgid, uint64_t uaddr)
@@ -245,7 +246,7 @@ int session__where(struct session *s, source_record_fn fn, void *ctx)
 
 	if (bpf_program__fd(prog) < 0)
 		return -EOPNOTSUPP;
-	return iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
+	return session__iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
 }
 
 /* Since 5.12 (commit 9ed9e9ba2337) the kernel counts what it did not run to avoid recursion. */

@@ -169,18 +169,20 @@ static const struct call_shape shapes[] = {
 #endif
 };
 
-static const struct call_shape other = { call__plain, "", CALL_OTHER, 0, 0, false };
-
-bool call__has_fd(long nr)
+bool call__takes_fd(long nr)
 {
-	const struct call_shape *shape =
-		nr >= 0 && (size_t)nr < sizeof(shapes) / sizeof(shapes[0]) ? &shapes[nr] : NULL;
+	const struct call_shape *s;
 
-	/* Those that name a descriptor among other things do so by their first argument. */
-	return shape && (shape->describe == call__fd || shape->describe == call__fcntl ||
-			 shape->describe == call__sendto || shape->describe == call__connect ||
-			 shape->describe == call__epoll || shape->describe == call__uring);
+	if (nr < 0 || (size_t)nr >= sizeof(shapes) / sizeof(shapes[0]))
+		return false;
+	s = &shapes[nr];
+	return s->arg == 0 &&
+	       (s->describe == call__fd || s->describe == call__fcntl ||
+		s->describe == call__sendto || s->describe == call__connect ||
+		s->describe == call__epoll || s->describe == call__uring);
 }
+
+static const struct call_shape other = { call__plain, "", CALL_OTHER, 0, 0, false };
 
 void phrase__add(struct phrase *p, const char *fmt, ...)
 {

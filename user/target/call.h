@@ -42,9 +42,8 @@ enum call_kind {
 const char *call_kind__name(enum call_kind kind); /* "file", "pipe", …; "invalid" for others */
 /* Name of a system call of this machine, NULL: unknown. */
 const char *call__name(long nr);
-
-/* Does it wait for the file descriptor that is its first argument? */
-bool call__has_fd(long nr);
+/* Is its first argument a file descriptor that it waits for? */
+bool call__takes_fd(long nr);
 
 /* Who else has what is waited for: the other end of a pipe or of a socket on this machine. */
 struct call_peer {
