@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+// double-lock: a method that holds the mutex calls another one that takes it.
+package main
+
+import (
+	_ "embed"
+	"sync"
+
+	"holdup.test/go/truth"
+)
+
+//go:embed main.go
+var source string
+
+type vault struct {
+	mu     sync.Mutex
+	amount int
+}
+
+func (v *vault) balance() int {
+	v.mu.Lock() // at: locks again
+	defer v.mu.Unlock()
+	return v.amount
+}
+
+func (v *vault) deposit(n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.amount = v.balance() + n
+}
+
+func main() {
+	v := &vault{}
+	go v.deposit(1) // at: deposits
+	truth.Ready(source, "self-deadlock",
+		truth.Wait{Role: "teller", Kind: "go-mutex", Function: "main.(*vault).balance", At: "locks again",
+			Created: "deposits", Object: &v.mu, Count: 1})
+	truth.Serve()
+}
