@@ -6,6 +6,7 @@ package main
 import (
 	_ "embed"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -51,7 +52,7 @@ func (c *catalogue) writerWaits() bool {
 }
 
 func main() {
-	out, _, err := os.Pipe()
+	out, in, err := os.Pipe()
 	if err != nil {
 		panic(err)
 	}
@@ -72,4 +73,5 @@ func main() {
 		truth.Wait{Role: "reader", Kind: "go-rwmutex", Function: "main.(*catalogue).get", At: "reads",
 			Created: "read starts", Object: &c.rw, Count: 4})
 	truth.Serve()
+	runtime.KeepAlive(in) // the garbage collector would close it
 }

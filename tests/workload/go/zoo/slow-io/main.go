@@ -6,6 +6,7 @@ package main
 import (
 	_ "embed"
 	"net"
+	"runtime"
 	"sync"
 
 	"holdup.test/go/truth"
@@ -55,4 +56,5 @@ func main() {
 		truth.Wait{Role: "waiter", Kind: "go-mutex", Function: "main.(*ledger).enter", At: "locks",
 			Created: "enters", Object: &books.mu, Count: 3})
 	truth.Serve()
+	runtime.KeepAlive(server) // the garbage collector would close it
 }
