@@ -11,6 +11,7 @@ struct go_place {
 	uint64_t pc;
 	int32_t delta; /* from the stack pointer to the end of the frame; -1: not known */
 	bool top;      /* the outermost function of a stack */
+	bool wrapper;  /* the compiler made it: Go's own tracebacks leave it out */
 	bool start;    /* the function's first instruction */
 	bool injected; /* what called it was interrupted, rather than calling */
 };
@@ -44,6 +45,7 @@ static struct go_place look_at(const struct go_process *p, uint64_t pc, bool lea
 	if (!go_func__sp_delta(t, &f, at, &place.delta))
 		place.delta = -1;
 	place.top = f.flags & GO_FUNC_TOP;
+	place.wrapper = go_func__is_wrapper(t, &f, at);
 	place.injected = is_injected(f.name);
 	return place;
 }
@@ -84,10 +86,12 @@ enum go_walk_end go_stack__walk(struct go_process *p, const struct go_walk *w,
 	bool exact = false; /* pc is an instruction to be executed */
 	size_t cnt = 0;
 
-	for (*ret_cnt = 0; cnt < GO_FRAMES_MAX; *ret_cnt = cnt) {
+	*ret_cnt = 0;
+	for (size_t steps = 0; cnt < GO_FRAMES_MAX && steps < 2 * GO_FRAMES_MAX; steps++) {
 		struct go_place place = place_of(p, pc, !cnt || exact);
 
-		ret[cnt++] = pc + (place.start || exact);
+		if (!place.wrapper || !cnt)
+			ret[cnt++] = pc + (place.start || exact);
 		*ret_cnt = cnt;
 		if (place.top)
 			return GO_WALK_COMPLETE;
