@@ -181,3 +181,30 @@ def compare_created(row, other):
     theirs = places([other["created_by"]]) if other["created_by"] else []
     mine = places(row.get("created_by") or [])[: len(theirs)]
     return [] if mine == theirs else [f"goroutine {row['goroutine']}: created by {mine}, Go: {theirs}"]
+
+
+class Look:
+    """The reader of goroutines alone (tests/golang/look.c), on one process, as often as one likes."""
+
+    def __init__(self, pid):
+        self.command = [os.path.join(holdup.BUILD, "tests", "golang", "look"), str(pid)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        return self
+
+    def again(self):
+        """What it reads now."""
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"{self.command} ended with {self.process.wait()}"
+        return json.loads(line)
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            pipe.close()
+        self.process.wait()

@@ -28,7 +28,8 @@ static bool is_injected(const char *name)
 	       !strcmp(name, "runtime.debugCallV2");
 }
 
-static struct go_place look_at(const struct go_process *p, uint64_t pc, bool leaf)
+/* leaf: it may be where a function begins; exact: it is the next instruction, and no call's return address. */
+static struct go_place look_at(const struct go_process *p, uint64_t pc, bool leaf, bool exact)
 {
 	struct go_place place = { .pc = pc, .delta = -1 };
 	const struct go_pclntab *t = &p->binary->pclntab;
@@ -38,8 +39,8 @@ static struct go_place look_at(const struct go_process *p, uint64_t pc, bool lea
 	if (!go_process__has_code(p, pc))
 		return place;
 	/* A call can be a function's last instruction: where it returns to is the next function's. */
-	if (go_pclntab__find(t, at, &f) && leaf && f.entry == at)
-		place.start = true;
+	if (go_pclntab__find(t, at, &f) && (exact || (leaf && f.entry == at)))
+		place.start = f.entry == at;
 	else if (!at || !go_pclntab__find(t, --at, &f))
 		return place;
 	if (!go_func__sp_delta(t, &f, at, &place.delta))
@@ -50,16 +51,17 @@ static struct go_place look_at(const struct go_process *p, uint64_t pc, bool lea
 	return place;
 }
 
-static struct go_place place_of(struct go_process *p, uint64_t pc, bool leaf)
+static struct go_place place_of(struct go_process *p, uint64_t pc, bool leaf, bool exact)
 {
 	uint64_t hash = hash__mix(leaf, pc);
-	struct go_place *known = leaf ? NULL : table__find(&p->sp_delta, hash, place__is, &pc);
+	struct go_place *known = leaf || exact ? NULL
+					       : table__find(&p->sp_delta, hash, place__is, &pc);
 	struct go_place place;
 
 	if (known)
 		return *known;
-	place = look_at(p, pc, leaf);
-	if (leaf || p->sp_delta.cnt >= PLACES_MAX)
+	place = look_at(p, pc, leaf, exact);
+	if (leaf || exact || p->sp_delta.cnt >= PLACES_MAX)
 		return place;
 	known = malloc(sizeof(*known));
 	if (known) {
@@ -88,7 +90,7 @@ enum go_walk_end go_stack__walk(struct go_process *p, const struct go_walk *w,
 
 	*ret_cnt = 0;
 	for (size_t steps = 0; cnt < GO_FRAMES_MAX && steps < 2 * GO_FRAMES_MAX; steps++) {
-		struct go_place place = place_of(p, pc, !cnt || exact);
+		struct go_place place = place_of(p, pc, !cnt, exact);
 
 		if (!place.wrapper || !cnt)
 			ret[cnt++] = pc + (place.start || exact);

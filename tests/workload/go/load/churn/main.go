@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-const batch = 500
+const batch = 150
 
 type gate chan struct{}
 
