@@ -242,7 +242,7 @@ static void find_holders(struct stacks_builder *b)
 	struct stacks_report *r = &b->r;
 
 	for (size_t i = 0; i < r->thread_cnt; i++)
-		if (r->thread[i].lock)
+		if (r->thread[i].lock && !r->thread[i].goroutine)
 			look_at_lock(b, &r->thread[i]);
 	for (size_t i = 0; i < r->thread_cnt; i++) {
 		struct blocked_thread *t = &r->thread[i];
@@ -265,7 +265,7 @@ static void order_deadlock(struct deadlock *d, struct blocked_thread *any, size_
 	struct blocked_thread *first = any, *t;
 
 	for (t = any->holder; t != any; t = t->holder)
-		if (t->thread->rec.tid < first->thread->rec.tid)
+		if (blocked_thread__id(t) < blocked_thread__id(first))
 			first = t;
 	d->cnt = cnt;
 	t = first;
@@ -439,7 +439,7 @@ static int longer_chain(const void *a, const void *b)
 
 	if (x->waiters != y->waiters)
 		return x->waiters < y->waiters ? 1 : -1;
-	return x->root->thread->rec.tid < y->root->thread->rec.tid ? -1 : 1;
+	return blocked_thread__id(x->root) < blocked_thread__id(y->root) ? -1 : 1;
 }
 
 /* Threads behind which others wait, and that themselves wait for no thread: what they do is what matters. */

@@ -25,6 +25,17 @@ static void print_since(const struct page *p, const struct blocked_thread *t)
 	print_blocked(p, t->at_least_ns);
 }
 
+/* "teller (4711)", "goroutine 17" */
+static void print_who(const struct page *p, const struct blocked_thread *t)
+{
+	char name[NAME_SZ];
+
+	if (t->goroutine)
+		fprintf(p->out, "goroutine %llu", (unsigned long long)t->goroutine->goid);
+	else
+		fprintf(p->out, "%s (%u)", escaped(t->thread->rec.comm, name), t->thread->rec.tid);
+}
+
 static void print_process(const struct page *p, const struct snap_process *process)
 {
 	char name[NAME_SZ];
@@ -48,19 +59,17 @@ static void print_lock(const struct page *p, const struct waited_lock *lock)
 
 static void print_held_by(const struct page *p, const struct waited_lock *lock)
 {
-	char name[NAME_SZ];
-
 	switch (lock->held_by) {
 	case HELD_OWNER:
 	case HELD_TARGET:
-		if (lock->owner)
-			fprintf(p->out, ", %s %s (%u)",
-				lock->held_by == HELD_OWNER ? "held by" : "for the end of",
-				escaped(lock->owner->thread->rec.comm, name),
-				lock->owner->thread->rec.tid);
-		else
+		if (lock->owner) {
+			fprintf(p->out, ", %s ",
+				lock->held_by == HELD_OWNER ? "held by" : "for the end of");
+			print_who(p, lock->owner);
+		} else {
 			fprintf(p->out, ", held by thread %u%s", lock->owner_word,
 				lock->shared ? " of another process" : ", which is new");
+		}
 		break;
 	case HELD_GONE:
 		fprintf(p->out, ", %sheld by thread %u, which is gone%s", p->bold, lock->owner_word,
@@ -79,10 +88,16 @@ static void print_wait(const struct page *p, const struct blocked_thread *t)
 {
 	char text[NAME_SZ];
 
+	if (t->goroutine && (t->goroutine->status == GO_WAITING || t->lock)) {
+		fputs(*t->call.call ? escaped(t->call.call, text) : "waiting", p->out);
+		fputs(t->lock ? ", " : "", p->out);
+	}
 	if (t->lock) {
 		print_lock(p, t->lock);
 		return;
 	}
+	if (t->goroutine && t->goroutine->status == GO_WAITING)
+		return;
 	if (t->state == BLOCKED_RUNNABLE) {
 		fputs("waiting for a CPU", p->out);
 		return;
@@ -146,6 +161,11 @@ static void print_coverage(const struct page *p)
 	TELL(r->coverage.stacks_incomplete, "%llu stack%s incomplete",
 	     (unsigned long long)r->coverage.stacks_incomplete,
 	     plural(r->coverage.stacks_incomplete));
+	TELL(r->coverage.goroutines_moved, "%llu goroutine%s would not hold still",
+	     (unsigned long long)r->coverage.goroutines_moved,
+	     plural(r->coverage.goroutines_moved));
+	TELL(r->coverage.go_unread, "goroutines of %llu Go program%s not read",
+	     (unsigned long long)r->coverage.go_unread, plural(r->coverage.go_unread));
 	TELL(r->coverage.times_unknown, "times not known");
 	if (!*before)
 		fputs("nothing missed", p->out);
@@ -156,14 +176,17 @@ static void print_coverage(const struct page *p)
 static void print_head(const struct page *p)
 {
 	const struct stacks_report *r = p->stacks;
-	size_t contended = 0;
+	size_t contended = 0, threads = r->thread_cnt - r->goroutine_cnt;
 	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ];
 
 	for (size_t i = 0; i < r->thread_cnt; i++)
-		contended += r->thread[i].lock && !r->thread[i].idle;
-	fprintf(p->out, "%s %s %s thread%s of %zu process%s: ", text__duration(r->took_ns, t),
-		p->dot, text__count(r->thread_cnt, n), plural(r->thread_cnt), r->processes,
-		r->processes == 1 ? "" : "es");
+		contended += r->thread[i].lock && !r->thread[i].idle && !r->thread[i].go.patient;
+	fprintf(p->out, "%s %s %s thread%s", text__duration(r->took_ns, t), p->dot,
+		text__count(threads, n), plural(threads));
+	if (r->goroutine_cnt)
+		fprintf(p->out, " and %s goroutine%s", text__count(r->goroutine_cnt, n),
+			plural(r->goroutine_cnt));
+	fprintf(p->out, " of %zu process%s: ", r->processes, r->processes == 1 ? "" : "es");
 	fprintf(p->out, "%s wait%s for locks, ", text__count(contended, n),
 		contended == 1 ? "s" : "");
 	fprintf(p->out, "%s idle, ", text__count(r->idle, n));
@@ -176,16 +199,16 @@ static void print_head(const struct page *p)
 		fprintf(p->out, " %s %s%zu orphaned lock%s%s", p->dot, p->bold, r->orphan_cnt,
 			plural(r->orphan_cnt), p->plain);
 	print_coverage(p);
+	page__print_go(p);
 }
 
 /* ---- findings */
 
 static void print_member(const struct page *p, const struct blocked_thread *t)
 {
-	char name[NAME_SZ];
-
-	fprintf(p->out, "   %s (%u) waits for ", escaped(t->thread->rec.comm, name),
-		t->thread->rec.tid);
+	fputs("   ", p->out);
+	print_who(p, t);
+	fputs(" waits for ", p->out);
 	print_lock(p, t->lock);
 	print_held_by(p, t->lock);
 	print_since(p, t);
@@ -217,7 +240,8 @@ static void print_deadlock(const struct page *p, const struct deadlock *d)
 	if (d->cnt > LISTED_MAX)
 		fprintf(p->out, "   %zu more\n", d->cnt - LISTED_MAX);
 	for (size_t i = 0; i < d->cnt && i < LISTED_MAX; i++) {
-		fprintf(p->out, "   %-7u at ", d->thread[i]->thread->rec.tid);
+		fprintf(p->out, "   %-7llu at ",
+			(unsigned long long)blocked_thread__id(d->thread[i]));
 		print_stack(p, d->thread[i]);
 		fputc('\n', p->out);
 	}
@@ -256,11 +280,11 @@ static void print_orphan(const struct page *p, const struct waited_lock *lock)
 static void print_chain(const struct page *p, const struct wait_chain *c)
 {
 	const struct blocked_thread *t = c->root;
-	char name[NAME_SZ];
 
-	fprintf(p->out, "   %s%zu thread%s%s behind %s (%u) of ", p->bold, c->waiters,
-		plural(c->waiters), p->plain, escaped(t->thread->rec.comm, name),
-		t->thread->rec.tid);
+	fprintf(p->out, "   %s%zu %s%s%s behind ", p->bold, c->waiters,
+		t->goroutine ? "goroutine" : "thread", plural(c->waiters), p->plain);
+	print_who(p, t);
+	fputs(" of ", p->out);
 	print_process(p, t->thread->process);
 	if (c->lock_cnt)
 		fputs(", which holds ", p->out);
@@ -303,13 +327,15 @@ static void print_span(const struct page *p, const struct blocked_group *g)
 {
 	char a[TEXT_DURATION_SZ], b[TEXT_DURATION_SZ], text[2 * TEXT_DURATION_SZ + 8];
 
-	if (!g->most_ns)
+	if (g->thread[0]->goroutine)
+		page__bounds(p, g->least_ns, g->at_most_ns, text, sizeof(text));
+	else if (!g->most_ns)
 		snprintf(text, sizeof(text), "?");
 	else if (!strcmp(text__duration(g->least_ns, a), text__duration(g->most_ns, b)))
 		snprintf(text, sizeof(text), "%s", a);
 	else
 		snprintf(text, sizeof(text), "%s to %s", a, b);
-	fprintf(p->out, "  %-19s  ", text);
+	fprintf(p->out, "  %s%*s  ", text, (int)(19 - text__columns(text)), "");
 }
 
 /* "2 mutexes"; labels are names, which have no plural: "2 different ones: Rust Mutex". */
@@ -328,22 +354,29 @@ static void print_locks(const struct page *p, const struct waited_lock *lock, si
 static void print_group(const struct page *p, const struct blocked_group *g)
 {
 	const struct blocked_thread *t = g->thread[0];
+	char name[NAME_SZ];
 
 	fprintf(p->out, "%s%8zu%s", p->bold, g->cnt, p->plain);
 	print_span(p, g);
-	if (g->locks > 1)
+	if (g->locks > 1) {
+		if (t->goroutine)
+			fprintf(p->out, "%s, ", escaped(t->call.call, name));
 		print_locks(p, t->lock, g->locks);
-	else
+	} else {
 		print_wait(p, t);
+	}
 	if (t->lock && g->locks == 1)
 		print_held_by(p, t->lock);
-	fputs("  ", p->out);
+	fprintf(p->out, "  %s", t->goroutine ? "goroutine" : "");
+	if (t->goroutine)
+		fprintf(p->out, "%s of ", plural(g->cnt));
 	print_process(p, t->thread->process);
 	if (g->processes > 1)
 		fprintf(p->out, " and %zu more", g->processes - 1);
 	fprintf(p->out, "\n%31s", "");
 	print_stack(p, t);
 	fputc('\n', p->out);
+	page__print_created(p, t, 31);
 	if (p->style->verbose && t->stack)
 		page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
 					t->stack->stack->stack.flags & HU_STACK_COMPLETE);
@@ -359,7 +392,7 @@ static void print_groups(const struct page *p)
 	for (size_t i = 0; i < r->group_cnt; i++) {
 		const struct blocked_thread *t = r->group[i].thread[0];
 
-		if (t->state == BLOCKED_RUNNING)
+		if (t->state == BLOCKED_RUNNING || (t->own && !p->style->verbose))
 			continue;
 		if (t->idle && !r->query->idle) {
 			idle_places++;
@@ -373,8 +406,11 @@ static void print_groups(const struct page *p)
 	if (left)
 		fprintf(p->out, "%8s  %zu more places (-n)\n", "", left);
 	if (idle_places)
-		fprintf(p->out, "%8zu  idle, in %zu place%s (--idle)\n", r->idle, idle_places,
-			plural(idle_places));
+		fprintf(p->out, "%8zu  idle, in %zu place%s (--idle)\n", r->idle - r->own,
+			idle_places, plural(idle_places));
+	if (r->own)
+		fprintf(p->out, "%8zu  thread%s that only serve%s a runtime (--idle -v)\n", r->own,
+			plural(r->own), r->own == 1 ? "s" : "");
 }
 
 static void print_threads(const struct page *p)
@@ -383,11 +419,12 @@ static void print_threads(const struct page *p)
 
 	for (size_t i = 0; i < r->thread_cnt; i++) {
 		const struct blocked_thread *t = &r->thread[i];
-		char name[NAME_SZ];
 
-		fprintf(p->out, "\n%s%s (%u)%s of ", p->bold, escaped(t->thread->rec.comm, name),
-			t->thread->rec.tid, p->plain);
+		fprintf(p->out, "\n%s", p->bold);
+		print_who(p, t);
+		fprintf(p->out, "%s of ", p->plain);
 		print_process(p, t->thread->process);
+		page__print_running_on(p, t);
 		fprintf(p->out, " %s ", p->dot);
 		if (t->state == BLOCKED_RUNNING) {
 			fputs("runs\n", p->out);
@@ -397,11 +434,15 @@ static void print_threads(const struct page *p)
 		if (t->lock)
 			print_held_by(p, t->lock);
 		fprintf(p->out, " %s ", p->dot);
-		print_blocked(p, t->at_least_ns);
+		if (t->goroutine)
+			page__print_bounds(p, t);
+		else
+			print_blocked(p, t->at_least_ns);
 		fprintf(p->out, "%s\n", t->thread->moved ? ", moving" : "");
 		if (t->stack)
 			page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
 						t->stack->stack->stack.flags & HU_STACK_COMPLETE);
+		page__print_created(p, t, 22);
 	}
 }
 
@@ -427,7 +468,6 @@ int view__stacks_text(FILE *out, const struct stacks_report *r, const struct vie
 static void print_holders(const struct page *p, const struct blocked_thread *t)
 {
 	const struct blocked_thread *named[LISTED_MAX] = { t };
-	char name[NAME_SZ];
 
 	for (size_t links = 1; (t = t->holder); links++) {
 		for (size_t i = 0; i < links; i++) {
@@ -441,8 +481,9 @@ static void print_holders(const struct page *p, const struct blocked_thread *t)
 			return;
 		}
 		named[links] = t;
-		fprintf(p->out, "\n   %s (%u) ", escaped(t->thread->rec.comm, name),
-			t->thread->rec.tid);
+		fputs("\n   ", p->out);
+		print_who(p, t);
+		fputc(' ', p->out);
 		print_doing(p, t);
 		fputs("\n   at ", p->out);
 		print_stack(p, t);
@@ -452,10 +493,10 @@ static void print_holders(const struct page *p, const struct blocked_thread *t)
 int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct view_style *style)
 {
 	struct page p = page__begin(out, style);
-	char name[NAME_SZ];
 
-	fprintf(out, "%s%s (%u)%s of ", p.bold, escaped(t->thread->rec.comm, name),
-		t->thread->rec.tid, p.plain);
+	fputs(p.bold, out);
+	print_who(&p, t);
+	fprintf(out, "%s of ", p.plain);
 	print_process(&p, t->thread->process);
 	fputc(' ', out);
 	print_doing(&p, t);
@@ -464,8 +505,12 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 	print_since(&p, t);
 	fputs("\n   at ", out);
 	print_stack(&p, t);
+	if (t->created) {
+		fputc('\n', out);
+		page__print_created(&p, t, 3);
+	}
 	print_holders(&p, t);
-	fputs("\n\n", out);
+	fputs(t->created ? "\n" : "\n\n", out);
 	return ferror(out) ? -EIO : 0;
 }
 
