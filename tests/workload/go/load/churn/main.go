@@ -11,15 +11,19 @@ import (
 	"bufio"
 	"encoding/json"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"time"
 )
 
-const batch = 150
+const (
+	batch = 150
+	most  = 1500 // that live at a time
+)
 
 type gate chan struct{}
 
-var born int64
+var born, alive int64
 
 //go:noinline
 func redMake(g gate) {
@@ -29,6 +33,7 @@ func redMake(g gate) {
 //go:noinline
 func red0(g gate) {
 	atomic.AddInt64(&born, 1)
+	defer atomic.AddInt64(&alive, -1)
 	if red1(g) == 255 {
 		panic("never")
 	}
@@ -97,6 +102,7 @@ func greenMake(g gate) {
 //go:noinline
 func green0(g gate) {
 	atomic.AddInt64(&born, 1)
+	defer atomic.AddInt64(&alive, -1)
 	if green1(g) == 255 {
 		panic("never")
 	}
@@ -165,6 +171,7 @@ func blueMake(g gate) {
 //go:noinline
 func blue0(g gate) {
 	atomic.AddInt64(&born, 1)
+	defer atomic.AddInt64(&alive, -1)
 	if blue1(g) == 255 {
 		panic("never")
 	}
@@ -228,6 +235,7 @@ func blueWait(g gate) byte {
 // start makes a batch, which lives until its gate is closed.
 func start() gate {
 	g := make(gate)
+	atomic.AddInt64(&alive, batch)
 	for i := 0; i < batch/3; i++ {
 		redMake(g)
 		greenMake(g)
@@ -242,6 +250,9 @@ func churn() {
 		newer := start()
 		close(older)
 		older = newer
+		for atomic.LoadInt64(&alive) > most {
+			runtime.Gosched()
+		}
 	}
 }
 
