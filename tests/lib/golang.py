@@ -208,3 +208,22 @@ class Look:
         for pipe in (self.process.stdin, self.process.stdout):
             pipe.close()
         self.process.wait()
+
+
+def stacks(pid, *args):
+    """What `holdup stacks` says of a process, goroutine by goroutine."""
+    return holdup.run_json(["stacks", "-p", pid, "--all", *args], timeout=60)
+
+
+def goroutines(document):
+    """The goroutines among the threads of a report."""
+    return [row for row in document["threads"] if "go_status" in row]
+
+
+def is_at(row, wait):
+    """Is this (a goroutine or a group) where a program said that some of its goroutines would be?"""
+    frame = own_frame(row["stack"])
+    return frame is not None and (plain(frame["function"]), frame["line"]) == (
+        wait["function"],
+        wait["line"],
+    )
