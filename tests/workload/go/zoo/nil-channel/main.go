@@ -36,6 +36,6 @@ func main() {
 			Created: "receive starts", Count: 1},
 		truth.Wait{Role: "sender", Kind: "go-chan", Function: "main.(*feed).publish", At: "sends",
 			Created: "send starts", Count: 1},
-		truth.Wait{Role: "idle", Kind: "go-select", Function: "main.idle", At: "selects", Created: "idle starts", Count: 1})
+		truth.Wait{Role: "idle", Function: "main.idle", At: "selects", Created: "idle starts", Count: 1})
 	truth.Serve()
 }
