@@ -187,6 +187,8 @@ const char *go_find__variables(const struct go_process *p, struct go_found *ret)
 		scan(&f, &p->data, try_data);
 	if (!f.found.allgs)
 		return "its list of goroutines was not found";
+	if (!go_memory__read(&p->memory, f.found.allgs, &allgs, sizeof(allgs)) && !allgs.len)
+		return "it has no goroutines yet";
 	if (go_memory__read(&p->memory, f.found.allgs, &allgs, sizeof(allgs)) ||
 	    !is_allgs(p, &allgs))
 		return "its goroutine 1 is not what this version of Go should have";

@@ -37,11 +37,12 @@ struct stacks_query {
 
 /* How sure it is who holds a lock. */
 enum held_by {
-	HELD_UNKNOWN = 0, /* the lock does not say */
-	HELD_OWNER = 1,	  /* its word names this thread */
-	HELD_GONE = 2,	  /* its word names a thread that is no more */
-	HELD_TARGET = 3,  /* a join: the thread that is waited for */
-	HELD_NOBODY = 4,  /* the word says that it is free: a hand-over is on its way */
+	HELD_UNKNOWN = 0,  /* the lock does not say */
+	HELD_OWNER = 1,	   /* its word names this thread */
+	HELD_GONE = 2,	   /* its word names a thread that is no more */
+	HELD_TARGET = 3,   /* a join: the thread that is waited for */
+	HELD_NOBODY = 4,   /* the word says that it is free: a hand-over is on its way */
+	HELD_PROBABLE = 5, /* a lock of Go's, which names nobody: by what stacks and code tell */
 };
 
 /* A lock, or what else in memory is waited for, with everybody who waits for it. */
@@ -57,6 +58,7 @@ struct waited_lock {
 	enum held_by held_by;
 	uint32_t owner_word; /* as the lock has it: a TID of the process's PID namespace; 0: none */
 	struct blocked_thread *owner; /* NULL: not known, or gone */
+	bool abandoned; /* a lock of Go's: taken, but nobody is seen who could have it */
 	bool steady; /* owner and word were the same at both looks of every waiter that was steady */
 	size_t waiters;
 };
@@ -103,6 +105,7 @@ struct blocked_thread {
 		on; /* of a goroutine: the thread that it has; of a thread: the goroutine; NULL: none */
 	bool own;		       /* a thread that does nothing but serve a runtime */
 	struct blocked_thread *holder; /* who must act for this one to go on; NULL: not known */
+	bool probable;		       /* that it is that one */
 	size_t behind;		       /* threads that wait for this one, also through others */
 	uint32_t visit;		       /* of the graph's walks, from here on */
 	size_t blocking; /* threads whose holder it is and that have not been counted */
@@ -119,7 +122,8 @@ static inline uint64_t blocked_thread__id(const struct blocked_thread *t)
 struct deadlock {
 	struct blocked_thread **thread; /* each waits for the next one, the last for the first */
 	size_t cnt;
-	size_t behind; /* others that wait for these */
+	size_t behind;	      /* others that wait for these */
+	const char *probable; /* why it is not certain: a clause; NULL: it is */
 };
 
 /* A chain of waiting that ends at a thread which waits for nobody. */
@@ -140,12 +144,36 @@ struct blocked_group {
 	size_t processes, locks; /* how many different ones */
 };
 
+/* Goroutines whose wait nobody seems to be left to end, though they are in no circle. */
+enum stuck_why {
+	STUCK_INVALID = 0,
+	STUCK_NIL_SEND = 1, /* to a nil channel */
+	STUCK_NIL_RECEIVE =
+		2, /* from one: meant so where it is the Done() of a context without an end */
+	STUCK_ABANDONED = 3, /* a lock that is taken, while nobody is where it could have it */
+	STUCK_NOBODY_LEFT =
+		4, /* a channel or WaitGroup that nobody else refers to who could go on */
+};
+
+const char *stuck_why__name(enum stuck_why why);
+
+struct stuck_wait {
+	enum stuck_why why;
+	bool certain;
+	bool fault; /* never meant to be: `check` counts it if it is certain, too */
+	const struct waited_lock *lock;
+	struct blocked_thread **thread; /* alike ones, or all of a lock; longest waiting first */
+	size_t cnt;
+	struct blocked_thread **own; /* what the finding owns of thread; NULL: a group has it */
+};
+
 /* A Go program, and how well its goroutines could be read. */
 struct go_summary {
 	const struct snap_process *process;
 	const char *version;		      /* untrusted */
 	const char *why;		      /* its goroutines can't be read; "": they can */
 	const struct go_snapshot *goroutines; /* NULL: not read */
+	size_t first;			      /* of its goroutines in the report's threads */
 };
 
 struct stacks_report {
@@ -162,11 +190,14 @@ struct stacks_report {
 	size_t deadlock_cnt;
 	struct waited_lock **orphan; /* locks whose owner is gone */
 	size_t orphan_cnt;
+	struct stuck_wait *stuck; /* certain ones first */
+	size_t stuck_cnt;
 	struct wait_chain *chain; /* most waiters first */
 	size_t chain_cnt;
 	struct blocked_group *group; /* contention first, then other waits, idle ones last */
 	size_t group_cnt;
 	size_t processes, running, runnable, idle;
+	size_t unripe; /* probable findings that have not stood for long enough to be told: look again */
 	size_t own; /* threads that only serve a runtime; they count as idle, too */
 	struct {
 		uint64_t moved;	     /* threads that kept running between the looks */

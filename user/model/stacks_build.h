@@ -38,6 +38,12 @@ size_t stacks__go_frames(const struct stacks_builder *b, const struct snap_proce
 			 bool leaf, bool all, struct sym_frame *ret, size_t cap);
 int stacks__get_lock(struct stacks_builder *b, const struct blocked_thread *t,
 		     const struct target_wait *wait, struct waited_lock **ret);
+/* Who probably holds the locks of Go's that goroutines wait for. */
+int stacks__find_go_holders(struct stacks_builder *b);
+/* Waits that nobody is left to end; after grouping. */
+int stacks__find_stuck(struct stacks_builder *b);
+/* Probable findings about goroutines must have stood for so long: 1 s. */
+#define STACKS_RIPE_NS 1000000000ULL
 void stacks__free_goroutines(struct stacks_builder *b);
 
 /* What each thread waits for: its stack's names, state, lock or call. */

@@ -261,17 +261,20 @@ static int find_object(struct stacks_builder *b, struct blocked_thread *t)
 }
 
 /* Bounds, never more: waitsince is that of a garbage collection before it, our own sight comes after it. */
-static void find_times(const struct go_snapshot *s, struct blocked_thread *t)
+static void find_times(const struct stacks_builder *b, const struct go_snapshot *s,
+		       struct blocked_thread *t)
 {
 	const struct go_goroutine *g = t->goroutine;
+	/* It was the same again when everything else had been looked at. */
+	uint64_t now = g->steady ? b->in->snapshot->taken_ns : s->taken_ns;
 	uint64_t since = g->stamp_ns && g->stamp_ns < g->first_ns ? g->stamp_ns : g->first_ns;
 
 	if (g->status != GO_WAITING && g->status != GO_LEAKED)
 		return;
-	if (s->taken_ns > since)
-		t->at_least_ns = s->taken_ns - since;
+	if (now > since)
+		t->at_least_ns = now - since;
 	if (g->waitsince_ns && g->waitsince_ns < since)
-		t->at_most_ns = s->taken_ns - g->waitsince_ns;
+		t->at_most_ns = now - g->waitsince_ns;
 }
 
 static int fill(struct stacks_builder *b, const struct snap_thread *stand_in,
@@ -296,7 +299,7 @@ static int fill(struct stacks_builder *b, const struct snap_thread *stand_in,
 		t->call.call = *reason ? reason : "leaked";
 	if (g->stack)
 		err = find_stack(b, p, g->stack, &t->stack);
-	if (!err)
+	if (!err && g->goid != 1) /* the first one is the runtime's own doing */
 		err = find_created(b, p, g->gopc, &t->created);
 	if (err)
 		return err;
@@ -304,20 +307,22 @@ static int fill(struct stacks_builder *b, const struct snap_thread *stand_in,
 	t->api = t->go.api;
 	t->idle = t->go.idle;
 	t->timed = t->go.timed;
-	find_times(p->go->now, t);
+	find_times(b, p->go->now, t);
 	find_thread(b, t);
 	if (g->status == GO_SYSCALL || g->status == GO_RUNNING)
 		take_from_thread(t);
 	return find_object(b, t);
 }
 
-static int add_process(struct stacks_builder *b, struct snap_process *p)
+static int add_process(struct stacks_builder *b, struct go_summary *go)
 {
+	struct snap_process *p = (struct snap_process *)go->process;
 	struct snap_thread *stand_in = &b->stand_in[b->stand_ins++];
 	const struct go_snapshot *s = p->go->now;
 	struct stacks_report *r = &b->r;
 	int err = 0;
 
+	go->first = r->thread_cnt;
 	stand_in->process = p;
 	stand_in->steady = true;
 	stand_in->rec.tgid = p->tgid;
@@ -413,7 +418,7 @@ int stacks__add_goroutines(struct stacks_builder *b)
 		return -ENOMEM;
 	for (size_t i = 0; i < r->go_cnt && !err; i++)
 		if (r->go[i].goroutines)
-			err = add_process(b, (struct snap_process *)r->go[i].process);
+			err = add_process(b, &r->go[i]);
 	if (!err)
 		find_own(r);
 	return err;

@@ -6,7 +6,7 @@ static const char *held_by_name(enum held_by by)
 {
 	static const char *const names[] = {
 		[HELD_UNKNOWN] = "unknown", [HELD_OWNER] = "owner",   [HELD_GONE] = "gone",
-		[HELD_TARGET] = "target",   [HELD_NOBODY] = "nobody",
+		[HELD_TARGET] = "target",   [HELD_NOBODY] = "nobody", [HELD_PROBABLE] = "probable",
 	};
 
 	return names[by];
@@ -187,6 +187,9 @@ static json_t *deadlock_json(struct writer *w, const struct deadlock *d)
 		json__append(w, threads, member);
 	}
 	json__put(w, o, "threads", threads);
+	json__put(w, o, "certain", json_boolean(!d->probable));
+	if (d->probable)
+		json__put_text(w, o, "why", d->probable);
 	json__put_u64(w, o, "behind", d->behind);
 	return o;
 }
@@ -202,6 +205,26 @@ static json_t *orphan_json(struct writer *w, const struct stacks_report *r,
 		if (r->thread[i].lock == lock)
 			json__append(w, waiters, json_integer(r->thread[i].thread->rec.tid));
 	json__put(w, o, "waiters", waiters);
+	return o;
+}
+
+static json_t *stuck_json(struct writer *w, const struct stuck_wait *s)
+{
+	const struct blocked_thread *t = s->thread[0];
+	json_t *o = json_object(), *lock = json_object(), *goroutines = json_array();
+
+	json__put_u64(w, o, "pid", t->thread->process->tgid);
+	json__put(w, o, "reason", json_string(stuck_why__name(s->why)));
+	json__put(w, o, "certain", json_boolean(s->certain));
+	json__put(w, o, "fault", json_boolean(s->fault));
+	json__put_u64(w, o, "count", s->cnt);
+	put_lock(w, lock, s->lock);
+	json__put(w, o, "waits_for", lock);
+	for (size_t i = 0; i < s->cnt; i++)
+		json__append(w, goroutines, json_integer(blocked_thread__id(s->thread[i])));
+	json__put(w, o, "goroutines", goroutines);
+	json__put(w, o, "stack",
+		  t->stack ? json__stack(w, t->stack->frames, t->stack->frame_cnt) : json_array());
 	return o;
 }
 
@@ -278,7 +301,7 @@ static json_t *golang_json(struct writer *w, const struct stacks_report *r)
 static json_t *report_json(struct writer *w, const struct stacks_report *r)
 {
 	json_t *doc = json_object(), *groups = json_array(), *deadlocks = json_array(),
-	       *orphans = json_array(), *chains = json_array();
+	       *orphans = json_array(), *chains = json_array(), *stuck = json_array();
 
 	for (size_t i = 0; i < r->group_cnt; i++)
 		json__append(w, groups, group_json(w, &r->group[i]));
@@ -286,6 +309,8 @@ static json_t *report_json(struct writer *w, const struct stacks_report *r)
 		json__append(w, deadlocks, deadlock_json(w, &r->deadlock[i]));
 	for (size_t i = 0; i < r->orphan_cnt; i++)
 		json__append(w, orphans, orphan_json(w, r, r->orphan[i]));
+	for (size_t i = 0; i < r->stuck_cnt; i++)
+		json__append(w, stuck, stuck_json(w, &r->stuck[i]));
 	for (size_t i = 0; i < r->chain_cnt; i++)
 		json__append(w, chains, chain_json(w, &r->chain[i]));
 	json__put(w, doc, "schema", json_string("holdup.stacks.v1"));
@@ -301,6 +326,7 @@ static json_t *report_json(struct writer *w, const struct stacks_report *r)
 	json__put_u64(w, doc, "idle", r->idle);
 	json__put(w, doc, "deadlocks", deadlocks);
 	json__put(w, doc, "orphaned_locks", orphans);
+	json__put(w, doc, "stuck", stuck);
 	json__put(w, doc, "chains", chains);
 	json__put(w, doc, "groups", groups);
 	json__put(w, doc, "threads", threads_json(w, r));

@@ -78,8 +78,24 @@ static void print_held_by(const struct page *p, const struct waited_lock *lock)
 	case HELD_NOBODY:
 		fputs(", just released", p->out);
 		break;
+	case HELD_PROBABLE:
+		fputs(", probably held by ", p->out);
+		print_who(p, lock->owner);
+		break;
 	case HELD_UNKNOWN:
 		break;
+	}
+}
+
+/* Who keeps it waiting: who holds the lock, or a writer that readers have to let go first. */
+static void print_behind(const struct page *p, const struct blocked_thread *t)
+{
+	if (t->goroutine && t->holder && t->holder != t->lock->owner) {
+		fputs(", behind ", p->out);
+		print_who(p, t->holder);
+		fputs(", which waits to write", p->out);
+	} else {
+		print_held_by(p, t->lock);
 	}
 }
 
@@ -210,7 +226,7 @@ static void print_member(const struct page *p, const struct blocked_thread *t)
 	print_who(p, t);
 	fputs(" waits for ", p->out);
 	print_lock(p, t->lock);
-	print_held_by(p, t->lock);
+	print_behind(p, t);
 	print_since(p, t);
 	fputc('\n', p->out);
 }
@@ -218,16 +234,17 @@ static void print_member(const struct page *p, const struct blocked_thread *t)
 static void print_deadlock(const struct page *p, const struct deadlock *d)
 {
 	const struct snap_process *process = d->thread[0]->thread->process;
+	const char *what = d->thread[0]->goroutine ? "goroutine" : "thread";
 	bool several = false;
 
 	for (size_t i = 1; i < d->cnt; i++)
 		several |= d->thread[i]->thread->process != process;
-	fprintf(p->out, "\n%s%s%s  ", p->bold, d->cnt == 1 ? "SELF-DEADLOCK" : "DEADLOCK",
-		p->plain);
+	fprintf(p->out, "\n%s%s%s%s  ", p->bold, d->probable ? "PROBABLE " : "",
+		d->cnt == 1 ? "SELF-DEADLOCK" : "DEADLOCK", p->plain);
 	if (d->cnt == 1)
-		fputs("a thread of ", p->out);
+		fprintf(p->out, "a %s of ", what);
 	else
-		fprintf(p->out, "%zu threads of ", d->cnt);
+		fprintf(p->out, "%zu %ss of ", d->cnt, what);
 	print_process(p, process);
 	if (several)
 		fputs(" and others", p->out);
@@ -235,6 +252,8 @@ static void print_deadlock(const struct page *p, const struct deadlock *d)
 	if (d->behind)
 		fprintf(p->out, ", %zu more behind %s", d->behind, d->cnt == 1 ? "it" : "them");
 	fputc('\n', p->out);
+	if (d->probable)
+		fprintf(p->out, "   not certain: %s\n", d->probable);
 	for (size_t i = 0; i < d->cnt && i < LISTED_MAX; i++)
 		print_member(p, d->thread[i]);
 	if (d->cnt > LISTED_MAX)
@@ -277,6 +296,41 @@ static void print_orphan(const struct page *p, const struct waited_lock *lock)
 	fputc('\n', p->out);
 }
 
+static const char *stuck_text(const struct stuck_wait *s)
+{
+	switch (s->why) {
+	case STUCK_NIL_SEND:
+		return "it sends to a nil channel, which nobody can ever receive from";
+	case STUCK_NIL_RECEIVE:
+		return "it receives from a nil channel; meant so where it is the Done() of a "
+		       "context "
+		       "that never ends";
+	case STUCK_ABANDONED:
+		return "it is locked, and no goroutine is where it could have it: whoever locked "
+		       "it has "
+		       "returned or ended";
+	default:
+		return "nobody else who could go on refers to it";
+	}
+}
+
+static void print_stuck(const struct page *p, const struct stuck_wait *s)
+{
+	const struct blocked_thread *t = s->thread[0];
+
+	fprintf(p->out, "\n%s%s%s  %zu goroutine%s of ", p->bold,
+		s->certain ? "WAITS FOR EVER" : "PROBABLY WAITS FOR EVER", p->plain, s->cnt,
+		plural(s->cnt));
+	print_process(p, t->thread->process);
+	fprintf(p->out, "\n   ");
+	print_wait(p, t);
+	print_since(p, t);
+	fprintf(p->out, ": %s: %s\n   at ", s->certain ? "certain" : "probable", stuck_text(s));
+	print_stack(p, t);
+	fputc('\n', p->out);
+	page__print_created(p, t, 3);
+}
+
 static void print_chain(const struct page *p, const struct wait_chain *c)
 {
 	const struct blocked_thread *t = c->root;
@@ -287,7 +341,8 @@ static void print_chain(const struct page *p, const struct wait_chain *c)
 	fputs(" of ", p->out);
 	print_process(p, t->thread->process);
 	if (c->lock_cnt)
-		fputs(", which holds ", p->out);
+		fprintf(p->out, ", which %sholds ",
+			c->lock[0]->held_by == HELD_PROBABLE ? "probably " : "");
 	for (size_t i = 0; i < c->lock_cnt && i < 3; i++) {
 		fputs(i ? " and " : "", p->out);
 		print_lock(p, c->lock[i]);
@@ -366,7 +421,7 @@ static void print_group(const struct page *p, const struct blocked_group *g)
 		print_wait(p, t);
 	}
 	if (t->lock && g->locks == 1)
-		print_held_by(p, t->lock);
+		print_behind(p, t);
 	fprintf(p->out, "  %s", t->goroutine ? "goroutine" : "");
 	if (t->goroutine)
 		fprintf(p->out, "%s of ", plural(g->cnt));
@@ -432,7 +487,7 @@ static void print_threads(const struct page *p)
 		}
 		print_wait(p, t);
 		if (t->lock)
-			print_held_by(p, t->lock);
+			print_behind(p, t);
 		fprintf(p->out, " %s ", p->dot);
 		if (t->goroutine)
 			page__print_bounds(p, t);
@@ -456,6 +511,8 @@ int view__stacks_text(FILE *out, const struct stacks_report *r, const struct vie
 		print_deadlock(&p, &r->deadlock[i]);
 	for (size_t i = 0; i < r->orphan_cnt; i++)
 		print_orphan(&p, r->orphan[i]);
+	for (size_t i = 0; i < r->stuck_cnt; i++)
+		print_stuck(&p, &r->stuck[i]);
 	print_chains(&p);
 	if (r->query->all)
 		print_threads(&p);
@@ -516,26 +573,49 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 
 /* ---- `check`: a line each */
 
+static void write_deadlock(const struct page *p, const struct deadlock *d)
+{
+	const struct snap_process *process = d->thread[0]->thread->process;
+	char name[NAME_SZ];
+
+	fprintf(p->out, "%s%sdeadlock: %u %s: ", d->probable ? "probable " : "",
+		d->cnt == 1 ? "self-" : "", process->tgid, escaped(process->comm, name));
+	for (size_t n = 0; n < d->cnt; n++) {
+		const struct blocked_thread *t = d->thread[n];
+		const char *what = t->goroutine ? "goroutine" : "tid";
+
+		fprintf(p->out, "%s%s %llu waits for ", n ? "; " : "", what,
+			(unsigned long long)blocked_thread__id(t));
+		print_lock(p, t->lock);
+		fprintf(p->out, " held by %s %llu", what,
+			(unsigned long long)blocked_thread__id(t->holder));
+	}
+	fputc('\n', p->out);
+}
+
+static void write_stuck(const struct page *p, const struct stuck_wait *s)
+{
+	const struct blocked_thread *t = s->thread[0];
+	char name[NAME_SZ];
+
+	fprintf(p->out, "waits for ever: %u %s: goroutine %llu", t->thread->process->tgid,
+		escaped(t->thread->process->comm, name), (unsigned long long)blocked_thread__id(t));
+	if (s->cnt > 1)
+		fprintf(p->out, " and %zu more", s->cnt - 1);
+	fputs(": ", p->out);
+	print_wait(p, t);
+	fprintf(p->out, ": %s\n", stuck_text(s));
+}
+
 int view__findings(FILE *out, const struct stacks_report *r)
 {
 	struct view_style plain = { .utf8 = false };
 	struct page p = page__begin(out, &plain);
 	char name[NAME_SZ];
+	size_t stuck = 0;
 
-	for (size_t i = 0; i < r->deadlock_cnt; i++) {
-		const struct deadlock *d = &r->deadlock[i];
-		const struct snap_process *process = d->thread[0]->thread->process;
-
-		fprintf(out, "%sdeadlock: %u %s: ", d->cnt == 1 ? "self-" : "", process->tgid,
-			escaped(process->comm, name));
-		for (size_t n = 0; n < d->cnt; n++) {
-			fprintf(out, "%stid %u waits for ", n ? "; " : "",
-				d->thread[n]->thread->rec.tid);
-			print_lock(&p, d->thread[n]->lock);
-			fprintf(out, " held by tid %u", d->thread[n]->holder->thread->rec.tid);
-		}
-		fputc('\n', out);
-	}
+	for (size_t i = 0; i < r->deadlock_cnt; i++)
+		write_deadlock(&p, &r->deadlock[i]);
 	for (size_t i = 0; i < r->orphan_cnt; i++) {
 		const struct waited_lock *lock = r->orphan[i];
 
@@ -545,5 +625,11 @@ int view__findings(FILE *out, const struct stacks_report *r)
 		fprintf(out, " held by tid %u, which is gone; %zu waiting\n", lock->owner_word,
 			lock->waiters);
 	}
-	return ferror(out) ? -EIO : (int)(r->deadlock_cnt + r->orphan_cnt);
+	for (size_t i = 0; i < r->stuck_cnt; i++) {
+		if (!r->stuck[i].certain || !r->stuck[i].fault)
+			continue;
+		write_stuck(&p, &r->stuck[i]);
+		stuck++;
+	}
+	return ferror(out) ? -EIO : (int)(r->deadlock_cnt + r->orphan_cnt + stuck);
 }
