@@ -38,7 +38,7 @@ type Wait struct {
 	Function string // as Go names it: main.(*ledger).append
 	At       string // mark of the line where they block
 	Created  string // mark of the go statement; empty: the main goroutine
-	Object   any    // pointer to the lock, or the channel, for which they wait; nil: none or not known
+	Address  string // of the lock or the channel for which they wait: Of(); empty: none or not known
 	Count    int
 }
 
@@ -172,9 +172,7 @@ func (g *Goroutine) blocksAt(function string, line int) bool {
 func find(w Wait, source string, all []Goroutine) waitLine {
 	l := waitLine{Role: w.Role, Kind: w.Kind, Function: w.Function, File: "main.go",
 		Line: lineOf(source, w.At), Count: w.Count, Goroutines: []int64{}, States: []string{}}
-	if w.Object != nil {
-		l.Address = fmt.Sprintf("%p", w.Object)
-	}
+	l.Address = w.Address
 	if w.Created != "" {
 		l.Created = lineOf(source, w.Created)
 	}
@@ -198,6 +196,18 @@ func print(v any) {
 		fail("%v", err)
 	}
 	os.Stdout.Write(append(text, '\n'))
+}
+
+// Of is the address of a lock or channel, which is no reference to it.
+func Of(object any) string { return fmt.Sprintf("%p", object) }
+
+// Main makes the trouble in a goroutine of its own, which has ended when the program is ready: nothing of what it
+// had is on any stack any more but those of the goroutines that it left behind.
+func Main(source, verdict string, trouble func() []Wait) {
+	waits := make(chan []Wait)
+	go func() { waits <- trouble() }()
+	Ready(source, verdict, <-waits...)
+	Serve()
 }
 
 // Ready returns when every wait is seen as often as it is to be; it has printed what the test needs to

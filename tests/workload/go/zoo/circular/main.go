@@ -24,14 +24,18 @@ func pong(pings, pongs chan int) {
 	pongs <- 1
 }
 
-func main() {
+func trouble() []truth.Wait {
 	pings, pongs := make(chan int), make(chan int)
 	go ping(pings, pongs) // at: ping starts
 	go pong(pings, pongs) // at: pong starts
-	truth.Ready(source, "deadlock",
-		truth.Wait{Role: "ping", Kind: "go-chan", Function: "main.ping", At: "pings", Created: "ping starts",
-			Object: pongs, Count: 1},
-		truth.Wait{Role: "pong", Kind: "go-chan", Function: "main.pong", At: "pongs", Created: "pong starts",
-			Object: pings, Count: 1})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "ping", Kind: "go-chan", Function: "main.ping", At: "pings", Created: "ping starts",
+			Address: truth.Of(pongs), Count: 1},
+		{Role: "pong", Kind: "go-chan", Function: "main.pong", At: "pongs", Created: "pong starts",
+			Address: truth.Of(pings), Count: 1},
+	}
+}
+
+func main() {
+	truth.Main(source, "deadlock", trouble)
 }

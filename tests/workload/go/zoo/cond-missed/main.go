@@ -24,14 +24,18 @@ func (g *gate) pass() {
 	g.cond.Wait() // at: waits
 }
 
-func main() {
+func trouble() []truth.Wait {
 	g := &gate{}
 	g.cond = sync.NewCond(&g.mu)
 	g.cond.Broadcast()
 	for i := 0; i < 2; i++ {
 		go g.pass() // at: passes
 	}
-	truth.Ready(source, "blocked",
-		truth.Wait{Role: "passer", Kind: "go-cond", Function: "main.(*gate).pass", At: "waits", Created: "passes", Count: 2})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "passer", Kind: "go-cond", Function: "main.(*gate).pass", At: "waits", Created: "passes", Count: 2},
+	}
+}
+
+func main() {
+	truth.Main(source, "blocked", trouble)
 }

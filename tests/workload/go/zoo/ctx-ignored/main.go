@@ -29,14 +29,18 @@ func watch(ctx context.Context) {
 	go f.follow(ctx) // at: watches
 }
 
-func main() {
+func trouble() []truth.Wait {
 	ctx, cancel := context.WithCancel(context.Background())
 	for i := 0; i < 5; i++ {
 		watch(ctx)
 	}
 	cancel()
-	truth.Ready(source, "leak",
-		truth.Wait{Role: "follower", Kind: "go-chan", Function: "main.(*fetcher).follow", At: "follows",
-			Created: "watches", Count: 5})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "follower", Kind: "go-chan", Function: "main.(*fetcher).follow", At: "follows",
+			Created: "watches", Count: 5},
+	}
+}
+
+func main() {
+	truth.Main(source, "leak", trouble)
 }

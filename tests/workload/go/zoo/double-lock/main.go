@@ -30,11 +30,15 @@ func (v *vault) deposit(n int) {
 	v.amount = v.balance() + n
 }
 
-func main() {
+func trouble() []truth.Wait {
 	v := &vault{}
 	go v.deposit(1) // at: deposits
-	truth.Ready(source, "self-deadlock",
-		truth.Wait{Role: "teller", Kind: "go-mutex", Function: "main.(*vault).balance", At: "locks again",
-			Created: "deposits", Object: &v.mu, Count: 1})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "teller", Kind: "go-mutex", Function: "main.(*vault).balance", At: "locks again",
+			Created: "deposits", Address: truth.Of(&v.mu), Count: 1},
+	}
+}
+
+func main() {
+	truth.Main(source, "self-deadlock", trouble)
 }

@@ -60,6 +60,6 @@ func main() {
 	go g.wait() // at: wait starts
 	truth.Ready(source, "healthy",
 		truth.Wait{Role: "waiter", Kind: "go-waitgroup", Function: "main.(*group).wait", At: "waits",
-			Created: "wait starts", Object: &g.wg, Count: 1})
+			Created: "wait starts", Address: truth.Of(&g.wg), Count: 1})
 	truth.Serve()
 }

@@ -42,15 +42,19 @@ func refund(from, to *account, met *sync.WaitGroup) {
 	to.balance--
 }
 
-func main() {
+func trouble() []truth.Wait {
 	from, to, met := &account{}, &account{}, &sync.WaitGroup{}
 	met.Add(2)
 	go transfer(from, to, met) // at: transfers
 	go refund(from, to, met)   // at: refunds
-	truth.Ready(source, "deadlock",
-		truth.Wait{Role: "transfer", Kind: "go-mutex", Function: "main.transfer", At: "locks second",
-			Created: "transfers", Object: &to.mu, Count: 1},
-		truth.Wait{Role: "refund", Kind: "go-mutex", Function: "main.refund", At: "locks first",
-			Created: "refunds", Object: &from.mu, Count: 1})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "transfer", Kind: "go-mutex", Function: "main.transfer", At: "locks second",
+			Created: "transfers", Address: truth.Of(&to.mu), Count: 1},
+		{Role: "refund", Kind: "go-mutex", Function: "main.refund", At: "locks first",
+			Created: "refunds", Address: truth.Of(&from.mu), Count: 1},
+	}
+}
+
+func main() {
+	truth.Main(source, "deadlock", trouble)
 }

@@ -30,13 +30,17 @@ func (b *batch) collect() {
 	b.wg.Wait() // at: waits
 }
 
-func main() {
+func trouble() []truth.Wait {
 	b := &batch{}
 	b.wg.Add(1)
 	go b.collect() // at: collects
 	go b.load(2)
-	truth.Ready(source, "nobody left",
-		truth.Wait{Role: "collector", Kind: "go-waitgroup", Function: "main.(*batch).collect", At: "waits",
-			Created: "collects", Object: &b.wg, Count: 1})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "collector", Kind: "go-waitgroup", Function: "main.(*batch).collect", At: "waits",
+			Created: "collects", Address: truth.Of(&b.wg), Count: 1},
+	}
+}
+
+func main() {
+	truth.Main(source, "nobody left", trouble)
 }

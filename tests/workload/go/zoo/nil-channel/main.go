@@ -26,16 +26,20 @@ func idle() {
 	select {} // at: selects
 }
 
-func main() {
+func trouble() []truth.Wait {
 	f := &feed{}
 	go f.next()     // at: receive starts
 	go f.publish(1) // at: send starts
 	go idle()       // at: idle starts
-	truth.Ready(source, "leak",
-		truth.Wait{Role: "receiver", Kind: "go-chan", Function: "main.(*feed).next", At: "receives",
+	return []truth.Wait{
+		{Role: "receiver", Kind: "go-chan", Function: "main.(*feed).next", At: "receives",
 			Created: "receive starts", Count: 1},
-		truth.Wait{Role: "sender", Kind: "go-chan", Function: "main.(*feed).publish", At: "sends",
+		{Role: "sender", Kind: "go-chan", Function: "main.(*feed).publish", At: "sends",
 			Created: "send starts", Count: 1},
-		truth.Wait{Role: "idle", Function: "main.idle", At: "selects", Created: "idle starts", Count: 1})
-	truth.Serve()
+		{Role: "idle", Function: "main.idle", At: "selects", Created: "idle starts", Count: 1},
+	}
+}
+
+func main() {
+	truth.Main(source, "leak", trouble)
 }

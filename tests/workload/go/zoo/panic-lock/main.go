@@ -31,7 +31,7 @@ func handle(c *counter, page string, over *sync.WaitGroup) {
 	c.hit(page)
 }
 
-func main() {
+func trouble() []truth.Wait {
 	c := &counter{} // hits is nil: the first write panics
 	var over sync.WaitGroup
 	over.Add(1)
@@ -41,8 +41,12 @@ func main() {
 	for i := 0; i < 3; i++ {
 		go handle(c, "/", &over) // at: handles
 	}
-	truth.Ready(source, "orphaned",
-		truth.Wait{Role: "waiter", Kind: "go-mutex", Function: "main.(*counter).hit", At: "locks",
-			Created: "handles", Object: &c.mu, Count: 3})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "waiter", Kind: "go-mutex", Function: "main.(*counter).hit", At: "locks",
+			Created: "handles", Address: truth.Of(&c.mu), Count: 3},
+	}
+}
+
+func main() {
+	truth.Main(source, "orphaned", trouble)
 }

@@ -58,7 +58,7 @@ func main() {
 	truth.Ready(source, "healthy",
 		truth.Wait{Role: "worker", Kind: "go-select", Function: "main.(*pool).work", At: "idles", Created: "works", Count: 8},
 		truth.Wait{Role: "drain", Kind: "go-chan", Function: "main.(*pool).drain", At: "drains",
-			Created: "drain starts", Object: results, Count: 1})
+			Created: "drain starts", Address: truth.Of(results), Count: 1})
 	go p.feed(results)
 	truth.Serve()
 }

@@ -6,7 +6,6 @@ package main
 import (
 	_ "embed"
 	"os"
-	"runtime"
 	"sync"
 	"time"
 
@@ -15,6 +14,8 @@ import (
 
 //go:embed main.go
 var source string
+
+var writer *os.File // the garbage collector would close it
 
 type catalogue struct {
 	name  string
@@ -51,8 +52,9 @@ func (c *catalogue) writerWaits() bool {
 	return true
 }
 
-func main() {
+func trouble() []truth.Wait {
 	out, in, err := os.Pipe()
+	writer = in
 	if err != nil {
 		panic(err)
 	}
@@ -66,12 +68,15 @@ func main() {
 	for i := 0; i < 4; i++ {
 		go c.get("shoe") // at: read starts
 	}
-	truth.Ready(source, "lock held",
-		truth.Wait{Role: "holder", Function: "main.(*catalogue).export", At: "exports", Created: "export starts", Count: 1},
-		truth.Wait{Role: "writer", Kind: "go-rwmutex", Function: "main.(*catalogue).put", At: "writes",
-			Created: "write starts", Object: &c.rw, Count: 1},
-		truth.Wait{Role: "reader", Kind: "go-rwmutex", Function: "main.(*catalogue).get", At: "reads",
-			Created: "read starts", Object: &c.rw, Count: 4})
-	truth.Serve()
-	runtime.KeepAlive(in) // the garbage collector would close it
+	return []truth.Wait{
+		{Role: "holder", Function: "main.(*catalogue).export", At: "exports", Created: "export starts", Count: 1},
+		{Role: "writer", Kind: "go-rwmutex", Function: "main.(*catalogue).put", At: "writes",
+			Created: "write starts", Address: truth.Of(&c.rw), Count: 1},
+		{Role: "reader", Kind: "go-rwmutex", Function: "main.(*catalogue).get", At: "reads",
+			Created: "read starts", Address: truth.Of(&c.rw), Count: 4},
+	}
+}
+
+func main() {
+	truth.Main(source, "lock held", trouble)
 }

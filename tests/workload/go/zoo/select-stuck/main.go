@@ -28,11 +28,15 @@ func start() {
 	go relay(requests, replies) // at: relays
 }
 
-func main() {
+func trouble() []truth.Wait {
 	for i := 0; i < 4; i++ {
 		start()
 	}
-	truth.Ready(source, "leak",
-		truth.Wait{Role: "relay", Kind: "go-select", Function: "main.relay", At: "selects", Created: "relays", Count: 4})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "relay", Kind: "go-select", Function: "main.relay", At: "selects", Created: "relays", Count: 4},
+	}
+}
+
+func main() {
+	truth.Main(source, "leak", trouble)
 }

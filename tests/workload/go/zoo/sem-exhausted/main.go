@@ -30,7 +30,7 @@ func (l *limiter) do(work func() error) error {
 	return nil
 }
 
-func main() {
+func trouble() []truth.Wait {
 	l := &limiter{places: make(chan struct{}, 2)}
 	failing := func() error { return errors.New("refused") }
 	for i := 0; i < 2; i++ {
@@ -39,8 +39,12 @@ func main() {
 	for i := 0; i < 3; i++ {
 		go l.do(failing) // at: starts
 	}
-	truth.Ready(source, "blocked",
-		truth.Wait{Role: "worker", Kind: "go-chan", Function: "main.(*limiter).acquire", At: "acquires",
-			Created: "starts", Object: l.places, Count: 3})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "worker", Kind: "go-chan", Function: "main.(*limiter).acquire", At: "acquires",
+			Created: "starts", Address: truth.Of(l.places), Count: 3},
+	}
+}
+
+func main() {
+	truth.Main(source, "blocked", trouble)
 }

@@ -33,7 +33,7 @@ func ask(question int, slow <-chan bool) (int, error) {
 	}
 }
 
-func main() {
+func trouble() []truth.Wait {
 	slow := make(chan bool)
 	for i := 0; i < 7; i++ {
 		if _, err := ask(i, slow); err == nil {
@@ -41,7 +41,11 @@ func main() {
 		}
 	}
 	close(slow)
-	truth.Ready(source, "leak",
-		truth.Wait{Role: "sender", Kind: "go-chan", Function: "main.ask.func1", At: "sends", Created: "asks", Count: 7})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "sender", Kind: "go-chan", Function: "main.ask.func1", At: "sends", Created: "asks", Count: 7},
+	}
+}
+
+func main() {
+	truth.Main(source, "leak", trouble)
 }

@@ -26,6 +26,6 @@ func main() {
 	go reload(on) // at: starts
 	truth.Ready(source, "healthy",
 		truth.Wait{Role: "reload", Kind: "go-chan", Function: "main.reload", At: "waits", Created: "starts",
-			Object: on, Count: 1})
+			Address: truth.Of(on), Count: 1})
 	truth.Serve()
 }

@@ -6,7 +6,6 @@ package main
 import (
 	_ "embed"
 	"net"
-	"runtime"
 	"sync"
 
 	"holdup.test/go/truth"
@@ -14,6 +13,8 @@ import (
 
 //go:embed main.go
 var source string
+
+var listener net.Listener // the garbage collector would close it
 
 type ledger struct {
 	name string
@@ -36,12 +37,14 @@ func (l *ledger) enter(row byte) {
 	l.mu.Unlock()
 }
 
-func main() {
-	server, err := net.Listen("tcp", "127.0.0.1:0")
+func trouble() []truth.Wait {
+	var err error
+
+	listener, err = net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
 	}
-	peer, err := net.Dial("tcp", server.Addr().String())
+	peer, err := net.Dial("tcp", listener.Addr().String())
 	if err != nil {
 		panic(err)
 	}
@@ -51,10 +54,13 @@ func main() {
 	for i := 0; i < 3; i++ {
 		go books.enter(byte(i)) // at: enters
 	}
-	truth.Ready(source, "lock held",
-		truth.Wait{Role: "holder", Function: "main.(*ledger).audit", At: "reads", Created: "audits", Count: 1},
-		truth.Wait{Role: "waiter", Kind: "go-mutex", Function: "main.(*ledger).enter", At: "locks",
-			Created: "enters", Object: &books.mu, Count: 3})
-	truth.Serve()
-	runtime.KeepAlive(server) // the garbage collector would close it
+	return []truth.Wait{
+		{Role: "holder", Function: "main.(*ledger).audit", At: "reads", Created: "audits", Count: 1},
+		{Role: "waiter", Kind: "go-mutex", Function: "main.(*ledger).enter", At: "locks",
+			Created: "enters", Address: truth.Of(&books.mu), Count: 3},
+	}
+}
+
+func main() {
+	truth.Main(source, "lock held", trouble)
 }

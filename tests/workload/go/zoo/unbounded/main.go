@@ -44,7 +44,7 @@ func main() {
 	}
 	truth.Ready(source, "growing",
 		truth.Wait{Role: "item", Kind: "go-chan", Function: "main.store", At: "stores", Created: "ingests",
-			Object: backend, Count: *first})
+			Address: truth.Of(backend), Count: *first})
 	go slowBackend()
 	if *every > 0 {
 		go func() {

@@ -27,11 +27,15 @@ func gather(wg *sync.WaitGroup) {
 	wg.Wait() // at: waits
 }
 
-func main() {
+func trouble() []truth.Wait {
 	wg := &sync.WaitGroup{}
 	go gather(wg) // at: gathers
-	truth.Ready(source, "nobody left",
-		truth.Wait{Role: "gatherer", Kind: "go-waitgroup", Function: "main.gather", At: "waits",
-			Created: "gathers", Object: wg, Count: 1})
-	truth.Serve()
+	return []truth.Wait{
+		{Role: "gatherer", Kind: "go-waitgroup", Function: "main.gather", At: "waits",
+			Created: "gathers", Address: truth.Of(wg), Count: 1},
+	}
+}
+
+func main() {
+	truth.Main(source, "nobody left", trouble)
 }
