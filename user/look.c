@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "user/choice.h"
@@ -239,6 +240,16 @@ static int take_patiently(struct look *look, uint64_t between_ns)
 	return err ? err : status;
 }
 
+/* What is probable only must stand for a while: whoever has not moved then is told. */
+static int take_again(struct look *look, uint64_t between_ns)
+{
+	struct timespec moment = { .tv_sec = 1, .tv_nsec = 50000000 };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &moment, NULL);
+	forget(look);
+	return take_patiently(look, between_ns);
+}
+
 int look__take(struct look *look, uint64_t between_ns)
 {
 	size_t live;
@@ -255,6 +266,8 @@ int look__take(struct look *look, uint64_t between_ns)
 	}
 	watchdog__start(look->watchdog, LOOK_MAX_NS);
 	err = take_patiently(look, between_ns);
+	if (!err && look->report->unripe)
+		err = take_again(look, between_ns);
 	watchdog__stop(look->watchdog);
 	if (err)
 		log__msg("the threads can't be read: %s", strerror(-err));

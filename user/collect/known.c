@@ -11,6 +11,8 @@ struct known_process {
 	uint32_t tgid, execs;
 	uint64_t start;
 	struct sym_process *names;
+	bool asked;	      /* whether it is a Go program */
+	struct go_target *go; /* NULL: it is none */
 };
 
 static bool process__equal(const void *value, const void *key)
@@ -21,9 +23,18 @@ static bool process__equal(const void *value, const void *key)
 	return p->tgid == rec->tgid && p->execs == rec->execs && p->start == rec->proc_start;
 }
 
+static void process_free(void *value)
+{
+	struct known_process *p = value;
+
+	go_target__free(p->go);
+	free(p);
+}
+
 void known__free(struct known_names *k)
 {
-	table__clear(&k->processes, free);
+	table__clear(&k->processes, process_free);
+	go_set__free(&k->go);
 	walker__free(k->walker);
 	symbolizer__free(k->symbolizer);
 	*k = (struct known_names){ 0 };
@@ -70,5 +81,21 @@ int known__process(struct known_names *k, const struct hu_thread_record *rec,
 		free(p);
 	else
 		*ret = p->names;
+	return err;
+}
+
+int known__golang(struct known_names *k, const struct hu_thread_record *rec, struct go_target **ret)
+{
+	uint64_t hash = hash__mix(hash__mix(rec->tgid, rec->proc_start), rec->execs);
+	struct known_process *p = table__find(&k->processes, hash, process__equal, rec);
+	int err = 0;
+
+	*ret = NULL;
+	if (!p)
+		return 0;
+	if (!p->asked)
+		err = go_set__find(&k->go, rec->tgid, &p->go);
+	p->asked = !err;
+	*ret = p->go;
 	return err;
 }

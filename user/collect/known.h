@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "user/collect/golang.h"
 #include "user/collect/walker.h"
 #include "user/util/table.h"
 
@@ -20,6 +21,7 @@ struct known_names {
 	struct symbolizer *symbolizer;
 	struct walker *walker;
 	struct table processes; /* of struct known_process */
+	struct go_set go;	/* Go programs */
 	size_t looks;
 };
 
@@ -31,5 +33,8 @@ bool known__worn(const struct known_names *k, size_t live);
 /* The names of the process in this record; -ESRCH: it is gone. */
 int known__process(struct known_names *k, const struct hu_thread_record *rec,
 		   struct sym_process **ret);
+/* The same process as a Go program, once its names are known; *ret NULL: it is none, or not known. -ENOMEM. */
+int known__golang(struct known_names *k, const struct hu_thread_record *rec,
+		  struct go_target **ret);
 
 #endif

@@ -55,6 +55,10 @@ static void read_names(struct taking *t, struct snap_process *p)
 	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
 	if (known__process(t->cfg->known, &key, &p->names))
 		p->names = NULL;
+	else if (known__golang(t->cfg->known, &key, &p->go))
+		p->go = NULL; /* out of memory: the next step says so */
+	if (p->go)
+		go_target__open(p->go);
 }
 
 static int process__get(struct taking *t, const struct hu_thread_record *rec,
@@ -261,7 +265,31 @@ static int observe(struct taking *t, struct snap_thread *thread)
 	if (rec->flags & HU_THREAD_COMPAT)
 		return 0;
 	walker__walk(t->cfg->known->walker, thread->process->names, rec, &t->memory, &stack);
+	if (thread->process->go)
+		go_target__end_stack(thread->process->go, &stack);
 	return stack__get(t, thread->process, &stack, &thread->stack);
+}
+
+/* ---- goroutines */
+
+static int take_goroutines(struct taking *t)
+{
+	struct snap_process *p;
+	int err = 0;
+
+	for (size_t i = 0; !err && (p = table__next(&t->s->processes, &i));)
+		if (p->go)
+			err = go_target__look(p->go);
+	return err;
+}
+
+static void recheck_goroutines(struct taking *t)
+{
+	struct snap_process *p;
+
+	for (size_t i = 0; (p = table__next(&t->s->processes, &i));)
+		if (p->go && p->go->now)
+			go_snapshot__recheck(&p->go->process, p->go->now);
 }
 
 /* ---- passes */
@@ -407,6 +435,8 @@ static int look(struct taking *t)
 	open_processes(t);
 	for (size_t i = 0; i < s->cnt && !err; i++)
 		err = observe(t, &s->thread[i]);
+	if (!err)
+		err = take_goroutines(t);
 	for (int tries = 0; !err; tries++) {
 		if (!tries)
 			wait_until(now_ns() + t->cfg->between_ns);
@@ -465,6 +495,7 @@ static int finish(struct taking *t)
 		s->thread[kept++] = *thread;
 	}
 	s->cnt = kept;
+	recheck_goroutines(t);
 	qsort(s->thread, s->cnt, sizeof(s->thread[0]), by_process);
 	table__clear(&s->by_tid, NULL);
 	return index_threads(t);

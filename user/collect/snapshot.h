@@ -30,6 +30,7 @@ struct snap_process {
 	bool locked;		   /* … because a writer kept its address space locked */
 	bool in_pid_namespace;	   /* its TIDs are other numbers than ours */
 	uint32_t threads;	   /* in the snapshot */
+	struct go_target *go;	   /* NULL: no Go program; go->now are its goroutines */
 };
 
 /* Bytes around a futex word: a glibc rwlock has its writer up to 16 above, its start up to 12 below. */

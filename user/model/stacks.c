@@ -62,6 +62,8 @@ int stacks_report__build(const struct stacks_input *in, const struct stacks_quer
 	if (!err)
 		err = stacks__group(b);
 	if (!err)
+		err = stacks__find_stuck(b);
+	if (!err)
 		err = add_lines(b);
 	fill_coverage(b);
 	if (err)
@@ -81,6 +83,9 @@ void stacks_report__free(struct stacks_report *r)
 	for (size_t i = 0; i < r->deadlock_cnt; i++)
 		free(r->deadlock[i].thread);
 	free(r->deadlock);
+	for (size_t i = 0; i < r->stuck_cnt; i++)
+		free(r->stuck[i].own);
+	free(r->stuck);
 	free(r->chain);
 	free(r->lock);
 	free(r->orphan);

@@ -24,7 +24,27 @@ struct stacks_builder {
 	size_t held_cnt;
 	struct blocked_thread **sorted; /* all threads, group by group */
 	struct target_memory memory;
+	struct table
+		go_stacks; /* of struct named_stack, by struct go_stack or the place of a creation */
+	struct snap_thread *stand_in; /* for goroutines, one for each process that has some */
+	size_t stand_ins;
 };
+
+/* Room for so many entries after the threads; they are zero. */
+int stacks__add_goroutines(struct stacks_builder *b);
+size_t stacks__count_goroutines(const struct stacks_builder *b);
+/* Frames of Go code; 0: it is not of that. all: with those that are inlined, and lines. */
+size_t stacks__go_frames(const struct stacks_builder *b, const struct snap_process *p, uint64_t pc,
+			 bool leaf, bool all, struct sym_frame *ret, size_t cap);
+int stacks__get_lock(struct stacks_builder *b, const struct blocked_thread *t,
+		     const struct target_wait *wait, struct waited_lock **ret);
+/* Who probably holds the locks of Go's that goroutines wait for. */
+int stacks__find_go_holders(struct stacks_builder *b);
+/* Waits that nobody is left to end; after grouping. */
+int stacks__find_stuck(struct stacks_builder *b);
+/* Probable findings about goroutines must have stood for so long: 1 s. */
+#define STACKS_RIPE_NS 1000000000ULL
+void stacks__free_goroutines(struct stacks_builder *b);
 
 /* What each thread waits for: its stack's names, state, lock or call. */
 int stacks__find_waits(struct stacks_builder *b);

@@ -242,7 +242,7 @@ static void find_holders(struct stacks_builder *b)
 	struct stacks_report *r = &b->r;
 
 	for (size_t i = 0; i < r->thread_cnt; i++)
-		if (r->thread[i].lock)
+		if (r->thread[i].lock && !r->thread[i].goroutine)
 			look_at_lock(b, &r->thread[i]);
 	for (size_t i = 0; i < r->thread_cnt; i++) {
 		struct blocked_thread *t = &r->thread[i];
@@ -256,6 +256,8 @@ static void find_holders(struct stacks_builder *b)
 /* Will it never go on unless its holder acts, as far as both looks tell? */
 static bool stuck(const struct blocked_thread *t)
 {
+	if (t->goroutine && !t->goroutine->steady)
+		return false;
 	return t->thread->steady && !t->thread->moved && !t->timed && t->lock && t->lock->steady;
 }
 
@@ -265,7 +267,7 @@ static void order_deadlock(struct deadlock *d, struct blocked_thread *any, size_
 	struct blocked_thread *first = any, *t;
 
 	for (t = any->holder; t != any; t = t->holder)
-		if (t->thread->rec.tid < first->thread->rec.tid)
+		if (blocked_thread__id(t) < blocked_thread__id(first))
 			first = t;
 	d->cnt = cnt;
 	t = first;
@@ -278,22 +280,29 @@ static int add_deadlock(struct stacks_builder *b, struct blocked_thread *first)
 	struct stacks_report *r = &b->r;
 	struct blocked_thread *t = first;
 	struct deadlock *d;
+	const char *probable = NULL;
 	size_t cnt = 0;
-	bool sure = true;
+	bool sure = true, ripe = true;
 
 	do {
 		sure &= stuck(t);
+		if (t->probable)
+			probable = "Go's locks name nobody: by where the stacks are, and what they "
+				   "point to";
+		ripe &= !t->probable || t->at_least_ns >= STACKS_RIPE_NS;
 		cnt++;
 		t = t->holder;
 	} while (t != first);
-	if (!sure)
+	r->unripe += sure && !ripe;
+	if (!sure || !ripe)
 		return 0;
 	d = realloc(r->deadlock, (r->deadlock_cnt + 1) * sizeof(*d));
 	if (!d)
 		return -ENOMEM;
 	r->deadlock = d;
 	d += r->deadlock_cnt;
-	*d = (struct deadlock){ .thread = calloc(cnt, sizeof(struct blocked_thread *)) };
+	*d = (struct deadlock){ .thread = calloc(cnt, sizeof(struct blocked_thread *)),
+				.probable = probable };
 	if (!d->thread)
 		return -ENOMEM;
 	r->deadlock_cnt++;
@@ -410,7 +419,8 @@ static int list_held(struct stacks_builder *b)
 	if (!b->held)
 		return -ENOMEM;
 	for (size_t i = 0; i < r->lock_cnt; i++)
-		if (r->lock[i]->owner && r->lock[i]->held_by == HELD_OWNER)
+		if (r->lock[i]->owner &&
+		    (r->lock[i]->held_by == HELD_OWNER || r->lock[i]->held_by == HELD_PROBABLE))
 			b->held[b->held_cnt++] = r->lock[i];
 	qsort(b->held, b->held_cnt, sizeof(b->held[0]), by_owner);
 	return 0;
@@ -439,7 +449,7 @@ static int longer_chain(const void *a, const void *b)
 
 	if (x->waiters != y->waiters)
 		return x->waiters < y->waiters ? 1 : -1;
-	return x->root->thread->rec.tid < y->root->thread->rec.tid ? -1 : 1;
+	return blocked_thread__id(x->root) < blocked_thread__id(y->root) ? -1 : 1;
 }
 
 /* Threads behind which others wait, and that themselves wait for no thread: what they do is what matters. */
@@ -474,7 +484,9 @@ int stacks__find_holders(struct stacks_builder *b)
 	int err;
 
 	find_holders(b);
-	err = find_circles(b);
+	err = stacks__find_go_holders(b);
+	if (!err)
+		err = find_circles(b);
 	if (err)
 		return err;
 	count_behind(&b->r);

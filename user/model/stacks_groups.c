@@ -21,7 +21,7 @@ static enum rank rank_of(const struct blocked_thread *t)
 		return RANK_RUNNING;
 	if (t->idle)
 		return RANK_IDLE;
-	if (t->lock)
+	if (t->lock && !t->go.patient)
 		return RANK_CONTENTION;
 	return t->state == BLOCKED_RUNNABLE ? RANK_RUNNABLE : RANK_WAIT;
 }
@@ -60,6 +60,10 @@ static int compare_places(const struct blocked_thread *a, const struct blocked_t
 
 	if (x != y)
 		return x < y ? -1 : 1;
+	if (!a->goroutine != !b->goroutine)
+		return a->goroutine ? -1 : 1;
+	if (a->own != b->own)
+		return a->own ? -1 : 1;
 	diff = strcmp(a->thread->process->comm, b->thread->process->comm);
 	if (diff)
 		return diff;
@@ -70,7 +74,8 @@ static int compare_places(const struct blocked_thread *a, const struct blocked_t
 		return diff;
 	if ((a->lock ? a->lock->kind : 0) != (b->lock ? b->lock->kind : 0))
 		return (a->lock ? a->lock->kind : 0) < (b->lock ? b->lock->kind : 0) ? -1 : 1;
-	return compare_frames(a->stack, b->stack);
+	diff = compare_frames(a->stack, b->stack);
+	return diff ? diff : compare_frames(a->created, b->created);
 }
 
 static int by_place(const void *a, const void *b)
@@ -82,7 +87,7 @@ static int by_place(const void *a, const void *b)
 		return diff;
 	if ((*x)->at_least_ns != (*y)->at_least_ns)
 		return (*x)->at_least_ns < (*y)->at_least_ns ? 1 : -1;
-	return (*x)->thread->rec.tid < (*y)->thread->rec.tid ? -1 : 1;
+	return blocked_thread__id(*x) < blocked_thread__id(*y) ? -1 : 1;
 }
 
 static int larger_group(const void *a, const void *b)
@@ -96,7 +101,7 @@ static int larger_group(const void *a, const void *b)
 		return x->cnt < y->cnt ? 1 : -1;
 	if (x->most_ns != y->most_ns)
 		return x->most_ns < y->most_ns ? 1 : -1;
-	return x->thread[0]->thread->rec.tid < y->thread[0]->thread->rec.tid ? -1 : 1;
+	return blocked_thread__id(x->thread[0]) < blocked_thread__id(y->thread[0]) ? -1 : 1;
 }
 
 static int by_pointer(const void *a, const void *b)
@@ -128,6 +133,8 @@ static int finish_group(struct blocked_group *g)
 		of[i] = g->thread[i]->thread->process;
 		if (g->thread[i]->at_least_ns)
 			g->least_ns = g->thread[i]->at_least_ns;
+		if (g->thread[i]->at_most_ns > g->at_most_ns)
+			g->at_most_ns = g->thread[i]->at_most_ns;
 	}
 	g->processes = count_distinct(of, g->cnt);
 	for (size_t i = 0; i < g->cnt; i++)

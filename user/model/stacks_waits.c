@@ -29,8 +29,11 @@ static size_t name_frames(const struct stacks_builder *b, const struct snap_stac
 
 	for (size_t i = 0; i < s->stack.frames && cnt < STACK_FRAMES_MAX; i++) {
 		before = cnt;
-		cnt += symbolizer__frames(b->in->symbolizer, names, s->stack.pcs[i], i == 0, lines,
-					  ret + cnt, STACK_FRAMES_MAX - cnt);
+		cnt += stacks__go_frames(b, s->process, s->stack.pcs[i], i == 0, lines, ret + cnt,
+					 STACK_FRAMES_MAX - cnt);
+		if (cnt == before)
+			cnt += symbolizer__frames(b->in->symbolizer, names, s->stack.pcs[i], i == 0,
+						  lines, ret + cnt, STACK_FRAMES_MAX - cnt);
 		for (; before < cnt; before++)
 			ret[before].guessed = i >= s->stack.exact;
 	}
@@ -163,7 +166,7 @@ static const char *name_lock(struct stacks_builder *b, const struct snap_process
 	return name ? name : "";
 }
 
-static int lock__get(struct stacks_builder *b, const struct blocked_thread *t,
+int stacks__get_lock(struct stacks_builder *b, const struct blocked_thread *t,
 		     const struct target_wait *wait, struct waited_lock **ret)
 {
 	const struct snap_process *p = t->thread->process;
@@ -281,7 +284,7 @@ static int find_lock(struct stacks_builder *b, struct blocked_thread *t)
 	t->api = wait.api;
 	t->idle = wait.idle;
 	t->timed = thread->call.flags & HU_WAIT_TIMED;
-	return lock__get(b, t, &wait, &t->lock);
+	return stacks__get_lock(b, t, &wait, &t->lock);
 }
 
 /* ---- states and calls */
@@ -365,6 +368,8 @@ static const char *runtime_of(const struct snap_process *p, const struct blocked
 		if (maps->map[i].exec && slash)
 			target__runtime(slash + 1, &runtime);
 	}
+	if (p->go)
+		runtime = "go";
 	return runtime;
 }
 
@@ -427,7 +432,7 @@ int stacks__find_waits(struct stacks_builder *b)
 	struct stacks_report *r = &b->r;
 	int err = 0;
 
-	r->thread = calloc(s->cnt + 1, sizeof(*r->thread));
+	r->thread = calloc(s->cnt + stacks__count_goroutines(b) + 1, sizeof(*r->thread));
 	if (!r->thread)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->cnt && !err; i++) {
@@ -437,7 +442,7 @@ int stacks__find_waits(struct stacks_builder *b)
 		r->thread_cnt++;
 		count(b, &r->thread[i]);
 	}
-	return err;
+	return err ? err : stacks__add_goroutines(b);
 }
 
 static void stack__free(void *value)
@@ -452,5 +457,6 @@ void stacks__free_waits(struct stacks_builder *b)
 {
 	table__clear(&b->stacks, stack__free);
 	table__clear(&b->locks, free);
+	stacks__free_goroutines(b);
 	free(b->r.thread);
 }

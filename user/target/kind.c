@@ -13,11 +13,22 @@ static const struct {
 	const char *name;
 	bool idle;
 } kinds[LOCK_KINDS] = {
-	[LOCK_INVALID] = { "invalid", false }, [LOCK_FUTEX] = { "futex", false },
-	[LOCK_MUTEX] = { "mutex", false },     [LOCK_RWLOCK] = { "rwlock", false },
-	[LOCK_CONDVAR] = { "condvar", true },  [LOCK_SEMAPHORE] = { "semaphore", false },
-	[LOCK_BARRIER] = { "barrier", false }, [LOCK_JOIN] = { "join", true },
-	[LOCK_ONCE] = { "once", false },       [LOCK_PARK] = { "futex", true },
+	[LOCK_INVALID] = { "invalid", false },
+	[LOCK_FUTEX] = { "futex", false },
+	[LOCK_MUTEX] = { "mutex", false },
+	[LOCK_RWLOCK] = { "rwlock", false },
+	[LOCK_CONDVAR] = { "condvar", true },
+	[LOCK_SEMAPHORE] = { "semaphore", false },
+	[LOCK_BARRIER] = { "barrier", false },
+	[LOCK_JOIN] = { "join", true },
+	[LOCK_ONCE] = { "once", false },
+	[LOCK_PARK] = { "futex", true },
+	[LOCK_GO_MUTEX] = { "go-mutex", false },
+	[LOCK_GO_RWMUTEX] = { "go-rwmutex", false },
+	[LOCK_GO_WAITGROUP] = { "go-waitgroup", false },
+	[LOCK_GO_CHAN] = { "go-chan", false },
+	[LOCK_GO_SELECT] = { "go-select", false },
+	[LOCK_GO_COND] = { "go-cond", true },
 };
 
 const char *lock_kind__name(enum lock_kind kind)

@@ -30,6 +30,13 @@ enum lock_kind {
 	LOCK_ONCE = 8,
 	LOCK_PARK = 9, /* a thread that lies down until it is given work: Rust's park, Go's idle
 			  threads */
+	/* Go's own, which threads of the kernel never wait for. */
+	LOCK_GO_MUTEX = 10,
+	LOCK_GO_RWMUTEX = 11,
+	LOCK_GO_WAITGROUP = 12,
+	LOCK_GO_CHAN = 13,
+	LOCK_GO_SELECT = 14,
+	LOCK_GO_COND = 15,
 	LOCK_KINDS
 };
 

@@ -17,10 +17,11 @@ static const struct {
 };
 
 /* Functions in programs of any name: templates, and libraries that are linked in. */
-static const char *const names[] = { "std::*",	   "__gnu_cxx::*", "__gthread_*", "core::*",
-				     "alloc::*",   "parking_lot*", "lock_api::*", "<std::*",
-				     "<core::*",   "<alloc::*",	   "uv_*",	  "uv__*",
-				     "v8::base::*" };
+static const char *const names[] = { "std::*",	    "__gnu_cxx::*", "__gthread_*", "core::*",
+				     "alloc::*",    "parking_lot*", "lock_api::*", "<std::*",
+				     "<core::*",    "<alloc::*",    "uv_*",	   "uv__*",
+				     "v8::base::*", "runtime.*",    "sync.(\\**",  "sync.runtime_*",
+				     "internal/*",  "syscall.*",    "time.Sleep" };
 
 bool target__is_runtime(const struct sym_frame *f)
 {

@@ -55,6 +55,16 @@ void page__print_stack(const struct page *p, const struct sym_frame *frames, siz
 /* Every frame, one a line. */
 void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt,
 			     bool complete);
+/* Where a goroutine was created, on a line of its own after so many blanks; nothing for a thread. */
+void page__print_created(const struct page *p, const struct blocked_thread *t, int indent);
+/* " on THREAD", which runs it or is in its system call, and the other way around. */
+void page__print_running_on(const struct page *p, const struct blocked_thread *t);
+/* For how long at least and at most. */
+void page__bounds(const struct page *p, uint64_t at_least_ns, uint64_t at_most_ns, char *buf,
+		  size_t sz);
+void page__print_bounds(const struct page *p, const struct blocked_thread *t);
+/* Go programs whose goroutines could not be read, and with -v how well those of others could. */
+void page__print_go(const struct page *p);
 /* Totals and gaps; verbose: how good the stacks are. */
 void page__print_head(const struct page *p);
 /* Where the waits of a row happened: the longest of them, or all if verbose. */

@@ -25,6 +25,17 @@ static void print_since(const struct page *p, const struct blocked_thread *t)
 	print_blocked(p, t->at_least_ns);
 }
 
+/* "teller (4711)", "goroutine 17" */
+static void print_who(const struct page *p, const struct blocked_thread *t)
+{
+	char name[NAME_SZ];
+
+	if (t->goroutine)
+		fprintf(p->out, "goroutine %llu", (unsigned long long)t->goroutine->goid);
+	else
+		fprintf(p->out, "%s (%u)", escaped(t->thread->rec.comm, name), t->thread->rec.tid);
+}
+
 static void print_process(const struct page *p, const struct snap_process *process)
 {
 	char name[NAME_SZ];
@@ -48,19 +59,17 @@ static void print_lock(const struct page *p, const struct waited_lock *lock)
 
 static void print_held_by(const struct page *p, const struct waited_lock *lock)
 {
-	char name[NAME_SZ];
-
 	switch (lock->held_by) {
 	case HELD_OWNER:
 	case HELD_TARGET:
-		if (lock->owner)
-			fprintf(p->out, ", %s %s (%u)",
-				lock->held_by == HELD_OWNER ? "held by" : "for the end of",
-				escaped(lock->owner->thread->rec.comm, name),
-				lock->owner->thread->rec.tid);
-		else
+		if (lock->owner) {
+			fprintf(p->out, ", %s ",
+				lock->held_by == HELD_OWNER ? "held by" : "for the end of");
+			print_who(p, lock->owner);
+		} else {
 			fprintf(p->out, ", held by thread %u%s", lock->owner_word,
 				lock->shared ? " of another process" : ", which is new");
+		}
 		break;
 	case HELD_GONE:
 		fprintf(p->out, ", %sheld by thread %u, which is gone%s", p->bold, lock->owner_word,
@@ -69,8 +78,24 @@ static void print_held_by(const struct page *p, const struct waited_lock *lock)
 	case HELD_NOBODY:
 		fputs(", just released", p->out);
 		break;
+	case HELD_PROBABLE:
+		fputs(", probably held by ", p->out);
+		print_who(p, lock->owner);
+		break;
 	case HELD_UNKNOWN:
 		break;
+	}
+}
+
+/* Who keeps it waiting: who holds the lock, or a writer that readers have to let go first. */
+static void print_behind(const struct page *p, const struct blocked_thread *t)
+{
+	if (t->goroutine && t->holder && t->holder != t->lock->owner) {
+		fputs(", behind ", p->out);
+		print_who(p, t->holder);
+		fputs(", which waits to write", p->out);
+	} else {
+		print_held_by(p, t->lock);
 	}
 }
 
@@ -79,10 +104,16 @@ static void print_wait(const struct page *p, const struct blocked_thread *t)
 {
 	char text[NAME_SZ];
 
+	if (t->goroutine && (t->goroutine->status == GO_WAITING || t->lock)) {
+		fputs(*t->call.call ? escaped(t->call.call, text) : "waiting", p->out);
+		fputs(t->lock ? ", " : "", p->out);
+	}
 	if (t->lock) {
 		print_lock(p, t->lock);
 		return;
 	}
+	if (t->goroutine && t->goroutine->status == GO_WAITING)
+		return;
 	if (t->state == BLOCKED_RUNNABLE) {
 		fputs("waiting for a CPU", p->out);
 		return;
@@ -146,6 +177,11 @@ static void print_coverage(const struct page *p)
 	TELL(r->coverage.stacks_incomplete, "%llu stack%s incomplete",
 	     (unsigned long long)r->coverage.stacks_incomplete,
 	     plural(r->coverage.stacks_incomplete));
+	TELL(r->coverage.goroutines_moved, "%llu goroutine%s would not hold still",
+	     (unsigned long long)r->coverage.goroutines_moved,
+	     plural(r->coverage.goroutines_moved));
+	TELL(r->coverage.go_unread, "goroutines of %llu Go program%s not read",
+	     (unsigned long long)r->coverage.go_unread, plural(r->coverage.go_unread));
 	TELL(r->coverage.times_unknown, "times not known");
 	if (!*before)
 		fputs("nothing missed", p->out);
@@ -156,14 +192,17 @@ static void print_coverage(const struct page *p)
 static void print_head(const struct page *p)
 {
 	const struct stacks_report *r = p->stacks;
-	size_t contended = 0;
+	size_t contended = 0, threads = r->thread_cnt - r->goroutine_cnt;
 	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ];
 
 	for (size_t i = 0; i < r->thread_cnt; i++)
-		contended += r->thread[i].lock && !r->thread[i].idle;
-	fprintf(p->out, "%s %s %s thread%s of %zu process%s: ", text__duration(r->took_ns, t),
-		p->dot, text__count(r->thread_cnt, n), plural(r->thread_cnt), r->processes,
-		r->processes == 1 ? "" : "es");
+		contended += r->thread[i].lock && !r->thread[i].idle && !r->thread[i].go.patient;
+	fprintf(p->out, "%s %s %s thread%s", text__duration(r->took_ns, t), p->dot,
+		text__count(threads, n), plural(threads));
+	if (r->goroutine_cnt)
+		fprintf(p->out, " and %s goroutine%s", text__count(r->goroutine_cnt, n),
+			plural(r->goroutine_cnt));
+	fprintf(p->out, " of %zu process%s: ", r->processes, r->processes == 1 ? "" : "es");
 	fprintf(p->out, "%s wait%s for locks, ", text__count(contended, n),
 		contended == 1 ? "s" : "");
 	fprintf(p->out, "%s idle, ", text__count(r->idle, n));
@@ -176,18 +215,18 @@ static void print_head(const struct page *p)
 		fprintf(p->out, " %s %s%zu orphaned lock%s%s", p->dot, p->bold, r->orphan_cnt,
 			plural(r->orphan_cnt), p->plain);
 	print_coverage(p);
+	page__print_go(p);
 }
 
 /* ---- findings */
 
 static void print_member(const struct page *p, const struct blocked_thread *t)
 {
-	char name[NAME_SZ];
-
-	fprintf(p->out, "   %s (%u) waits for ", escaped(t->thread->rec.comm, name),
-		t->thread->rec.tid);
+	fputs("   ", p->out);
+	print_who(p, t);
+	fputs(" waits for ", p->out);
 	print_lock(p, t->lock);
-	print_held_by(p, t->lock);
+	print_behind(p, t);
 	print_since(p, t);
 	fputc('\n', p->out);
 }
@@ -195,16 +234,17 @@ static void print_member(const struct page *p, const struct blocked_thread *t)
 static void print_deadlock(const struct page *p, const struct deadlock *d)
 {
 	const struct snap_process *process = d->thread[0]->thread->process;
+	const char *what = d->thread[0]->goroutine ? "goroutine" : "thread";
 	bool several = false;
 
 	for (size_t i = 1; i < d->cnt; i++)
 		several |= d->thread[i]->thread->process != process;
-	fprintf(p->out, "\n%s%s%s  ", p->bold, d->cnt == 1 ? "SELF-DEADLOCK" : "DEADLOCK",
-		p->plain);
+	fprintf(p->out, "\n%s%s%s%s  ", p->bold, d->probable ? "PROBABLE " : "",
+		d->cnt == 1 ? "SELF-DEADLOCK" : "DEADLOCK", p->plain);
 	if (d->cnt == 1)
-		fputs("a thread of ", p->out);
+		fprintf(p->out, "a %s of ", what);
 	else
-		fprintf(p->out, "%zu threads of ", d->cnt);
+		fprintf(p->out, "%zu %ss of ", d->cnt, what);
 	print_process(p, process);
 	if (several)
 		fputs(" and others", p->out);
@@ -212,12 +252,15 @@ static void print_deadlock(const struct page *p, const struct deadlock *d)
 	if (d->behind)
 		fprintf(p->out, ", %zu more behind %s", d->behind, d->cnt == 1 ? "it" : "them");
 	fputc('\n', p->out);
+	if (d->probable)
+		fprintf(p->out, "   not certain: %s\n", d->probable);
 	for (size_t i = 0; i < d->cnt && i < LISTED_MAX; i++)
 		print_member(p, d->thread[i]);
 	if (d->cnt > LISTED_MAX)
 		fprintf(p->out, "   %zu more\n", d->cnt - LISTED_MAX);
 	for (size_t i = 0; i < d->cnt && i < LISTED_MAX; i++) {
-		fprintf(p->out, "   %-7u at ", d->thread[i]->thread->rec.tid);
+		fprintf(p->out, "   %-7llu at ",
+			(unsigned long long)blocked_thread__id(d->thread[i]));
 		print_stack(p, d->thread[i]);
 		fputc('\n', p->out);
 	}
@@ -253,17 +296,53 @@ static void print_orphan(const struct page *p, const struct waited_lock *lock)
 	fputc('\n', p->out);
 }
 
+static const char *stuck_text(const struct stuck_wait *s)
+{
+	switch (s->why) {
+	case STUCK_NIL_SEND:
+		return "it sends to a nil channel, which nobody can ever receive from";
+	case STUCK_NIL_RECEIVE:
+		return "it receives from a nil channel; meant so where it is the Done() of a "
+		       "context "
+		       "that never ends";
+	case STUCK_ABANDONED:
+		return "it is locked, and no goroutine is where it could have it: whoever locked "
+		       "it has "
+		       "returned or ended";
+	default:
+		return "nobody else who could go on refers to it";
+	}
+}
+
+static void print_stuck(const struct page *p, const struct stuck_wait *s)
+{
+	const struct blocked_thread *t = s->thread[0];
+
+	fprintf(p->out, "\n%s%s%s  %zu goroutine%s of ", p->bold,
+		s->certain ? "WAITS FOR EVER" : "PROBABLY WAITS FOR EVER", p->plain, s->cnt,
+		plural(s->cnt));
+	print_process(p, t->thread->process);
+	fprintf(p->out, "\n   ");
+	print_wait(p, t);
+	print_since(p, t);
+	fprintf(p->out, ": %s: %s\n   at ", s->certain ? "certain" : "probable", stuck_text(s));
+	print_stack(p, t);
+	fputc('\n', p->out);
+	page__print_created(p, t, 3);
+}
+
 static void print_chain(const struct page *p, const struct wait_chain *c)
 {
 	const struct blocked_thread *t = c->root;
-	char name[NAME_SZ];
 
-	fprintf(p->out, "   %s%zu thread%s%s behind %s (%u) of ", p->bold, c->waiters,
-		plural(c->waiters), p->plain, escaped(t->thread->rec.comm, name),
-		t->thread->rec.tid);
+	fprintf(p->out, "   %s%zu %s%s%s behind ", p->bold, c->waiters,
+		t->goroutine ? "goroutine" : "thread", plural(c->waiters), p->plain);
+	print_who(p, t);
+	fputs(" of ", p->out);
 	print_process(p, t->thread->process);
 	if (c->lock_cnt)
-		fputs(", which holds ", p->out);
+		fprintf(p->out, ", which %sholds ",
+			c->lock[0]->held_by == HELD_PROBABLE ? "probably " : "");
 	for (size_t i = 0; i < c->lock_cnt && i < 3; i++) {
 		fputs(i ? " and " : "", p->out);
 		print_lock(p, c->lock[i]);
@@ -303,13 +382,15 @@ static void print_span(const struct page *p, const struct blocked_group *g)
 {
 	char a[TEXT_DURATION_SZ], b[TEXT_DURATION_SZ], text[2 * TEXT_DURATION_SZ + 8];
 
-	if (!g->most_ns)
+	if (g->thread[0]->goroutine)
+		page__bounds(p, g->least_ns, g->at_most_ns, text, sizeof(text));
+	else if (!g->most_ns)
 		snprintf(text, sizeof(text), "?");
 	else if (!strcmp(text__duration(g->least_ns, a), text__duration(g->most_ns, b)))
 		snprintf(text, sizeof(text), "%s", a);
 	else
 		snprintf(text, sizeof(text), "%s to %s", a, b);
-	fprintf(p->out, "  %-19s  ", text);
+	fprintf(p->out, "  %s%*s  ", text, (int)(19 - text__columns(text)), "");
 }
 
 /* "2 mutexes"; labels are names, which have no plural: "2 different ones: Rust Mutex". */
@@ -328,22 +409,29 @@ static void print_locks(const struct page *p, const struct waited_lock *lock, si
 static void print_group(const struct page *p, const struct blocked_group *g)
 {
 	const struct blocked_thread *t = g->thread[0];
+	char name[NAME_SZ];
 
 	fprintf(p->out, "%s%8zu%s", p->bold, g->cnt, p->plain);
 	print_span(p, g);
-	if (g->locks > 1)
+	if (g->locks > 1) {
+		if (t->goroutine)
+			fprintf(p->out, "%s, ", escaped(t->call.call, name));
 		print_locks(p, t->lock, g->locks);
-	else
+	} else {
 		print_wait(p, t);
+	}
 	if (t->lock && g->locks == 1)
-		print_held_by(p, t->lock);
-	fputs("  ", p->out);
+		print_behind(p, t);
+	fprintf(p->out, "  %s", t->goroutine ? "goroutine" : "");
+	if (t->goroutine)
+		fprintf(p->out, "%s of ", plural(g->cnt));
 	print_process(p, t->thread->process);
 	if (g->processes > 1)
 		fprintf(p->out, " and %zu more", g->processes - 1);
 	fprintf(p->out, "\n%31s", "");
 	print_stack(p, t);
 	fputc('\n', p->out);
+	page__print_created(p, t, 31);
 	if (p->style->verbose && t->stack)
 		page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
 					t->stack->stack->stack.flags & HU_STACK_COMPLETE);
@@ -359,7 +447,7 @@ static void print_groups(const struct page *p)
 	for (size_t i = 0; i < r->group_cnt; i++) {
 		const struct blocked_thread *t = r->group[i].thread[0];
 
-		if (t->state == BLOCKED_RUNNING)
+		if (t->state == BLOCKED_RUNNING || (t->own && !p->style->verbose))
 			continue;
 		if (t->idle && !r->query->idle) {
 			idle_places++;
@@ -373,8 +461,11 @@ static void print_groups(const struct page *p)
 	if (left)
 		fprintf(p->out, "%8s  %zu more places (-n)\n", "", left);
 	if (idle_places)
-		fprintf(p->out, "%8zu  idle, in %zu place%s (--idle)\n", r->idle, idle_places,
-			plural(idle_places));
+		fprintf(p->out, "%8zu  idle, in %zu place%s (--idle)\n", r->idle - r->own,
+			idle_places, plural(idle_places));
+	if (r->own)
+		fprintf(p->out, "%8zu  thread%s that only serve%s a runtime (--idle -v)\n", r->own,
+			plural(r->own), r->own == 1 ? "s" : "");
 }
 
 static void print_threads(const struct page *p)
@@ -383,11 +474,12 @@ static void print_threads(const struct page *p)
 
 	for (size_t i = 0; i < r->thread_cnt; i++) {
 		const struct blocked_thread *t = &r->thread[i];
-		char name[NAME_SZ];
 
-		fprintf(p->out, "\n%s%s (%u)%s of ", p->bold, escaped(t->thread->rec.comm, name),
-			t->thread->rec.tid, p->plain);
+		fprintf(p->out, "\n%s", p->bold);
+		print_who(p, t);
+		fprintf(p->out, "%s of ", p->plain);
 		print_process(p, t->thread->process);
+		page__print_running_on(p, t);
 		fprintf(p->out, " %s ", p->dot);
 		if (t->state == BLOCKED_RUNNING) {
 			fputs("runs\n", p->out);
@@ -395,13 +487,17 @@ static void print_threads(const struct page *p)
 		}
 		print_wait(p, t);
 		if (t->lock)
-			print_held_by(p, t->lock);
+			print_behind(p, t);
 		fprintf(p->out, " %s ", p->dot);
-		print_blocked(p, t->at_least_ns);
+		if (t->goroutine)
+			page__print_bounds(p, t);
+		else
+			print_blocked(p, t->at_least_ns);
 		fprintf(p->out, "%s\n", t->thread->moved ? ", moving" : "");
 		if (t->stack)
 			page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
 						t->stack->stack->stack.flags & HU_STACK_COMPLETE);
+		page__print_created(p, t, 22);
 	}
 }
 
@@ -415,6 +511,8 @@ int view__stacks_text(FILE *out, const struct stacks_report *r, const struct vie
 		print_deadlock(&p, &r->deadlock[i]);
 	for (size_t i = 0; i < r->orphan_cnt; i++)
 		print_orphan(&p, r->orphan[i]);
+	for (size_t i = 0; i < r->stuck_cnt; i++)
+		print_stuck(&p, &r->stuck[i]);
 	print_chains(&p);
 	if (r->query->all)
 		print_threads(&p);
@@ -427,7 +525,6 @@ int view__stacks_text(FILE *out, const struct stacks_report *r, const struct vie
 static void print_holders(const struct page *p, const struct blocked_thread *t)
 {
 	const struct blocked_thread *named[LISTED_MAX] = { t };
-	char name[NAME_SZ];
 
 	for (size_t links = 1; (t = t->holder); links++) {
 		for (size_t i = 0; i < links; i++) {
@@ -441,8 +538,9 @@ static void print_holders(const struct page *p, const struct blocked_thread *t)
 			return;
 		}
 		named[links] = t;
-		fprintf(p->out, "\n   %s (%u) ", escaped(t->thread->rec.comm, name),
-			t->thread->rec.tid);
+		fputs("\n   ", p->out);
+		print_who(p, t);
+		fputc(' ', p->out);
 		print_doing(p, t);
 		fputs("\n   at ", p->out);
 		print_stack(p, t);
@@ -452,10 +550,10 @@ static void print_holders(const struct page *p, const struct blocked_thread *t)
 int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct view_style *style)
 {
 	struct page p = page__begin(out, style);
-	char name[NAME_SZ];
 
-	fprintf(out, "%s%s (%u)%s of ", p.bold, escaped(t->thread->rec.comm, name),
-		t->thread->rec.tid, p.plain);
+	fputs(p.bold, out);
+	print_who(&p, t);
+	fprintf(out, "%s of ", p.plain);
 	print_process(&p, t->thread->process);
 	fputc(' ', out);
 	print_doing(&p, t);
@@ -464,33 +562,60 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 	print_since(&p, t);
 	fputs("\n   at ", out);
 	print_stack(&p, t);
+	if (t->created) {
+		fputc('\n', out);
+		page__print_created(&p, t, 3);
+	}
 	print_holders(&p, t);
-	fputs("\n\n", out);
+	fputs(t->created ? "\n" : "\n\n", out);
 	return ferror(out) ? -EIO : 0;
 }
 
 /* ---- `check`: a line each */
+
+static void write_deadlock(const struct page *p, const struct deadlock *d)
+{
+	const struct snap_process *process = d->thread[0]->thread->process;
+	char name[NAME_SZ];
+
+	fprintf(p->out, "%s%sdeadlock: %u %s: ", d->probable ? "probable " : "",
+		d->cnt == 1 ? "self-" : "", process->tgid, escaped(process->comm, name));
+	for (size_t n = 0; n < d->cnt; n++) {
+		const struct blocked_thread *t = d->thread[n];
+		const char *what = t->goroutine ? "goroutine" : "tid";
+
+		fprintf(p->out, "%s%s %llu waits for ", n ? "; " : "", what,
+			(unsigned long long)blocked_thread__id(t));
+		print_lock(p, t->lock);
+		fprintf(p->out, " held by %s %llu", what,
+			(unsigned long long)blocked_thread__id(t->holder));
+	}
+	fputc('\n', p->out);
+}
+
+static void write_stuck(const struct page *p, const struct stuck_wait *s)
+{
+	const struct blocked_thread *t = s->thread[0];
+	char name[NAME_SZ];
+
+	fprintf(p->out, "waits for ever: %u %s: goroutine %llu", t->thread->process->tgid,
+		escaped(t->thread->process->comm, name), (unsigned long long)blocked_thread__id(t));
+	if (s->cnt > 1)
+		fprintf(p->out, " and %zu more", s->cnt - 1);
+	fputs(": ", p->out);
+	print_wait(p, t);
+	fprintf(p->out, ": %s\n", stuck_text(s));
+}
 
 int view__findings(FILE *out, const struct stacks_report *r)
 {
 	struct view_style plain = { .utf8 = false };
 	struct page p = page__begin(out, &plain);
 	char name[NAME_SZ];
+	size_t stuck = 0;
 
-	for (size_t i = 0; i < r->deadlock_cnt; i++) {
-		const struct deadlock *d = &r->deadlock[i];
-		const struct snap_process *process = d->thread[0]->thread->process;
-
-		fprintf(out, "%sdeadlock: %u %s: ", d->cnt == 1 ? "self-" : "", process->tgid,
-			escaped(process->comm, name));
-		for (size_t n = 0; n < d->cnt; n++) {
-			fprintf(out, "%stid %u waits for ", n ? "; " : "",
-				d->thread[n]->thread->rec.tid);
-			print_lock(&p, d->thread[n]->lock);
-			fprintf(out, " held by tid %u", d->thread[n]->holder->thread->rec.tid);
-		}
-		fputc('\n', out);
-	}
+	for (size_t i = 0; i < r->deadlock_cnt; i++)
+		write_deadlock(&p, &r->deadlock[i]);
 	for (size_t i = 0; i < r->orphan_cnt; i++) {
 		const struct waited_lock *lock = r->orphan[i];
 
@@ -500,5 +625,11 @@ int view__findings(FILE *out, const struct stacks_report *r)
 		fprintf(out, " held by tid %u, which is gone; %zu waiting\n", lock->owner_word,
 			lock->waiters);
 	}
-	return ferror(out) ? -EIO : (int)(r->deadlock_cnt + r->orphan_cnt);
+	for (size_t i = 0; i < r->stuck_cnt; i++) {
+		if (!r->stuck[i].certain || !r->stuck[i].fault)
+			continue;
+		write_stuck(&p, &r->stuck[i]);
+		stuck++;
+	}
+	return ferror(out) ? -EIO : (int)(r->deadlock_cnt + r->orphan_cnt + stuck);
 }

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Reading many gs and what belongs to them: internal to go_snapshot.c. */
+#ifndef HOLDUP_GOLANG_GO_READ_H
+#define HOLDUP_GOLANG_GO_READ_H
+
+#include "user/golang/go_snapshot.h"
+
+#define GO_BATCH \
+	1024 /* goroutines that are read together, so that little time passes between both readings */
+
+/* One batch: addresses, and the bytes of each g. */
+struct go_batch {
+	uint64_t addr[GO_BATCH]; /* ascending */
+	size_t cnt;
+	size_t g_sz;
+	uint8_t *bytes; /* of cnt * g_sz */
+	bool ok[GO_BATCH];
+};
+
+/* Reads the gs again, those close to each other in one piece. -ENOMEM. */
+int go_read__gs(const struct go_process *p, struct go_batch *b);
+void go_read__decode(const struct go_process *p, uint64_t addr, const uint8_t *bytes,
+		     struct go_goroutine *ret);
+/* The semaphores and channels that goroutines wait for; stack[i]: bytes of the stack from sp on. */
+struct go_view {
+	struct go_goroutine *g;
+	const uint8_t *stack;
+	size_t stack_sz;
+};
+int go_read__objects(const struct go_process *p, struct go_snapshot *s, struct go_view *view,
+		     size_t cnt, size_t *scans);
+/* The threads that run goroutines, or are in their system calls. */
+void go_read__threads(const struct go_process *p, struct go_snapshot *s);
+
+#endif

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Goroutines whose wait nobody seems to be left to end: nil channels, locks that were left locked. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "user/model/stacks_build.h"
+
+const char *stuck_why__name(enum stuck_why why)
+{
+	static const char *const names[] = {
+		[STUCK_INVALID] = "invalid",	     [STUCK_NIL_SEND] = "nil-channel",
+		[STUCK_NIL_RECEIVE] = "nil-channel", [STUCK_ABANDONED] = "abandoned-lock",
+		[STUCK_NOBODY_LEFT] = "nobody-left",
+	};
+
+	return names[why <= STUCK_NOBODY_LEFT ? why : STUCK_INVALID];
+}
+
+static int add(struct stacks_builder *b, struct stuck_wait stuck)
+{
+	struct stacks_report *r = &b->r;
+	struct stuck_wait *more = reallocarray(r->stuck, r->stuck_cnt + 1, sizeof(*more));
+
+	if (!more)
+		return -ENOMEM;
+	r->stuck = more;
+	r->stuck[r->stuck_cnt++] = stuck;
+	return 0;
+}
+
+static int add_nil(struct stacks_builder *b, const struct blocked_group *g)
+{
+	bool sends = g->thread[0]->go.way == GO_WAY_SEND;
+
+	return add(b, (struct stuck_wait){
+			      .why = sends ? STUCK_NIL_SEND : STUCK_NIL_RECEIVE,
+			      .certain = true,
+			      .fault = sends,
+			      .lock = g->thread[0]->lock,
+			      .thread = g->thread,
+			      .cnt = g->cnt,
+		      });
+}
+
+/* The waiters of a lock, and whether all have stood for long enough. */
+static int add_abandoned(struct stacks_builder *b, const struct waited_lock *lock)
+{
+	struct stacks_report *r = &b->r;
+	struct stuck_wait stuck = { .why = STUCK_ABANDONED, .fault = true, .lock = lock };
+	bool ripe = true;
+	int err;
+
+	stuck.own = calloc(lock->waiters + 1, sizeof(stuck.own[0]));
+	if (!stuck.own)
+		return -ENOMEM;
+	stuck.thread = stuck.own;
+	for (size_t i = 0; i < r->thread_cnt && stuck.cnt < lock->waiters; i++) {
+		struct blocked_thread *t = b->sorted[i];
+
+		if (t->lock != lock)
+			continue;
+		ripe &= t->goroutine->steady && t->at_least_ns >= STACKS_RIPE_NS;
+		stuck.own[stuck.cnt++] = t;
+	}
+	if (stuck.cnt && ripe) {
+		err = add(b, stuck);
+		if (err)
+			free(stuck.own);
+		return err;
+	}
+	r->unripe += stuck.cnt && !ripe;
+	free(stuck.own);
+	return 0;
+}
+
+static int certain_first(const void *a, const void *b)
+{
+	const struct stuck_wait *x = a, *y = b;
+
+	if (x->certain != y->certain)
+		return x->certain ? -1 : 1;
+	if (x->fault != y->fault)
+		return x->fault ? -1 : 1;
+	return x->cnt < y->cnt ? 1 : x->cnt > y->cnt ? -1 : 0;
+}
+
+int stacks__find_stuck(struct stacks_builder *b)
+{
+	struct stacks_report *r = &b->r;
+	int err = 0;
+
+	for (size_t i = 0; i < r->group_cnt && !err; i++)
+		if (r->group[i].thread[0]->go.never)
+			err = add_nil(b, &r->group[i]);
+	for (size_t i = 0; i < r->lock_cnt && !err; i++)
+		if (r->lock[i]->abandoned)
+			err = add_abandoned(b, r->lock[i]);
+	if (r->stuck_cnt)
+		qsort(r->stuck, r->stuck_cnt, sizeof(r->stuck[0]), certain_first);
+	return err;
+}
