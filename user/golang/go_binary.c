@@ -315,6 +315,7 @@ static int read_all(struct go_binary *b)
 		return -EINVAL;
 	read_symbols(b);
 	b->from_dwarf = go_dwarf__read(b->elf, &b->layout) > 0;
+	b->pclntab.wrapper = b->layout.func_wrapper;
 	b->known = true;
 	return 0;
 }

@@ -57,6 +57,7 @@ static const struct go_layout go1_18 = {
 	.sched_runq = 112,
 	.sched_mutex_wait = GO_NO_FIELD,
 	.md_gofunc = 304,
+	.func_wrapper = 21,
 };
 
 static void to_1_20(struct go_layout *l)
@@ -79,6 +80,7 @@ static void to_1_21(struct go_layout *l)
 static void to_1_22(struct go_layout *l)
 {
 	l->g_tracking_seq = 191; /* g.coroarg and the flags before it */
+	l->func_wrapper = 22;	 /* FuncID_corostart */
 }
 
 /* g.syscallbp; hchan.timer */
@@ -103,9 +105,10 @@ static void to_1_23(struct go_layout *l)
 	l->c_sendq = 80;
 }
 
-/* gobuf.ret is gone */
+/* gobuf.ret is gone; FuncID_runCleanups */
 static void to_1_25(struct go_layout *l)
 {
+	l->func_wrapper = 23;
 	l->g_bp = 96;
 	l->g_syscallsp = 104;
 	l->g_syscallpc = 112;

@@ -34,6 +34,7 @@ struct go_layout {
 	uint16_t sched_runq, sched_mutex_wait;
 	/* runtime.moduledata */
 	uint16_t md_gofunc;
+	uint16_t func_wrapper; /* abi.FuncIDWrapper: no offset, but it changes with the version too */
 };
 
 /* minor: 19 for go1.19. -ENOTSUP: not known. */

@@ -127,6 +127,7 @@ bool go_pclntab__func(const struct go_pclntab *t, uint64_t i, struct go_func *re
 	read_u32(t, at + 24, &f.pcln);
 	read_u32(t, at + 28, &f.npcdata);
 	read_u32(t, at + 32, &f.cu);
+	f.id = t->bytes[at + fixed - 4];
 	f.flags = t->bytes[at + fixed - 3];
 	f.nfuncdata = t->bytes[at + fixed - 1];
 	f.tables = at + fixed;
@@ -240,6 +241,13 @@ static bool inline_call(const struct go_pclntab *t, go_gofunc_fn read, void *ctx
 	return *ret_name != NULL;
 }
 
+bool go_func__is_wrapper(const struct go_pclntab *t, const struct go_func *f, uint64_t at)
+{
+	int32_t index;
+
+	return t->wrapper && f->id == t->wrapper && !inline_index(t, f, at, &index);
+}
+
 size_t go_pclntab__frames(const struct go_pclntab *t, uint64_t at, go_gofunc_fn read, void *ctx,
 			  struct go_frame *ret, size_t cap)
 {
@@ -252,12 +260,12 @@ size_t go_pclntab__frames(const struct go_pclntab *t, uint64_t at, go_gofunc_fn 
 	if (!cap || !go_pclntab__find(t, at, &f))
 		return 0;
 	inlined = read && inline_tree(t, &f, &tree);
-	for (; cnt < INLINE_DEPTH; cnt++) {
+	for (;;) {
 		struct go_frame *frame = &ret[cnt < cap ? cnt : cap - 1];
 
 		*frame = (struct go_frame){ .entry = f.entry, .flags = f.flags };
 		go_func__line(t, &f, at, &frame->file, &frame->line);
-		frame->inlined = inlined && inline_index(t, &f, at, &index) &&
+		frame->inlined = inlined && cnt < INLINE_DEPTH && inline_index(t, &f, at, &index) &&
 				 inline_call(t, read, ctx, tree, index, &frame->function, &parent);
 		if (!frame->inlined || parent >= f.end - f.entry) {
 			frame->inlined = false;
@@ -265,6 +273,9 @@ size_t go_pclntab__frames(const struct go_pclntab *t, uint64_t at, go_gofunc_fn 
 			break;
 		}
 		at = f.entry + parent;
+		cnt++;
 	}
+	if (cnt && t->wrapper && f.id == t->wrapper)
+		cnt--;
 	return cnt < cap ? cnt + 1 : cap;
 }

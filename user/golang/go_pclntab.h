@@ -21,7 +21,8 @@ struct go_pclntab {
 	size_t sz;
 	bool old;	 /* 1.18 and 1.19: other sizes of functions and inlining records */
 	uint8_t quantum; /* of the code's addresses: 1, or 4 on arm64 */
-	uint64_t funcs;	 /* how many */
+	uint8_t wrapper; /* id of functions that the compiler made, which no stack shows; 0: not known */
+	uint64_t funcs; /* how many */
 	uint64_t names_off, cu_off, file_off, pc_off, func_off;
 };
 
@@ -29,7 +30,7 @@ struct go_func {
 	uint32_t entry, end; /* in the text */
 	const char *name;
 	uint32_t pcsp, pcfile, pcln, npcdata, cu;
-	uint8_t flags, nfuncdata;
+	uint8_t id, flags, nfuncdata;
 	size_t tables; /* where its pcdata begin, in the bytes */
 };
 
@@ -55,7 +56,13 @@ bool go_func__line(const struct go_pclntab *t, const struct go_func *f, uint64_t
 /* sz bytes of go:func.* (moduledata.gofunc) at this offset; 0, or -errno. */
 typedef int (*go_gofunc_fn)(void *ctx, uint32_t off, void *buf, size_t sz);
 
-/* One function at a place of the code; those inlined there come first. */
+/* Did the compiler make the function, and is nothing that it did not make inlined into it here? */
+bool go_func__is_wrapper(const struct go_pclntab *t, const struct go_func *f, uint64_t at);
+
+/*
+ * One function at a place of the code; those inlined there come first. A function that the compiler made (a go
+ * statement with arguments, a method of an embedded type) is left out when others are inlined into it.
+ */
 struct go_frame {
 	const char *function, *file;
 	uint32_t entry; /* of the function that has the code */

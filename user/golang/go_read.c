@@ -94,6 +94,18 @@ static uint64_t begin_of_wait(const struct go_layout *l, const uint8_t *bytes)
 	return bytes[l->g_tracking_seq - 1] == 1 ? word(bytes, l->g_tracking_stamp) : 0;
 }
 
+/*
+ * Who leaves the CPU gets its new status first, its count of turns after that, and loses its thread last (casgstatus()
+ * and dropg() in src/runtime/proc.go): with a thread it is still on its way, and may have run since it was last seen
+ * without its count telling.
+ */
+static uint32_t settled_status(uint32_t status, uint64_t m)
+{
+	bool parked = status == GO_RUNNABLE || status == GO_WAITING || status == GO_PREEMPTED;
+
+	return parked && m ? GO_RUNNING : status;
+}
+
 void go_read__decode(const struct go_process *p, uint64_t addr, const uint8_t *bytes,
 		     struct go_goroutine *ret)
 {
@@ -114,7 +126,7 @@ void go_read__decode(const struct go_process *p, uint64_t addr, const uint8_t *b
 		.m = word(bytes, l->g_m),
 		.waiting = word(bytes, l->g_waiting),
 		.waitsince_ns = word(bytes, l->g_waitsince),
-		.status = status & ~SCAN_BIT,
+		.status = settled_status(status & ~SCAN_BIT, word(bytes, l->g_m)),
 		.reason = bytes[l->g_waitreason],
 		.seq = bytes[l->g_tracking_seq],
 	};

@@ -11,6 +11,7 @@ struct go_place {
 	uint64_t pc;
 	int32_t delta; /* from the stack pointer to the end of the frame; -1: not known */
 	bool top;      /* the outermost function of a stack */
+	bool wrapper;  /* the compiler made it: Go's own tracebacks leave it out */
 	bool start;    /* the function's first instruction */
 	bool injected; /* what called it was interrupted, rather than calling */
 };
@@ -27,7 +28,8 @@ static bool is_injected(const char *name)
 	       !strcmp(name, "runtime.debugCallV2");
 }
 
-static struct go_place look_at(const struct go_process *p, uint64_t pc, bool leaf)
+/* leaf: it may be where a function begins; exact: it is the next instruction, and no call's return address. */
+static struct go_place look_at(const struct go_process *p, uint64_t pc, bool leaf, bool exact)
 {
 	struct go_place place = { .pc = pc, .delta = -1 };
 	const struct go_pclntab *t = &p->binary->pclntab;
@@ -37,27 +39,29 @@ static struct go_place look_at(const struct go_process *p, uint64_t pc, bool lea
 	if (!go_process__has_code(p, pc))
 		return place;
 	/* A call can be a function's last instruction: where it returns to is the next function's. */
-	if (go_pclntab__find(t, at, &f) && leaf && f.entry == at)
-		place.start = true;
+	if (go_pclntab__find(t, at, &f) && (exact || (leaf && f.entry == at)))
+		place.start = f.entry == at;
 	else if (!at || !go_pclntab__find(t, --at, &f))
 		return place;
 	if (!go_func__sp_delta(t, &f, at, &place.delta))
 		place.delta = -1;
 	place.top = f.flags & GO_FUNC_TOP;
+	place.wrapper = go_func__is_wrapper(t, &f, at);
 	place.injected = is_injected(f.name);
 	return place;
 }
 
-static struct go_place place_of(struct go_process *p, uint64_t pc, bool leaf)
+static struct go_place place_of(struct go_process *p, uint64_t pc, bool leaf, bool exact)
 {
 	uint64_t hash = hash__mix(leaf, pc);
-	struct go_place *known = leaf ? NULL : table__find(&p->sp_delta, hash, place__is, &pc);
+	struct go_place *known = leaf || exact ? NULL
+					       : table__find(&p->sp_delta, hash, place__is, &pc);
 	struct go_place place;
 
 	if (known)
 		return *known;
-	place = look_at(p, pc, leaf);
-	if (leaf || p->sp_delta.cnt >= PLACES_MAX)
+	place = look_at(p, pc, leaf, exact);
+	if (leaf || exact || p->sp_delta.cnt >= PLACES_MAX)
 		return place;
 	known = malloc(sizeof(*known));
 	if (known) {
@@ -84,10 +88,12 @@ enum go_walk_end go_stack__walk(struct go_process *p, const struct go_walk *w,
 	bool exact = false; /* pc is an instruction to be executed */
 	size_t cnt = 0;
 
-	for (*ret_cnt = 0; cnt < GO_FRAMES_MAX; *ret_cnt = cnt) {
-		struct go_place place = place_of(p, pc, !cnt || exact);
+	*ret_cnt = 0;
+	for (size_t steps = 0; cnt < GO_FRAMES_MAX && steps < 2 * GO_FRAMES_MAX; steps++) {
+		struct go_place place = place_of(p, pc, !cnt, exact);
 
-		ret[cnt++] = pc + (place.start || exact);
+		if (!place.wrapper || !cnt)
+			ret[cnt++] = pc + (place.start || exact);
 		*ret_cnt = cnt;
 		if (place.top)
 			return GO_WALK_COMPLETE;

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Go programs of the tests (tests/workload/go), what Go itself says of their goroutines, and what
+holdup says.
+"""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import time
+import unittest
+
+import holdup
+
+READY_S = 90
+DIRECTORY = os.path.join(holdup.BUILD, "go")
+HEADER = re.compile(r"^goroutine (\d+) (?:.*)\[([^\]]*)\]")
+PLACE = re.compile(r"^\t(.*):(\d+)(?: \+0x[0-9a-f]+)?$")
+MOVING = ("running", "runnable", "copystack", "preempted", "dead")
+
+
+def builds(program):
+    """[(VERSION-FORM, path)] of a program, in every form it was built in; skips the test when Go could not
+    be had at all.
+    """
+    found, reasons = [], []
+    names = sorted(os.listdir(DIRECTORY)) if os.path.isdir(DIRECTORY) else []
+    for name in names:
+        path = os.path.join(DIRECTORY, name, program)
+        if re.fullmatch(r"(1\.\d+|newest)-[a-z]+", name) and os.access(path, os.X_OK):
+            found.append((name, path))
+        elif name.endswith(".skipped"):
+            with open(os.path.join(DIRECTORY, name), encoding="utf-8") as file:
+                reasons.append(file.read().strip())
+    assert found or reasons, f"{program} is not built: make go-workloads"
+    if not found:
+        raise unittest.SkipTest(f"no Go: {reasons[0]}")
+    return found
+
+
+def missing():
+    """Why a release could not be had, for those that could not."""
+    reasons = set()
+    for name in os.listdir(DIRECTORY) if os.path.isdir(DIRECTORY) else []:
+        if name.endswith(".skipped"):
+            with open(os.path.join(DIRECTORY, name), encoding="utf-8") as file:
+                reasons.add(file.read().strip())
+    return sorted(reasons)
+
+
+class Program:
+    """A Go program, from when its goroutines are where they are to be until the end of the block."""
+
+    def __init__(self, path, *args, env=None):
+        self.command = [path, *map(str, args)]
+        self.env = {**os.environ, **(env or {})}
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            self.command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self.env,
+            start_new_session=True,
+        )
+        self.pid, self.rest = self.process.pid, b""
+        try:
+            self.truth = self._line()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _line(self):
+        """The next line of its output, as JSON."""
+        deadline, out = time.monotonic() + READY_S, self.process.stdout.fileno()
+        while b"\n" not in self.rest:
+            ready, _, _ = select.select([out], [], [], max(deadline - time.monotonic(), 0))
+            assert ready, f"{self.command} said nothing for {READY_S} s"
+            more = os.read(out, 1 << 20)
+            assert more, f"{self.command} ended with {self.process.wait()} and {self.rest!r}"
+            self.rest += more
+        line, _, self.rest = self.rest.partition(b"\n")
+        return json.loads(line)
+
+    def ask(self, what):
+        """Its answer to a request on its standard input."""
+        self.process.stdin.write(what.encode() + b"\n")
+        self.process.stdin.flush()
+        return self._line()
+
+    def stop(self):
+        """Freezes it: whatever looks at it now sees one moment."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def __exit__(self, *exception):
+        if self.process.poll() is None:
+            self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            pipe.close()
+        self.process.wait()
+
+
+def parse_traceback(text):
+    """Goroutines of a text as runtime.Stack and /debug/pprof/goroutine?debug=2 print it."""
+    found = []
+    for block in text.strip().split("\n\n"):
+        lines = block.split("\n")
+        match = HEADER.match(lines[0])
+        if not match:
+            continue
+        row = {"goroutine": int(match[1]), "state": match[2], "stack": [], "created_by": None}
+        for name, at in zip(lines[1:], lines[2:]):
+            place = PLACE.match(at)
+            if not place or name.startswith("\t"):
+                continue
+            frame = {"file": place[1], "line": int(place[2])}
+            if name.startswith("created by "):
+                frame["function"] = name.removeprefix("created by ").split(" in goroutine ")[0]
+                row["created_by"] = frame
+            else:
+                frame["function"] = name.rpartition("(")[0]
+                row["stack"].append(frame)
+        found.append(row)
+    return found
+
+
+def shown(frame):
+    """Is this a frame that Go's tracebacks show? They leave out the runtime's own functions, and those that
+    the compiler made.
+    """
+    name = frame.get("function") or ""
+    return not re.match(r"runtime\.([a-z(]|$)", name) and frame.get("file") not in (
+        "<autogenerated>",
+        None,
+    )
+
+
+def plain(name):
+    """A function's name without type arguments, which tracebacks abbreviate."""
+    return re.sub(r"\[.*\]", "[...]", name or "")
+
+
+def places(stack):
+    """[(function, file's name, line)] of the frames that a traceback shows."""
+    return [
+        (plain(f["function"]), os.path.basename(f["file"]), f["line"]) for f in stack if shown(f)
+    ]
+
+
+def own_frame(stack, package="main."):
+    """The innermost frame of the program itself."""
+    return next((f for f in stack if (f.get("function") or "").startswith(package)), None)
+
+
+def compare(rows, truth):
+    """What is not alike in holdup's goroutines and Go's own tracebacks: [str].
+
+    Goroutines that moved may differ; the caller sees to it that few do.
+    """
+    wrong, ours = [], {row["goroutine"]: row for row in rows}
+    for other in truth:
+        if other["state"].split(",")[0] in MOVING:
+            continue
+        row = ours.get(other["goroutine"])
+        if row is None:
+            wrong.append(f"goroutine {other['goroutine']} [{other['state']}] is missing")
+            continue
+        mine, theirs = places(row["stack"]), places(other["stack"])
+        length = min(len(mine), len(theirs)) if len(theirs) >= 100 else max(len(mine), len(theirs))
+        if mine[:length] != theirs[:length]:
+            wrong.append(f"goroutine {other['goroutine']} [{other['state']}]: {mine}, Go: {theirs}")
+        wrong += compare_created(row, other)
+    return wrong
+
+
+def compare_created(row, other):
+    """The same for where it was created."""
+    theirs = places([other["created_by"]]) if other["created_by"] else []
+    mine = places(row.get("created_by") or [])[: len(theirs)]
+    return [] if mine == theirs else [f"goroutine {row['goroutine']}: created by {mine}, Go: {theirs}"]
+
+
+class Look:
+    """The reader of goroutines alone (tests/golang/look.c), on one process, as often as one likes."""
+
+    def __init__(self, pid):
+        self.command = [os.path.join(holdup.BUILD, "tests", "golang", "look"), str(pid)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        )
+        return self
+
+    def again(self):
+        """What it reads now."""
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"{self.command} ended with {self.process.wait()}"
+        return json.loads(line)
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            pipe.close()
+        self.process.wait()
+
+
+def stacks(pid, *args):
+    """What `holdup stacks` says of a process, goroutine by goroutine."""
+    return holdup.run_json(["stacks", "-p", pid, "--all", *args], timeout=60)
+
+
+def goroutines(document):
+    """The goroutines among the threads of a report."""
+    return [row for row in document["threads"] if "go_status" in row]
+
+
+def is_at(row, wait):
+    """Is this (a goroutine or a group) where a program said that some of its goroutines would be?"""
+    frame = own_frame(row["stack"])
+    return frame is not None and (plain(frame["function"]), frame["line"]) == (
+        wait["function"],
+        wait["line"],
+    )

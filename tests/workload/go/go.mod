@@ -1,0 +1,3 @@
+module holdup.test/go
+
+go 1.19
