@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "tests/unit/go_image.h"
+#include "user/golang/go_sched.h"
 #include "user/golang/go_wait.h"
 
 static struct go_image *image(int minor)
@@ -287,6 +288,43 @@ static void test_refusals(void **state)
 	refuse(24, IMG_BSS + 0x100 + 8, 1ull << 60, "goroutines");
 }
 
+/* ---- the scheduler */
+
+static void test_scheduler(void **state)
+{
+	for (int minor = GO_MINOR_FIRST; minor <= GO_MINOR_LAST; minor++) {
+		struct opened o = open_image(minor);
+		const struct go_layout *l = &o.img->l;
+		struct go_sched before, now;
+		struct go_births births;
+
+		if (l->p_created != GO_NO_FIELD)
+			img__word(o.img, IMG_P + l->p_created, 43);
+		img__word(o.img, IMG_P + l->p_goidcache, 44);
+		img__word(o.img, IMG_P + l->p_goidcacheend, 49);
+		assert_int_equal(go_sched__read(&o.p, o.s, &before), 0);
+		assert_int_equal(before.created, 43); /* 48 ids, 5 of them not used */
+		assert_int_equal(before.created_exact, minor >= 26);
+		assert_int_equal(before.ps, 1);
+		assert_int_equal(before.p[0].queued, 3);
+		assert_int_equal(before.p[0].tid, 4711);
+		assert_string_equal(go_p__status(&before.p[0]), "running");
+		assert_int_equal(before.live, IMG_GS - 1);
+		now = before;
+		now.created += 10;
+		now.live += 4;
+		now.at_ns += 1000;
+		births = go_sched__births(&before, &now);
+		assert_int_equal(births.created, 10);
+		assert_int_equal(births.ended, 6);
+		assert_int_equal(births.interval_ns, 1000);
+		go_sched__free(&before);
+		o.p.sched = 0;
+		assert_int_equal(go_sched__read(&o.p, o.s, &now), -ENOTSUP);
+		close_image(&o);
+	}
+}
+
 /* ---- what they wait for */
 
 static struct go_wait classify(const char *reason, const char *const *names, uint64_t sema,
@@ -362,7 +400,7 @@ int main(void)
 		cmocka_unit_test(test_lines),	 cmocka_unit_test(test_bad_tables),
 		cmocka_unit_test(test_process),	 cmocka_unit_test(test_goroutines),
 		cmocka_unit_test(test_moving),	 cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_waits),
+		cmocka_unit_test(test_waits),	 cmocka_unit_test(test_scheduler),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
