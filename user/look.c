@@ -87,7 +87,7 @@ static int start_program(struct look *look)
 
 	if (!look->opt->program)
 		return EXIT_FINE;
-	err = program__start(look->opt->program, &look->program);
+	err = program__start(look->opt->program, true, &look->program);
 	if (err) {
 		log__msg("no process can be started: %s", strerror(-err));
 		return EXIT_FAILED;
