@@ -87,7 +87,7 @@ static int start_program(struct look *look)
 
 	if (!look->opt->program)
 		return EXIT_FINE;
-	err = program__start(look->opt->program, true, &look->program);
+	err = program__start(look->opt->program, !look->opt->no_last_look, &look->program);
 	if (err) {
 		log__msg("no process can be started: %s", strerror(-err));
 		return EXIT_FAILED;
@@ -183,6 +183,8 @@ static int add_targets(struct look *look)
 	if (!look->has_program)
 		return adopt__cgroup_members(look->opt->cgroup, add_member, look->threads);
 	add_family(&program);
+	if (!program.err && look->also)
+		program.err = threads__add_target(look->threads, look->also);
 	return program.err;
 }
 

@@ -26,6 +26,7 @@ struct look {
 	struct stacks_query query;
 	struct program program; /* with -- PROGRAM */
 	bool has_program;
+	pid_t also; /* one more process of the program, which may be no more among its children; 0: none */
 };
 
 /* *look zeroed. With a program to run it is started and held back. */

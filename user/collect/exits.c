@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* include/uapi/linux/seccomp.h has it since 5.5. */
@@ -30,6 +31,8 @@
 #define NR_I386	   252
 #define NR_GENERIC 94
 #define NR_ARM	   248
+#define REAP_TRIES 20
+#define REAP_US	   1000
 #define NOTICE_SZ_MAX \
 	512 /* of struct seccomp_notif and its answer, as the kernel knows them; today 80 and 24 */
 
@@ -195,6 +198,7 @@ static int start_keeper(struct exits *e)
 		return err;
 	}
 	e->keep_fd = ends[1];
+	e->keeper = pid;
 	return 0;
 }
 
@@ -219,6 +223,13 @@ void exits__free(struct exits *e)
 	if (e->keep_fd > 0)
 		close(e->keep_fd);
 	e->fd = e->keep_fd = -1;
+	/* Mostly it has nobody left to keep for. Else it goes on, and somebody else will reap it. */
+	for (int tries = 0; e->keeper > 0 && tries < REAP_TRIES; tries++) {
+		if (waitpid(e->keeper, NULL, WNOHANG))
+			break;
+		usleep(REAP_US);
+	}
+	e->keeper = 0;
 }
 
 /* ---- notices */

@@ -22,7 +22,8 @@
 #include <sys/types.h>
 
 struct exits {
-	int fd;	     /* of the listener; -1 or 0: none, and nobody waits */
+	int fd; /* of the listener; -1 or 0: none, and nobody waits */
+	pid_t keeper;
 	int keep_fd; /* its other end tells the keeper that we are gone */
 	int err;     /* why there is none; 0: there is one, or none was wanted */
 };

@@ -74,8 +74,7 @@ static void print_held_by(const struct page *p, const struct waited_lock *lock)
 	}
 }
 
-/* "read from pipe:[4711] (cat 812)", "mutex ledger_lock" */
-static void print_wait(const struct page *p, const struct blocked_thread *t)
+void page__print_wait(const struct page *p, const struct blocked_thread *t)
 {
 	char text[NAME_SZ];
 
@@ -107,7 +106,7 @@ static void print_doing(const struct page *p, const struct blocked_thread *t)
 		fputs("is ", p->out);
 	else
 		fputs("sleeps in ", p->out);
-	print_wait(p, t);
+	page__print_wait(p, t);
 }
 
 static void print_stack(const struct page *p, const struct blocked_thread *t)
@@ -334,7 +333,7 @@ static void print_group(const struct page *p, const struct blocked_group *g)
 	if (g->locks > 1)
 		print_locks(p, t->lock, g->locks);
 	else
-		print_wait(p, t);
+		page__print_wait(p, t);
 	if (t->lock && g->locks == 1)
 		print_held_by(p, t->lock);
 	fputs("  ", p->out);
@@ -393,7 +392,7 @@ static void print_threads(const struct page *p)
 			fputs("runs\n", p->out);
 			continue;
 		}
-		print_wait(p, t);
+		page__print_wait(p, t);
 		if (t->lock)
 			print_held_by(p, t->lock);
 		fprintf(p->out, " %s ", p->dot);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "user/model/leftovers.h"
 #include "user/model/locks.h"
 #include "user/model/stacks.h"
 
@@ -32,6 +33,8 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 int view__stacks_dot(FILE *out, const struct stacks_report *r);
 /* One line for each finding; returns how many, or negative. */
 int view__findings(FILE *out, const struct stacks_report *r);
+/* The same of what a program leaves behind. */
+int view__leftovers(FILE *out, const struct leftovers *l);
 /* The schema of every document that --json prints. */
 int view__json_schema(FILE *out);
 /* Flushes; tells the user and returns negative when anything could not be written. */
