@@ -68,15 +68,19 @@ static void name_start(const struct building *b, struct left_group *g)
 				   &g->start, 1);
 }
 
-static bool same_stack(const struct blocked_thread *a, const struct blocked_thread *b)
+/* Those that run are alike wherever they are just now, if it is known what they were started for. */
+static bool same_stack(const struct left_group *a, const struct left_group *b)
 {
-	return (a ? a->stack : NULL) == (b ? b->stack : NULL);
+	const struct named_stack *x = a->thread ? a->thread->stack : NULL;
+	const struct named_stack *y = b->thread ? b->thread->stack : NULL;
+
+	return x == y || (a->kind == LEFT_RUNNING && a->start_pc);
 }
 
 static bool same_group(const struct left_group *a, const struct left_group *b)
 {
 	return a->kind == b->kind && a->kind != LEFT_DIED_HOLDING && a->start_pc == b->start_pc &&
-	       a->site == b->site && same_stack(a->thread, b->thread);
+	       a->site == b->site && same_stack(a, b);
 }
 
 /* Whether it is to be left out, and why: asked of a group's first thread only, since names take time. */

@@ -54,10 +54,8 @@ static void print_doing(const struct page *p, const struct left_group *g)
 {
 	const struct blocked_thread *t = g->thread;
 
-	fputs(t->state == BLOCKED_RUNNING || t->state == BLOCKED_RUNNABLE ? ", run" : ", in ",
-	      p->out);
-	if (t->state != BLOCKED_RUNNING && t->state != BLOCKED_RUNNABLE)
-		page__print_wait(p, t);
+	fputs(", ", p->out);
+	page__print_doing(p, t);
 	if (t->stack) {
 		fputs(" at ", p->out);
 		page__print_stack(p, t->stack->frames, t->stack->frame_cnt, t->api,

@@ -74,7 +74,8 @@ static void print_held_by(const struct page *p, const struct waited_lock *lock)
 	}
 }
 
-void page__print_wait(const struct page *p, const struct blocked_thread *t)
+/* "read from pipe:[4711] (cat 812)", "mutex ledger_lock" */
+static void print_wait(const struct page *p, const struct blocked_thread *t)
 {
 	char text[NAME_SZ];
 
@@ -93,8 +94,7 @@ void page__print_wait(const struct page *p, const struct blocked_thread *t)
 		fprintf(p->out, " (%s)", t->kernel);
 }
 
-/* The same as what a thread does: "sleeps in fdatasync", "waits for mutex ledger_lock". */
-static void print_doing(const struct page *p, const struct blocked_thread *t)
+void page__print_doing(const struct page *p, const struct blocked_thread *t)
 {
 	if (t->state == BLOCKED_RUNNING || t->state == BLOCKED_EXITING) {
 		fputs(t->state == BLOCKED_RUNNING ? "runs" : "ends", p->out);
@@ -106,7 +106,7 @@ static void print_doing(const struct page *p, const struct blocked_thread *t)
 		fputs("is ", p->out);
 	else
 		fputs("sleeps in ", p->out);
-	page__print_wait(p, t);
+	print_wait(p, t);
 }
 
 static void print_stack(const struct page *p, const struct blocked_thread *t)
@@ -276,7 +276,7 @@ static void print_chain(const struct page *p, const struct wait_chain *c)
 		fputc('\n', p->out);
 		return;
 	}
-	print_doing(p, t);
+	page__print_doing(p, t);
 	print_since(p, t);
 	fputs("\n      at ", p->out);
 	print_stack(p, t);
@@ -333,7 +333,7 @@ static void print_group(const struct page *p, const struct blocked_group *g)
 	if (g->locks > 1)
 		print_locks(p, t->lock, g->locks);
 	else
-		page__print_wait(p, t);
+		print_wait(p, t);
 	if (t->lock && g->locks == 1)
 		print_held_by(p, t->lock);
 	fputs("  ", p->out);
@@ -392,7 +392,7 @@ static void print_threads(const struct page *p)
 			fputs("runs\n", p->out);
 			continue;
 		}
-		page__print_wait(p, t);
+		print_wait(p, t);
 		if (t->lock)
 			print_held_by(p, t->lock);
 		fprintf(p->out, " %s ", p->dot);
@@ -442,7 +442,7 @@ static void print_holders(const struct page *p, const struct blocked_thread *t)
 		named[links] = t;
 		fprintf(p->out, "\n   %s (%u) ", escaped(t->thread->rec.comm, name),
 			t->thread->rec.tid);
-		print_doing(p, t);
+		page__print_doing(p, t);
 		fputs("\n   at ", p->out);
 		print_stack(p, t);
 	}
@@ -457,7 +457,7 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 		t->thread->rec.tid, p.plain);
 	print_process(&p, t->thread->process);
 	fputc(' ', out);
-	print_doing(&p, t);
+	page__print_doing(&p, t);
 	if (t->lock)
 		print_held_by(&p, t->lock);
 	print_since(&p, t);
