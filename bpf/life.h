@@ -47,7 +47,9 @@ static __always_inline int on_exec(__u64 *ctx)
 
 	task__id(t, &id);
 	flush(t, &id);
-	if (!bpf_map_lookup_elem(&hu_seen, &id.tgid))
+	/* What was created before matters even if nobody has waited. */
+	if (!bpf_map_lookup_elem(&hu_seen, &id.tgid) &&
+	    !(hu_cfg.lifetimes && task__wanted(t, id.tgid, id.tid)))
 		return 0;
 	bpf_map_delete_elem(&hu_seen, &id.tgid);
 	bpf_map_delete_elem(&hu_maps, &id.tgid);
