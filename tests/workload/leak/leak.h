@@ -47,7 +47,7 @@ static struct {
 	bool end;
 	struct leak_finding told[LEAK_TOLD];
 	int told_cnt;
-} leak = { .workload = "", .how = "", .count = 5, .seconds = 300, .every_ms = 100 };
+} leak;
 
 /* Where the last thread was created. */
 static struct {
@@ -108,6 +108,10 @@ static inline void leak_start(int argc, char **argv, const char *workload, const
 	int opt;
 
 	leak.workload = workload;
+	leak.how = "";
+	leak.count = 5;
+	leak.seconds = 300;
+	leak.every_ms = 100;
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (opt == 'w')
 			leak.how = optarg;
