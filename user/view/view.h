@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "user/model/leaks.h"
 #include "user/model/leftovers.h"
 #include "user/model/locks.h"
 #include "user/model/stacks.h"
@@ -27,6 +28,8 @@ int view__locks_text(FILE *out, const struct locks_report *r, const struct view_
 int view__locks_json(FILE *out, const struct locks_report *r, const struct view_style *style);
 int view__stacks_text(FILE *out, const struct stacks_report *r, const struct view_style *style);
 int view__stacks_json(FILE *out, const struct stacks_report *r, const struct view_style *style);
+int view__leaks_text(FILE *out, const struct leaks_report *r, const struct view_style *style);
+int view__leaks_json(FILE *out, const struct leaks_report *r, const struct view_style *style);
 /* One thread with all that keeps it waiting, as `stacks --watch` prints it. */
 int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct view_style *style);
 /* The graph of who waits for whom, for Graphviz. */
