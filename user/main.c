@@ -23,6 +23,7 @@ static const struct command {
 	{ "locks", cmd_locks, "which locks are contended: who waits, where, for how long" },
 	{ "stacks", cmd_stacks, "what every thread waits for now; deadlocks, locks of the dead" },
 	{ "check", cmd_check, "exit status 10 if there is a deadlock or a lock of the dead" },
+	{ "threads", cmd_threads, "births, deaths and live threads by where they are created" },
 	{ "doctor", cmd_doctor, "what this kernel and machine can do, and what is missing" },
 };
 

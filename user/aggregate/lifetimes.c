@@ -199,7 +199,8 @@ void lt__thread_ends(struct lifetimes *l, struct lt_thread *t, enum lt_end end, 
 		lt__thread_free(l, t);
 		return;
 	}
-	l->unjoined++;
+	if (!p->over)
+		l->unjoined++;
 	p->unjoined++;
 	t->site->unjoined++;
 	if (!room_for_ended(l, p)) {

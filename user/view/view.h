@@ -13,6 +13,7 @@
 #include "user/model/leftovers.h"
 #include "user/model/locks.h"
 #include "user/model/stacks.h"
+#include "user/model/threads.h"
 
 struct view_style {
 	bool colour;
@@ -30,6 +31,8 @@ int view__stacks_text(FILE *out, const struct stacks_report *r, const struct vie
 int view__stacks_json(FILE *out, const struct stacks_report *r, const struct view_style *style);
 int view__leaks_text(FILE *out, const struct leaks_report *r, const struct view_style *style);
 int view__leaks_json(FILE *out, const struct leaks_report *r, const struct view_style *style);
+int view__threads_text(FILE *out, const struct threads_report *r, const struct view_style *style);
+int view__threads_json(FILE *out, const struct threads_report *r, const struct view_style *style);
 /* One thread with all that keeps it waiting, as `stacks --watch` prints it. */
 int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct view_style *style);
 /* The graph of who waits for whom, for Graphviz. */
