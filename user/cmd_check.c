@@ -116,7 +116,7 @@ static bool next_exit(const struct program *p, struct exit_notice *ret)
 /* No more is asked of it: who ends does not wait for us. */
 static void end_program(struct check *c)
 {
-	struct program *p = &c->look.program;
+	struct program *p = c->look.program;
 	uint64_t end = live__now_ns() + GRACE_NS;
 	struct exit_notice notice;
 
@@ -135,7 +135,7 @@ static int write_hang(void *ctx, FILE *out)
 	char took[TEXT_DURATION_SZ], name[256];
 
 	text__escape(c->opt->program[0], strlen(c->opt->program[0]), name, sizeof(name));
-	fprintf(out, "hang: %u %s: has not ended within %s\n", c->look.program.pid, name,
+	fprintf(out, "hang: %u %s: has not ended within %s\n", c->look.program->pid, name,
 		text__duration(c->opt->timeout_ns, took));
 	return 0;
 }
@@ -190,14 +190,14 @@ static int look_at_end(struct check *c, const struct exit_notice *notice)
 	}
 	leftovers__free(c->left);
 	c->left = NULL;
-	exits__let_go(&c->look.program.exits, notice);
+	exits__let_go(&c->look.program->exits, notice);
 	return status;
 }
 
 /* Until the program ends, something is found, or it has run for too long. */
 static int look_at_program(struct check *c)
 {
-	struct program *p = &c->look.program;
+	struct program *p = c->look.program;
 	uint64_t end = c->opt->timeout_ns ? live__now_ns() + c->opt->timeout_ns : UINT64_MAX;
 	uint64_t next = live__now_ns() + EVERY_NS;
 	int status = EXIT_FINE, left = EXIT_FINE;
@@ -230,8 +230,8 @@ static int look_at_program(struct check *c)
 static int run_program(struct check *c)
 {
 	char shown[128];
-	const struct exits *exits = &c->look.program.exits;
-	int err = program__release(&c->look.program);
+	const struct exits *exits = &c->look.program->exits;
+	int err = program__release(c->look.program);
 
 	if (exits->err)
 		log__msg("the program's end can't be waited for (%s): what it leaves running is "
@@ -266,7 +266,7 @@ int cmd_check(int argc, char **argv)
 	c.out.style.utf8 = false;
 	live__catch_signals();
 	status = look__open(&c.look, &opt);
-	if (!status && c.look.has_program)
+	if (!status && c.look.program)
 		status = run_program(&c);
 	else if (!status)
 		status = look_for(&c);

@@ -160,7 +160,7 @@ static int look_once(struct ending *e, struct leftovers **ret)
 
 static bool waits_still(const struct ending *e)
 {
-	return exits__waits(&e->l->look->program.exits, e->notice);
+	return exits__waits(&e->l->look->program->exits, e->notice);
 }
 
 /* Again and again, as long as there is somebody left who may be about to end. */

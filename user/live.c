@@ -252,7 +252,7 @@ static int start_program(struct live *l)
 
 	if (!l->opt->program)
 		return EXIT_FINE;
-	err = program__start(l->opt->program, false, &l->program);
+	err = program__start(l->opt->program, l->exits, &l->program);
 	if (err) {
 		log__msg("no process can be started: %s", strerror(-err));
 		return EXIT_FAILED;

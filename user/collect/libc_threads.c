@@ -15,6 +15,7 @@ struct field {
 /* Where things are in this process. */
 struct layout {
 	struct field list, tid, start;
+	bool joinid;	  /* is where it has been in all versions that have these tables */
 	uint64_t head[2]; /* of the lists: stacks that glibc made, and the user's own; 0: none */
 };
 
@@ -92,6 +93,22 @@ static uint64_t find_head(const struct reading *r, const char *member, const cha
 	return address_of(r, variable);
 }
 
+/*
+ * nptl/descr.h, the same from 2.34 to 2.42: joinid, flags, result, schedparam, schedpolicy, start_routine. A detached thread
+ * is its own joinid (IS_DETACHED()).
+ */
+#define JOINID_BELOW_START 32
+
+static bool joinid_is_known(const struct reading *r, const struct layout *l)
+{
+	struct field priority, policy;
+
+	return read_field(r, "_thread_db_pthread_schedparam_sched_priority", &priority) &&
+	       read_field(r, "_thread_db_pthread_schedpolicy", &policy) &&
+	       priority.off + 8 == l->start.off && policy.off + 4 == l->start.off &&
+	       l->start.off >= JOINID_BELOW_START;
+}
+
 static int find_layout(const struct reading *r, struct layout *ret)
 {
 	if (!read_field(r, "_thread_db_pthread_list", &ret->list) ||
@@ -99,6 +116,7 @@ static int find_layout(const struct reading *r, struct layout *ret)
 	    !read_field(r, "_thread_db_pthread_start_routine", &ret->start) ||
 	    ret->start.bits != 64)
 		return -ENOENT;
+	ret->joinid = joinid_is_known(r, ret);
 	ret->head[0] = find_head(r, "_thread_db_rtld_global__dl_stack_used", "_dl_stack_used");
 	ret->head[1] = find_head(r, "_thread_db_rtld_global__dl_stack_user", "_dl_stack_user");
 	return ret->head[0] ? 0 : -ENOENT;
@@ -130,6 +148,17 @@ static int add(struct reading *r, const struct libc_thread *t)
 	return 0;
 }
 
+static void read_detached(const struct reading *r, const struct layout *l, struct libc_thread *t)
+{
+	uint64_t joinid;
+
+	t->detached_known = l->joinid &&
+			    !target_memory__read(r->memory,
+						 t->descriptor + l->start.off - JOINID_BELOW_START,
+						 &joinid, sizeof(joinid));
+	t->detached = t->detached_known && joinid == t->descriptor;
+}
+
 /* include/list.h: a circle of next, prev, through the head. */
 static int read_list(struct reading *r, const struct layout *l, uint64_t head, bool own_stacks)
 {
@@ -154,6 +183,7 @@ static int read_list(struct reading *r, const struct layout *l, uint64_t head, b
 		/* INT_MIN and -1 stood for "created, not yet started" in older versions. */
 		if ((int32_t)t.tid < 0)
 			continue;
+		read_detached(r, l, &t);
 		if (own_stacks)
 			t.stack_sz = stack_size(r, t.descriptor);
 		err = add(r, &t);
@@ -166,7 +196,7 @@ int libc_threads__read(struct symbolizer *symbolizer, struct sym_process *proces
 {
 	struct libc_threads t = { 0 };
 	struct reading r = { symbolizer, process, memory, &t, 0 };
-	struct layout layout;
+	struct layout layout = { 0 };
 	int err = find_layout(&r, &layout);
 
 	if (!err)

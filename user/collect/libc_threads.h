@@ -29,6 +29,8 @@ struct libc_thread {
 	uint64_t start;	     /* its start routine; 0: not known, as of the main thread */
 	uint64_t stack_sz;   /* bytes of address space, without the guard */
 	uint32_t tid;	     /* as its own PID namespace has it; 0: it has ended */
+	bool detached;	     /* where detached_known */
+	bool detached_known;
 };
 
 struct libc_threads {
