@@ -40,6 +40,8 @@ enum {
 	OPT_FOR,
 	OPT_TIMEOUT,
 	OPT_IGNORE,
+	OPT_MIN_AGE,
+	OPT_BASELINE,
 };
 
 static const struct option long_options[] = {
@@ -69,6 +71,8 @@ static const struct option long_options[] = {
 	{ "for", required_argument, NULL, OPT_FOR },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "ignore", required_argument, NULL, OPT_IGNORE },
+	{ "min-age", required_argument, NULL, OPT_MIN_AGE },
+	{ "baseline", required_argument, NULL, OPT_BASELINE },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -263,6 +267,11 @@ static int parse_one(int c, const char *arg, struct options *o)
 		return parse_time("--for", arg, 1, &o->for_ns);
 	case OPT_TIMEOUT:
 		return parse_time("--timeout", arg, 1, &o->timeout_ns);
+	case OPT_MIN_AGE:
+		return parse_time("--min-age", arg, 1, &o->min_age_ns);
+	case OPT_BASELINE:
+		o->baseline = arg;
+		return 0;
 	case OPT_IGNORE:
 		if (!*arg || o->ignore_cnt == OPTIONS_IGNORE_MAX)
 			return complain("--ignore", arg,

@@ -39,6 +39,8 @@ struct options {
 	uint64_t for_ns, timeout_ns;		/* check; 0: not given */
 	const char *ignore[OPTIONS_IGNORE_MAX]; /* check: patterns of functions */
 	unsigned ignore_cnt;
+	uint64_t min_age_ns;  /* leaks; 0: not given */
+	const char *baseline; /* leaks: a file; NULL: none */
 	uint64_t min_wait_ns;
 	bool json;
 	const char *output; /* NULL: stdout */

@@ -173,7 +173,7 @@ static void fill_totals(struct leaks_builder *b)
 	r->joined = in->lifetimes->all.joined;
 	for (const struct lt_process *p = in->lifetimes->processes; p; p = p->next) {
 		r->sites += p->site_cnt;
-		r->coverage.unprobed += !p->over && !p->probed && p->live > 1;
+		r->coverage.unprobed += !p->over && !p->probed && p->all.born;
 	}
 }
 

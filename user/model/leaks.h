@@ -54,6 +54,13 @@ struct leaks_unreachable {
 	size_t not_searched; /* threads whose objects could not be looked for */
 };
 
+/* What stacks of threads hold that ended and were not joined. */
+struct leaks_stack {
+	uint32_t tgid;
+	uint64_t start; /* their start routine */
+	uint64_t cnt, bytes;
+};
+
 struct leak_suspect {
 	enum leak_reason reason;
 	bool exact;  /* else `sure` is how likely it is */
@@ -101,8 +108,11 @@ struct leaks_report {
 struct leaks_input {
 	const struct lifetimes *lifetimes; /* NULL: not known */
 	const struct stacks_report *stacks;
-	struct symbolizer *symbolizer;
+	struct symbolizer *symbolizer;		     /* of the lifetimes */
+	struct symbolizer *look_symbolizer;	     /* of the stacks */
 	const struct leaks_unreachable *unreachable; /* NULL: not searched */
+	const struct leaks_stack *stack;
+	size_t stack_cnt;
 	uint64_t began_ns, now_ns;
 	uint64_t lost;
 };

@@ -7,6 +7,8 @@
 #include "user/model/trend.h"
 #include "user/util/text.h"
 
+#define STARTS_MAX 64 /* start routines of one site */
+
 /* ---- ended, and never joined */
 
 /* So long ago, at least. */
@@ -36,18 +38,33 @@ static bool is_being_joined(const struct leaks_builder *b, const struct lt_site 
 	return false;
 }
 
+/* Of one start routine: a site of threads that are older than holdup has several. */
 struct unjoined {
+	uint64_t start;
 	uint64_t cnt, young, oldest_ns, in_time;
 };
 
-static struct unjoined count_unjoined(const struct leaks_builder *b, const struct lt_site *site)
+static uint64_t start_of(const struct lt_thread *t)
 {
-	struct unjoined u = { .cnt = site->forgotten };
+	return t->start_routine ? t->start_routine : t->site->start_routine;
+}
 
+static bool counts(const struct lt_thread *t)
+{
+	return lt_thread__unjoined(t) && !t->join_unsure;
+}
+
+static struct unjoined count_unjoined(const struct leaks_builder *b, const struct lt_site *site,
+				      uint64_t start)
+{
+	struct unjoined u = { .start = start };
+
+	if (start == site->start_routine)
+		u.cnt = site->forgotten;
 	for (const struct lt_thread *t = site->threads; t; t = t->next) {
 		uint64_t age = ended_for(b, t);
 
-		if (!lt_thread__unjoined(t) || t->join_unsure)
+		if (!counts(t) || start_of(t) != start)
 			continue;
 		if (age < b->r.query->min_age_ns) {
 			u.young++;
@@ -59,6 +76,18 @@ static struct unjoined count_unjoined(const struct leaks_builder *b, const struc
 			u.oldest_ns = age;
 	}
 	return u;
+}
+
+/* By what its C library says of threads with this start routine. */
+static uint64_t stack_bytes(const struct leaks_builder *b, uint32_t tgid, const struct unjoined *u)
+{
+	for (size_t i = 0; i < b->in->stack_cnt; i++) {
+		const struct leaks_stack *s = &b->in->stack[i];
+
+		if (s->tgid == tgid && s->start == u->start)
+			return u->cnt < s->cnt ? s->bytes / s->cnt * u->cnt : s->bytes;
+	}
+	return 0;
 }
 
 static int add_unjoined(struct leaks_builder *b, const struct lt_process *p,
@@ -78,13 +107,44 @@ static int add_unjoined(struct leaks_builder *b, const struct lt_process *p,
 	/* Of those that have come while holdup looked; the last ones may yet be joined. */
 	if (u->in_time && watched > b->r.query->min_age_ns)
 		s->growth_per_min = u->in_time * 60e9 / (watched - b->r.query->min_age_ns);
-	err = leaks__name_site(b, s, site);
+	err = leaks__name_site(b, s, site, u->start);
 	if (err)
 		return err;
 	return leaks__say(
 		s, "%llu joinable thread%s ended and %s neither joined nor detached for %s%s",
 		(unsigned long long)u->cnt, u->cnt == 1 ? "" : "s", u->cnt == 1 ? "was" : "were",
 		text__duration(u->oldest_ns, age), u->cnt == 1 ? "" : " at most");
+}
+
+/* The next start routine of the site's unjoined threads, in order of address, from `from` on. */
+static bool next_start(const struct lt_site *site, uint64_t from, uint64_t *ret)
+{
+	bool found = false;
+
+	for (const struct lt_thread *t = site->threads; t; t = t->next)
+		if (counts(t) && start_of(t) >= from && (!found || start_of(t) < *ret)) {
+			*ret = start_of(t);
+			found = true;
+		}
+	return found;
+}
+
+static int find_in_site(struct leaks_builder *b, const struct lt_process *p,
+			const struct lt_site *site)
+{
+	uint64_t start = 0;
+	int err = 0;
+
+	if (!site->unjoined || is_being_joined(b, site))
+		return 0;
+	for (int left = STARTS_MAX; left && !err && next_start(site, start, &start);
+	     start++, left--) {
+		struct unjoined u = count_unjoined(b, site, start);
+
+		if (u.cnt)
+			err = add_unjoined(b, p, site, &u);
+	}
+	return err;
 }
 
 int leaks__find_unjoined(struct leaks_builder *b)
@@ -94,14 +154,8 @@ int leaks__find_unjoined(struct leaks_builder *b)
 	for (const struct lt_process *p = b->in->lifetimes->processes; p && !err; p = p->next) {
 		if (p->over || !p->unjoined)
 			continue;
-		for (const struct lt_site *site = p->sites; site && !err; site = site->next) {
-			struct unjoined u = { 0 };
-
-			if (site->unjoined && !is_being_joined(b, site))
-				u = count_unjoined(b, site);
-			if (u.cnt)
-				err = add_unjoined(b, p, site, &u);
-		}
+		for (const struct lt_site *site = p->sites; site && !err; site = site->next)
+			err = find_in_site(b, p, site);
 	}
 	return err;
 }
@@ -180,15 +234,18 @@ static int add_growing(struct leaks_builder *b, const struct lt_process *p,
 	s->sure = t->sure;
 	s->oldest_ns = site ? oldest(b, site) : 0;
 	s->thread = site ? typical(b, site) : NULL;
-	err = leaks__name_site(b, s, site);
+	err = leaks__name_site(b, s, site, site ? site->start_routine : 0);
 	if (err)
 		return err;
 	return leaks__say(s,
-			  "from %llu to %llu live threads in %s, %.3g more a minute: %llu created, "
+			  "from %llu to %llu live threads in %s, %.*f more a minute: %llu created, "
 			  "%llu ended; a trend by more than %.1f %%",
 			  (unsigned long long)t->from, (unsigned long long)t->to,
-			  text__duration(t->span_ns, span), t->per_min, (unsigned long long)c->born,
-			  (unsigned long long)ended, t->sure > 0.999 ? 99.9 : t->sure * 100);
+			  text__duration(t->span_ns, span),
+			  t->per_min<10, t->per_min, (unsigned long long)c->born,
+				     (unsigned long long)ended, t->sure> 0.999
+				  ? 99.9
+				  : t->sure * 100);
 }
 
 int leaks__find_growing(struct leaks_builder *b)

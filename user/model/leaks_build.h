@@ -34,9 +34,13 @@ struct leak_suspect *leaks__add(struct leaks_builder *b, enum leak_reason reason
 				const char *comm);
 int leaks__say(struct leak_suspect *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Where the site's threads are created, and what they run; site NULL: nothing is known. */
-int leaks__name_site(struct leaks_builder *b, struct leak_suspect *s, const struct lt_site *site);
-/* The site of a thread; NULL: not known. */
+/* Where the site's threads are created, and what they run (start, 0: not known); site NULL: nothing is known. */
+int leaks__name_site(struct leaks_builder *b, struct leak_suspect *s, const struct lt_site *site,
+		     uint64_t start);
+/* What is known of a thread's life; NULL: nothing. */
+const struct lt_thread *leaks__life_of(const struct leaks_builder *b,
+				       const struct blocked_thread *t);
+/* Its site; NULL: not known. */
 const struct lt_site *leaks__site_of(const struct leaks_builder *b, const struct blocked_thread *t);
 
 int leaks__find_unjoined(struct leaks_builder *b);

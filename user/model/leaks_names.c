@@ -75,16 +75,34 @@ static int site__new(struct leaks_builder *b, const struct lt_site *site, struct
 	return 0;
 }
 
-int leaks__name_site(struct leaks_builder *b, struct leak_suspect *s, const struct lt_site *site)
+/* In the words of whoever has looked at the process: where no birth was seen, that was the look. */
+static void name_start(struct leaks_builder *b, struct leak_suspect *s, const struct lt_site *site,
+		       uint64_t start)
+{
+	const struct stacks_report *r = b->in->stacks;
+	struct symbolizer *symbolizer = b->in->symbolizer;
+	struct sym_process *names = site->process->names ? site->process->names->names : NULL;
+
+	for (size_t i = 0; i < r->thread_cnt && !names; i++)
+		if (r->thread[i].thread->rec.tgid == site->process->tgid) {
+			names = r->thread[i].thread->process->names;
+			symbolizer = b->in->look_symbolizer;
+			break;
+		}
+	if (names)
+		symbolizer__frames(symbolizer, names, start, true, true, &s->start, 1);
+}
+
+int leaks__name_site(struct leaks_builder *b, struct leak_suspect *s, const struct lt_site *site,
+		     uint64_t start)
 {
 	struct leak_site *named;
 	int err = 0;
 
 	if (!site)
 		return 0;
-	if (site->start_routine && site->process->names && site->process->names->names)
-		symbolizer__frames(b->in->symbolizer, site->process->names->names,
-				   site->start_routine, true, true, &s->start, 1);
+	if (start)
+		name_start(b, s, site, start);
 	named = table__find(&b->sites, hash__mix(0, (uintptr_t)site), site__is, site);
 	if (!named)
 		err = site__new(b, site, &named);
@@ -97,13 +115,17 @@ int leaks__name_site(struct leaks_builder *b, struct leak_suspect *s, const stru
 	return 0;
 }
 
-const struct lt_site *leaks__site_of(const struct leaks_builder *b, const struct blocked_thread *t)
+const struct lt_thread *leaks__life_of(const struct leaks_builder *b,
+				       const struct blocked_thread *t)
 {
 	const struct hu_thread_record *rec = &t->thread->rec;
-	const struct lt_thread *known;
 
-	if (!b->in->lifetimes)
-		return NULL;
-	known = lifetimes__thread(b->in->lifetimes, rec->tgid, rec->tid);
-	return known ? known->site : NULL;
+	return b->in->lifetimes ? lifetimes__thread(b->in->lifetimes, rec->tgid, rec->tid) : NULL;
+}
+
+const struct lt_site *leaks__site_of(const struct leaks_builder *b, const struct blocked_thread *t)
+{
+	const struct lt_thread *life = leaks__life_of(b, t);
+
+	return life ? life->site : NULL;
 }

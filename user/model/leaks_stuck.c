@@ -23,11 +23,15 @@ static struct leak_suspect *add(struct leaks_builder *b, enum leak_reason reason
 {
 	struct leak_suspect *s =
 		leaks__add(b, reason, t->thread->rec.tgid, t->thread->process->comm);
+	const struct lt_thread *life;
 
 	if (!s)
 		return NULL;
 	s->thread = t;
-	return leaks__name_site(b, s, leaks__site_of(b, t)) ? NULL : s;
+	life = leaks__life_of(b, t);
+	if (life && leaks__name_site(b, s, life->site, life->start_routine))
+		return NULL;
+	return s;
 }
 
 /* ---- locks whose owner is gone */

@@ -93,7 +93,8 @@ static void print_title(const struct page *p, const struct leak_suspect *s)
 	if (s->known)
 		fprintf(p->out, ", %llu of them in the baseline", (unsigned long long)s->known);
 	if (s->growth_per_min > 0)
-		fprintf(p->out, " %s +%.3g a minute", p->dot, s->growth_per_min);
+		fprintf(p->out, " %s +%.*f a minute", p->dot, s->growth_per_min < 10,
+			s->growth_per_min);
 	if (s->oldest_ns)
 		fprintf(p->out, " %s oldest %s", p->dot, text__duration(s->oldest_ns, t));
 	if (s->stack_bytes) {
