@@ -110,10 +110,11 @@ static int add_unjoined(struct leaks_builder *b, const struct lt_process *p,
 	err = leaks__name_site(b, s, site, u->start);
 	if (err)
 		return err;
+	s->stack_bytes = stack_bytes(b, p->tgid, u);
 	return leaks__say(
-		s, "%llu joinable thread%s ended and %s neither joined nor detached for %s%s",
+		s, "%llu joinable thread%s ended and %s neither joined nor detached%s for %s",
 		(unsigned long long)u->cnt, u->cnt == 1 ? "" : "s", u->cnt == 1 ? "was" : "were",
-		text__duration(u->oldest_ns, age), u->cnt == 1 ? "" : " at most");
+		u->cnt == 1 ? "" : ", the first of them", text__duration(u->oldest_ns, age));
 }
 
 /* The next start routine of the site's unjoined threads, in order of address, from `from` on. */
