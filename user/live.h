@@ -40,6 +40,7 @@ struct live {
 	struct aggregate aggregate;
 	struct lifetimes lifetimes;
 	struct probes *probes;	  /* of the thread library; NULL: none */
+	int64_t sched_offset_ns;  /* CLOCK_MONOTONIC less the scheduler's clock */
 	struct live_later *later; /* processes whose files are looked at once more */
 	struct decode_handler decoder;
 	struct watch watch;

@@ -56,6 +56,7 @@ int live__open_probes(struct live *l)
 	int err = probes__new(pthread_probes, sizeof(pthread_probes) / sizeof(pthread_probes[0]),
 			      find_program, l->session, &l->probes);
 
+	l->sched_offset_ns = INT64_MAX;
 	l->later = calloc(1, sizeof(*l->later));
 	if (err || !l->later) {
 		log__msg("out of memory");
@@ -107,7 +108,12 @@ int live__on_birth(void *ctx, const struct hu_birth_record *rec)
 
 int live__on_death(void *ctx, const struct hu_death_record *rec)
 {
-	return lifetimes__death(&((struct live *)ctx)->lifetimes, rec);
+	struct live *l = ctx;
+
+	/* By now its other threads' ends have been told as well. */
+	if (l->has_program && (rec->flags & HU_DEATH_LAST))
+		session__drop_target(l->session, rec->tgid);
+	return lifetimes__death(&l->lifetimes, rec);
 }
 
 /* The deadline by its own clock becomes one by ours; clocks may be set meanwhile, so it is as good as that. */
@@ -137,15 +143,25 @@ static int on_alive(void *ctx, const void *data, size_t sz)
 	if (sz != sizeof(rec))
 		return -EIO;
 	memcpy(&rec, data, sizeof(rec));
+	/*
+	 * What the scheduler's clock and ours differ by: we came to our CPU a moment ago. The least that was seen is
+	 * off by some microseconds.
+	 */
+	if (rec.arrival_ns && (int64_t)(rec.hdr.ts_ns - rec.arrival_ns) < l->sched_offset_ns)
+		l->sched_offset_ns = rec.hdr.ts_ns - rec.arrival_ns;
+	if (rec.off_ns)
+		rec.off_ns += l->sched_offset_ns;
 	rec.comm[HU_COMM_LEN - 1] = rec.leader[HU_COMM_LEN - 1] = '\0';
 	return lifetimes__alive(&l->lifetimes, &rec);
 }
 
 int live__pass(struct live *l, uint64_t now_ns)
 {
+	struct timespec moment = { .tv_nsec = 50000 };
 	int err = session__lost_lives(l->session, lifetimes__lost, &l->lifetimes);
 
 	lifetimes__pass_begin(&l->lifetimes, now_ns);
+	nanosleep(&moment, NULL); /* so that our own arrival on a CPU is a recent one */
 	if (!err)
 		err = session__alive(l->session, on_alive, l);
 	/* What ended or was born before its turn has told so. */

@@ -129,6 +129,11 @@ int lifetimes__call(void *lifetimes, const struct hu_pthread_record *rec)
 	p->probed = true;
 	end_previous(l, caller);
 	t = lt__by_handle(l, p, rec->thread);
+	/* One function of a library calls another, so that a call is told twice. */
+	if (!t && caller && caller->joined_handle == rec->thread)
+		return 0;
+	if (caller)
+		caller->joined_handle = rec->thread;
 	if (!t) {
 		l->all.unmatched++;
 		l->now.unmatched++;
