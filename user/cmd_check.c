@@ -43,6 +43,8 @@ static const char help[] =
 struct check {
 	const struct options *opt;
 	struct look look;
+	struct live live; /* with a program: births and deaths of its threads */
+	struct last_deaths deaths;
 	struct output out;
 	int found;		/* the last look's findings */
 	struct leftovers *left; /* of the process that is being looked at */
@@ -176,7 +178,8 @@ static void tell_left_out(const struct leftovers *left)
 /* One of the program's processes waits for us before it ends: what does it leave behind? */
 static int look_at_end(struct check *c, const struct exit_notice *notice)
 {
-	const struct last_look last = { &c->look, c->opt->ignore, c->opt->ignore_cnt };
+	const struct last_look last = { &c->look, &c->live, &c->deaths, c->opt->ignore,
+					c->opt->ignore_cnt };
 	int status = last_look__take(&last, notice, &c->left) ? EXIT_FAILED : EXIT_FINE;
 
 	if (!status && c->left) {
@@ -211,6 +214,8 @@ static int look_at_program(struct check *c)
 		} else if (now >= next) {
 			status = look_once(c, false);
 			next = live__now_ns() + EVERY_NS;
+		} else if (live__poll(&c->live, 0)) {
+			status = EXIT_FAILED;
 		} else if (next_exit(p, &notice)) {
 			int end_status = look_at_end(c, &notice);
 
@@ -245,6 +250,26 @@ static int run_program(struct check *c)
 	return err == -ENOENT ? 127 : 126; /* as shells and env(1) say it */
 }
 
+/* A program is watched from its first instruction on. */
+static int open_all(struct check *c)
+{
+	int status;
+
+	c->live.program.release_fd = c->live.program.error_fd = -1;
+	if (!c->opt->program)
+		return look__open(&c->look, c->opt);
+	c->live.what = LIVE_LIFETIMES;
+	c->live.exits = !c->opt->no_last_look;
+	c->live.on_death = last_deaths__note;
+	c->live.on_death_ctx = &c->deaths;
+	status = look__open_beside(&c->look, c->opt);
+	if (!status)
+		status = live__open(&c->live, c->opt);
+	if (!status)
+		c->look.program = &c->live.program;
+	return status;
+}
+
 int cmd_check(int argc, char **argv)
 {
 	struct options opt;
@@ -265,7 +290,7 @@ int cmd_check(int argc, char **argv)
 		return status;
 	c.out.style.utf8 = false;
 	live__catch_signals();
-	status = look__open(&c.look, &opt);
+	status = open_all(&c);
 	if (!status && c.look.program)
 		status = run_program(&c);
 	else if (!status)
@@ -273,5 +298,7 @@ int cmd_check(int argc, char **argv)
 	if (output__close(&c.out) && !status)
 		status = EXIT_FAILED;
 	look__close(&c.look);
+	live__close(&c.live);
+	last_deaths__free(&c.deaths);
 	return status;
 }

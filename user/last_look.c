@@ -27,6 +27,7 @@ struct ending {
 	bool has_libc;
 	struct dead_mutexes dead;
 	bool has_dead;
+	struct last_births births;
 };
 
 static void pause_for(uint64_t ns)
@@ -92,7 +93,9 @@ static bool owner_is_gone(void *ctx, uint32_t owner)
 
 	if (e->in_pid_namespace && proc__by_inner_tid(e->tgid, owner, &tid))
 		return true;
-	/* Another process's by now, or nobody's; or never a thread at all, which its shape is to tell. */
+	/* Was it a thread of this process? Its shape alone does not tell. */
+	if (!e->in_pid_namespace && e->l->deaths && !last_deaths__has(e->l->deaths, e->tgid, owner))
+		return false;
 	return !proc__lives(e->tgid, tid);
 }
 
@@ -138,11 +141,28 @@ static int build(struct ending *e, struct leftovers **ret)
 		.comm = e->comm,
 		.libc = e->has_libc ? &e->libc : NULL,
 		.dead = e->has_dead ? &e->dead : NULL,
+		.dead_known = e->l->deaths && !e->in_pid_namespace,
+		.birth = e->births.birth,
+		.birth_cnt = e->births.cnt,
 		.ignore = e->l->ignore,
 		.ignore_cnt = e->l->ignore_cnt,
 	};
 
 	return leftovers__build(&in, ret);
+}
+
+static int find_births(struct ending *e)
+{
+	struct live *live = e->l->live;
+	const struct lt_process *p;
+	int err;
+
+	if (!live)
+		return 0;
+	last_births__free(&e->births);
+	err = live__poll(live, 0);
+	p = err ? NULL : last_births__process(live, e->tgid);
+	return p ? last_births__take(live, p, &e->births) : err;
 }
 
 static int look_once(struct ending *e, struct leftovers **ret)
@@ -154,6 +174,8 @@ static int look_once(struct ending *e, struct leftovers **ret)
 	find_process(e);
 	err = find_libc(e);
 	if (!err)
+		err = find_births(e);
+	if (!err)
 		err = find_dead_mutexes(e);
 	return err ? err : build(e, ret);
 }
@@ -161,6 +183,16 @@ static int look_once(struct ending *e, struct leftovers **ret)
 static bool waits_still(const struct ending *e)
 {
 	return exits__waits(&e->l->look->program->exits, e->notice);
+}
+
+/* Most processes of a test run never have a second thread: a shell, its tools. They need not be looked at. */
+static bool had_threads(const struct ending *e)
+{
+	struct live *live = e->l->live;
+
+	if (!live || live__poll(live, 0) || live->losses[HU_LOSS_LIVES_FULL])
+		return true;
+	return last_births__process(live, e->tgid);
 }
 
 /* Again and again, as long as there is somebody left who may be about to end. */
@@ -196,9 +228,10 @@ int last_look__take(const struct last_look *l, const struct exit_notice *notice,
 		return 0;
 	}
 	l->look->also = e->tgid;
-	err = look_for_long(e, ret);
+	err = had_threads(e) ? look_for_long(e, ret) : 0;
 	l->look->also = 0;
 	libc_threads__free(&e->libc);
+	last_births__free(&e->births);
 	free(e);
 	return err;
 }

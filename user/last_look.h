@@ -8,16 +8,19 @@
 #ifndef HOLDUP_LAST_LOOK_H
 #define HOLDUP_LAST_LOOK_H
 
+#include "user/last_births.h"
 #include "user/look.h"
 #include "user/model/leftovers.h"
 
 struct last_look {
 	struct look *look;
-	const char *const *ignore; /* patterns of functions */
+	struct live *live;	    /* with LIVE_LIFETIMES; NULL: births are not seen */
+	struct last_deaths *deaths; /* NULL: nor deaths */
+	const char *const *ignore;  /* patterns of functions */
 	size_t ignore_cnt;
 };
 
-/* *ret NULL: there is nothing to be looked at, or it is gone. */
+/* *ret NULL: it never had a second thread, or it is gone. */
 int last_look__take(const struct last_look *l, const struct exit_notice *notice,
 		    struct leftovers **ret);
 

@@ -31,7 +31,10 @@ enum live_what {
 
 struct live {
 	unsigned what; /* enum live_what; set before live__open() */
-	bool exits;    /* the program's processes wait for us before they end; as well */
+	/* Told of each death, if given; set before as well. */
+	void (*on_death)(void *ctx, const struct hu_death_record *rec);
+	void *on_death_ctx;
+	bool exits; /* the program's processes wait for us before they end; as well */
 	const struct options *opt;
 	struct features features;
 	struct session *session;
@@ -53,7 +56,7 @@ struct live {
 	uint64_t losses[HU_LOSS_CNT];		/* of the interval that live__settle() ended */
 };
 
-/* Everything attached; a program to run is still held back. Attach *live zeroed but for `what` and `exits`. */
+/* Everything attached; a program to run is still held back. Attach *live zeroed but for `what`, `exits`, `on_death`. */
 int live__open(struct live *l, const struct options *opt);
 /* Takes in the threads that wait already; what is read of them is a snapshot, nothing is stopped. */
 int live__adopt(struct live *l);

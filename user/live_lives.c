@@ -110,6 +110,8 @@ int live__on_death(void *ctx, const struct hu_death_record *rec)
 {
 	struct live *l = ctx;
 
+	if (l->on_death)
+		l->on_death(l->on_death_ctx, rec);
 	/* By now its other threads' ends have been told as well. */
 	if (l->has_program && (rec->flags & HU_DEATH_LAST))
 		session__drop_target(l->session, rec->tgid);

@@ -222,7 +222,7 @@ int leaks_report__build(const struct leaks_input *in, const struct leaks_query *
 
 static void site__free(void *value)
 {
-	struct leak_site *s = value;
+	struct birth_site *s = value;
 
 	free(s->frames);
 	free(s);

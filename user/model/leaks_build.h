@@ -6,25 +6,16 @@
 #ifndef HOLDUP_MODEL_LEAKS_BUILD_H
 #define HOLDUP_MODEL_LEAKS_BUILD_H
 
+#include "user/model/birth_site.h"
 #include "user/model/leaks.h"
 
-#define LEAK_FRAMES_MAX 128 /* of a creation site */
-#define EVIDENCE_SZ	1024
-
-/* The frames of one creation site. */
-struct leak_site {
-	const struct lt_site *site;
-	struct sym_frame *frames;
-	size_t cnt;
-	int api;
-	bool whole;
-};
+#define EVIDENCE_SZ 1024
 
 struct leaks_builder {
 	struct leaks_report r;
 	const struct leaks_input *in;
 	size_t cap;
-	struct table sites; /* of struct leak_site, by struct lt_site */
+	struct table sites; /* of struct birth_site, by struct lt_site */
 	/* Threads that a suspect has already: one suspect for each thread and kind of trouble. */
 	uint8_t *taken; /* for each of stacks->thread */
 };

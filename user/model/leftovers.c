@@ -37,11 +37,15 @@ static const struct left_birth *birth_of_tid(const struct leftovers_input *in, u
 }
 
 static const struct left_birth *birth_of_descriptor(const struct leftovers_input *in,
-						    uint64_t descriptor)
+						    uint64_t descriptor, uint64_t start)
 {
 	/* The youngest that had it: stacks are used again. */
 	for (size_t i = in->birth_cnt; i--;)
 		if (in->birth[i].tp == descriptor && in->birth[i].unjoined)
+			return &in->birth[i];
+	/* On other machines than x86-64 the thread pointer is not the descriptor's address. */
+	for (size_t i = in->birth_cnt; i--;)
+		if (in->birth[i].start == start && start && in->birth[i].unjoined)
 			return &in->birth[i];
 	return NULL;
 }
@@ -214,7 +218,7 @@ static int add_unjoined(struct building *b)
 
 		if (!t->tid)
 			err = add_ended(b, t->start, t->stack_sz,
-					birth_of_descriptor(in, t->descriptor));
+					birth_of_descriptor(in, t->descriptor, t->start));
 	}
 	for (size_t i = 0; !in->libc && i < in->birth_cnt && !err; i++)
 		if (in->birth[i].unjoined)
@@ -267,6 +271,8 @@ static int add_dead_mutexes(struct building *b)
 		if (is_waited_for(b->in, g.address))
 			continue;
 		g.name = name_mutex(b, g.address);
+		if (!*g.name && !b->in->dead_known)
+			continue;
 		err = add(b, &g);
 	}
 	return err;

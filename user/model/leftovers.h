@@ -76,7 +76,8 @@ struct leftovers_input {
 	const char *comm;
 	const struct libc_threads *libc; /* NULL: it has none */
 	const struct dead_mutexes *dead; /* NULL: not looked for */
-	const struct left_birth *birth;	 /* by TID */
+	bool dead_known; /* their owners were threads of the process; else only those with a name count */
+	const struct left_birth *birth; /* by TID */
 	size_t birth_cnt;
 	const char *const *ignore; /* patterns of functions, as of fnmatch(3) */
 	size_t ignore_cnt;
