@@ -451,6 +451,7 @@ void live__close(struct live *l)
 	program__free(&l->program);
 	watch__free(&l->watch);
 	probes__free(l->probes);
+	pthreads__free(l->pthreads);
 	free(l->later);
 	lifetimes__free(&l->lifetimes);
 	aggregate__free(&l->aggregate);
