@@ -118,7 +118,7 @@ static int answer(struct run *run, bool last)
 	run->report = NULL;
 	err = look__take(&run->look, BETWEEN_NS);
 	if (!err)
-		err = live_memory__take_threads(&run->live, &run->look, &stacks);
+		err = live_memory__read_stacks(&run->live, &run->look, &stacks);
 	if (!err)
 		err = build(run, now, &stacks);
 	free(stacks.stack);

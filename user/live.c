@@ -384,6 +384,11 @@ bool live__over(struct live *l)
 
 int live__stop(struct live *l)
 {
+	/* While ends are still told: what is gone later was not lost. */
+	int err = l->what & LIVE_LIFETIMES ? live__pass(l, live__now_ns()) : 0;
+
+	if (err)
+		return tell(err);
 	session__detach(l->session);
 	l->stopped_ns = live__now_ns();
 	l->aggregate.last = true;
@@ -405,7 +410,7 @@ int live__settle(struct live *l, uint64_t until_ns)
 		err = source__pending(source, decode__record, &pending);
 	if (!err && (l->what & LIVE_WAITS))
 		err = live__find_holders(l);
-	if (!err && (l->what & LIVE_LIFETIMES))
+	if (!err && (l->what & LIVE_LIFETIMES) && !l->stopped_ns)
 		err = live__pass(l, live__now_ns());
 	if (!err)
 		err = source__losses(source, now);
@@ -451,6 +456,7 @@ void live__close(struct live *l)
 	program__free(&l->program);
 	watch__free(&l->watch);
 	probes__free(l->probes);
+	pthreads__free(l->pthreads);
 	free(l->later);
 	lifetimes__free(&l->lifetimes);
 	aggregate__free(&l->aggregate);

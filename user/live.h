@@ -16,6 +16,7 @@
 #include "user/aggregate/lifetimes.h"
 #include "user/collect/features.h"
 #include "user/collect/probes.h"
+#include "user/collect/pthreads.h"
 #include "user/collect/rows.h"
 #include "user/collect/session.h"
 #include "user/collect/target.h"
@@ -43,6 +44,7 @@ struct live {
 	struct aggregate aggregate;
 	struct lifetimes lifetimes;
 	struct probes *probes;	  /* of the thread library; NULL: none */
+	struct pthreads *pthreads; /* what C libraries know of their threads */
 	int64_t sched_offset_ns;  /* CLOCK_MONOTONIC less the scheduler's clock */
 	struct live_later *later; /* processes whose files are looked at once more */
 	struct decode_handler decoder;

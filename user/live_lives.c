@@ -58,6 +58,8 @@ int live__open_probes(struct live *l)
 
 	l->sched_offset_ns = INT64_MAX;
 	l->later = calloc(1, sizeof(*l->later));
+	if (!err)
+		err = pthreads__new(&l->pthreads);
 	if (err || !l->later) {
 		log__msg("out of memory");
 		return EXIT_FAILED;
@@ -157,6 +159,26 @@ static int on_alive(void *ctx, const void *data, size_t sz)
 	return lifetimes__alive(&l->lifetimes, &rec);
 }
 
+/* Once for what is older than holdup, then where threads are unjoined: it corrects what was lost or unsure. */
+static int ask_libraries(struct live *l)
+{
+	struct lt_descriptor *found;
+	struct lt_process *p;
+	size_t cnt;
+	int err = 0;
+
+	for (p = l->lifetimes.processes; p && !err; p = p->next) {
+		if (p->over || (!p->unjoined && (p->zombies_known || p->asked)))
+			continue;
+		p->asked = true;
+		if (pthreads__read(l->pthreads, p->tgid, &found, &cnt))
+			continue;
+		err = lifetimes__descriptors(&l->lifetimes, p, found, cnt, true);
+		free(found);
+	}
+	return err;
+}
+
 int live__pass(struct live *l, uint64_t now_ns)
 {
 	struct timespec moment = { .tv_nsec = 50000 };
@@ -171,5 +193,5 @@ int live__pass(struct live *l, uint64_t now_ns)
 		err = source__poll(session__source(l->session), 0);
 	if (!err)
 		err = lifetimes__pass_end(&l->lifetimes);
-	return err;
+	return err ? err : ask_libraries(l);
 }

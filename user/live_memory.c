@@ -18,35 +18,7 @@ static void pause_a_moment(void)
 	nanosleep(&ts, NULL);
 }
 
-/* ---- threads */
-
-static int compare_threads(const void *a, const void *b)
-{
-	const struct libc_thread *x = a, *y = b;
-
-	return x->descriptor < y->descriptor ? -1 : x->descriptor > y->descriptor;
-}
-
-/* Without a TID in both readings: it has ended, rather than being about to begin. */
-static size_t settle(struct libc_threads *now, struct libc_threads *before,
-		     struct lt_descriptor *ret)
-{
-	size_t cnt = 0;
-
-	qsort(before->thread, before->cnt, sizeof(*before->thread), compare_threads);
-	for (size_t i = 0; i < now->cnt; i++) {
-		const struct libc_thread *t = &now->thread[i], *was;
-
-		was = bsearch(t, before->thread, before->cnt, sizeof(*t), compare_threads);
-		if (!t->detached_known || (!t->tid && (!was || was->tid)))
-			continue;
-		ret[cnt++] = (struct lt_descriptor){ .tp = t->descriptor,
-						     .start_routine = t->start,
-						     .tid = t->tid,
-						     .detached = t->detached };
-	}
-	return cnt;
-}
+/* ---- stacks of threads that ended */
 
 static int add_stack(struct live_stacks *s, uint32_t tgid, const struct libc_thread *t)
 {
@@ -76,51 +48,34 @@ static int add_stacks(struct live_stacks *s, uint32_t tgid, const struct libc_th
 	return err;
 }
 
-static int take_process(struct live *l, const struct look *look, const struct snap_process *snap,
-			struct lt_process *p, struct live_stacks *stacks)
+static int read_process(const struct look *look, const struct snap_process *snap,
+			struct target_memory *memory, struct live_stacks *ret)
 {
-	struct target_memory *memory = malloc(sizeof(*memory));
-	struct symbolizer *symbolizer = look->known.symbolizer;
-	struct libc_threads before = { 0 }, now = { 0 };
-	struct lt_descriptor *d = NULL;
-	int err = memory ? 0 : -ENOMEM;
+	struct libc_threads threads = { 0 };
+	int err;
 
-	if (!err) {
-		target_memory__set(memory, snap->tgid);
-		err = libc_threads__read(symbolizer, snap->names, memory, &before);
-	}
-	if (!err && before.cnt) {
-		pause_a_moment();
-		target_memory__set(memory, snap->tgid);
-		err = libc_threads__read(symbolizer, snap->names, memory, &now);
-		d = calloc(now.cnt + 1, sizeof(*d));
-		if (!d)
-			err = -ENOMEM;
-		if (!err)
-			err = lifetimes__descriptors(&l->lifetimes, p, d, settle(&now, &before, d),
-						     false);
-		if (!err)
-			err = add_stacks(stacks, snap->tgid, &now);
-	}
-	libc_threads__free(&before);
-	libc_threads__free(&now);
-	free(d);
-	free(memory);
+	target_memory__set(memory, snap->tgid);
+	err = libc_threads__read(look->known.symbolizer, snap->names, memory, &threads);
+	if (!err)
+		err = add_stacks(ret, snap->tgid, &threads);
+	libc_threads__free(&threads);
 	return err == -ENOMEM ? err : 0;
 }
 
-int live_memory__take_threads(struct live *l, const struct look *look, struct live_stacks *ret)
+int live_memory__read_stacks(const struct live *l, const struct look *look, struct live_stacks *ret)
 {
+	struct target_memory *memory = malloc(sizeof(*memory));
 	const struct snap_process *snap;
-	int err = 0;
+	int err = memory ? 0 : -ENOMEM;
 
 	for (size_t i = 0; !err && (snap = table__next(&look->snapshot->processes, &i));) {
-		struct lt_process *p = lifetimes__find(&l->lifetimes, snap->tgid, snap->start);
+		const struct lt_process *p =
+			lifetimes__find(&l->lifetimes, snap->tgid, snap->start);
 
-		/* Its descriptors are thread pointers on x86-64 only: elsewhere these lie behind them. */
-		if (p && snap->names && !snap->in_pid_namespace)
-			err = take_process(l, look, snap, p, ret);
+		if (p && p->unjoined && snap->names)
+			err = read_process(look, snap, memory, ret);
 	}
+	free(memory);
 	return err;
 }
 

@@ -122,6 +122,7 @@ struct lt_process {
 	bool before;	    /* is older than holdup */
 	bool probed;	    /* the calls of its thread library are seen: unjoined is exact */
 	bool first_ended;   /* its first thread is gone, others go on */
+	bool asked;	    /* its memory was looked at for them */
 	bool zombies_known; /* what ended before holdup looked was found in its memory */
 	int exit_code;	    /* as wait(2) has it; valid when over and not by_exec */
 	uint64_t began_ns, over_ns; /* 0: not known, not over */
