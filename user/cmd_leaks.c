@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/collect/proc.h"
 #include "user/commands.h"
 #include "user/live.h"
 #include "user/live_memory.h"
@@ -29,7 +30,7 @@ static const char help[] =
 	"answer comes at once; whether something grows takes the whole time.\n"
 	"Without a choice of processes: those of the whole machine.\n\n"
 	"  -p, --pid PID[,PID…]   these processes\n"
-	"  -t TID                 the process of this thread\n"
+	"  -t, --tid TID          the process of this thread\n"
 	"      --comm GLOB        processes whose name matches\n"
 	"      --cgroup PATH      processes in this cgroup (v2) and below\n"
 	"  -- PROGRAM ARGS…       run a program and watch it and its children; passes on\n"
@@ -206,6 +207,21 @@ static int run_leaks(struct run *run)
 	return live__wait(&run->live);
 }
 
+/* A thread by itself leaks nothing: its process is what is asked for. */
+static int choose_process(struct options *o)
+{
+	if (!o->tid)
+		return EXIT_FINE;
+	o->pids[0] = proc__of_thread(o->tid);
+	if (!o->pids[0]) {
+		log__msg("there is no thread %d", o->tid);
+		return EXIT_FAILED;
+	}
+	o->pid_cnt = 1;
+	o->tid = 0;
+	return EXIT_FINE;
+}
+
 static int read_baseline(struct run *run)
 {
 	const char *path = run->opt->baseline, *why = "";
@@ -235,7 +251,9 @@ int cmd_leaks(int argc, char **argv)
 		.min_age_ns = opt.min_age_ns ? opt.min_age_ns : MIN_AGE_DEFAULT_NS,
 		.rows = opt.query.rows,
 	};
-	status = read_baseline(&run);
+	status = choose_process(&opt);
+	if (!status)
+		status = read_baseline(&run);
 	if (!status)
 		status = run_leaks(&run);
 	if (output__close(&run.out) && !status)
