@@ -717,8 +717,9 @@ struct hu_alive_record {
 	__u64 born_ns;
 	__u64 tp;
 	__u64 cpu_ns, runq_ns;
-	__u64 off_ns; /* as in struct hu_thread_record */
-	__u32 flags;  /* enum hu_thread_flag */
+	__u64 off_ns;	  /* as in struct hu_thread_record */
+	__u64 arrival_ns; /* when the thread that asks came to its CPU, by the same clock */
+	__u32 flags;	  /* enum hu_thread_flag */
 	__u32 pad;
 	char comm[HU_COMM_LEN];
 	char leader[HU_COMM_LEN];
@@ -814,7 +815,7 @@ struct hu_config {
 	X(hu_birth_record, 88)    \
 	X(hu_death_record, 88)    \
 	X(hu_pthread_record, 56)  \
-	X(hu_alive_record, 120)   \
+	X(hu_alive_record, 128)   \
 	X(hu_life_key, 16)        \
 	X(hu_life_sum, 16)        \
 	X(hu_off_what, 112)       \

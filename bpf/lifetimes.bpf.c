@@ -31,6 +31,8 @@ static __always_inline void fill_alive(struct hu_alive_record *rec, struct task_
 	rec->cpu_ns = t->se.sum_exec_runtime;
 	if (bpf_core_field_exists(t->sched_info.run_delay)) {
 		rec->runq_ns = t->sched_info.run_delay;
+		rec->arrival_ns = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(),
+						sched_info.last_arrival);
 		rec->off_ns = t->sched_info.last_arrival + t->se.sum_exec_runtime -
 			      t->se.prev_sum_exec_runtime;
 	}

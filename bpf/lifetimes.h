@@ -140,6 +140,23 @@ static __always_inline bool execs(struct task_struct *t)
 	return BPF_CORE_READ(old, group_exit_task);
 }
 
+/*
+ * The exit status: task->exit_code is set after the tracepoint in newer kernels (it came to stand before exit_mm()
+ * in 6.16), so what it will be.
+ */
+static __always_inline __s32 exit_code(struct task_struct *t, __u32 flags)
+{
+	const arch_regs *regs;
+	union regs_copy copy;
+
+	if (flags & HU_DEATH_GROUP)
+		return BPF_CORE_READ(t, signal, group_exit_code);
+	if (!(flags & HU_DEATH_ITSELF))
+		return T(t, exit_code);
+	regs = task__regs(&copy);
+	return ((arch__compat(regs) ? arch__compat_arg0(regs) : arch__arg0(regs)) & 0xff) << 8;
+}
+
 static __always_inline __u32 death_flags(struct task_struct *t, __u32 tid)
 {
 	struct pthread_call *call = bpf_map_lookup_elem(&hu_pthread_calls, &tid);
@@ -193,7 +210,7 @@ static __always_inline int on_death(__u64 *ctx)
 	rec->cpu_ns = task__cpu_ns(t);
 	rec->runq_ns = bpf_core_field_exists(t->sched_info.run_delay) ? T(t, sched_info.run_delay)
 								      : 0;
-	rec->exit_code = T(t, exit_code);
+	rec->exit_code = exit_code(t, flags);
 	rec->flags = flags;
 	bpf_probe_read_kernel(rec->comm, sizeof(rec->comm), t->comm);
 	bpf_ringbuf_submit(rec, wake);

@@ -58,13 +58,13 @@ int choice__cgroup(const struct options *o, int *ret_fd)
 	return EXIT_FINE;
 }
 
-int choice__start(const struct options *o, struct program *ret, bool *ret_started)
+int choice__start(const struct options *o, bool exits, struct program *ret, bool *ret_started)
 {
 	int err;
 
 	if (!o->program)
 		return EXIT_FINE;
-	err = program__start(o->program, ret);
+	err = program__start(o->program, exits, ret);
 	if (err) {
 		log__msg("no process can be started: %s", strerror(-err));
 		return EXIT_FAILED;

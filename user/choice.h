@@ -18,7 +18,10 @@ int choice__watch(const struct options *o, struct watch *ret);
 int choice__comm(const struct options *o, struct hu_glob *ret);
 /* --cgroup, which must be given: the directory, open. */
 int choice__cgroup(const struct options *o, int *ret_fd);
-/* -- PROGRAM: started and held back, and *ret_started set; nothing happens without one. */
-int choice__start(const struct options *o, struct program *ret, bool *ret_started);
+/*
+ * -- PROGRAM: started and held back, and *ret_started set; nothing happens without one. exits: its processes wait for
+ * us before they end (collect/exits.h).
+ */
+int choice__start(const struct options *o, bool exits, struct program *ret, bool *ret_started);
 
 #endif

@@ -5,6 +5,7 @@
 
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_leaks(int argc, char **argv);
 int cmd_offcpu(int argc, char **argv);
 int cmd_locks(int argc, char **argv);
 int cmd_stacks(int argc, char **argv);

@@ -226,7 +226,7 @@ int live__open(struct live *l, const struct options *opt)
 	if (!status)
 		status = open_symbolizer(l);
 	if (!status)
-		status = choice__start(opt, &l->program, &l->has_program);
+		status = choice__start(opt, l->exits, &l->program, &l->has_program);
 	if (!status)
 		status = open_session(l);
 	if (!status)
@@ -366,6 +366,11 @@ bool live__over(struct live *l)
 
 int live__stop(struct live *l)
 {
+	/* While ends are still told: what is gone later was not lost. */
+	int err = l->what & SESSION_LIVES ? live__pass(l, live__now_ns()) : 0;
+
+	if (err)
+		return tell(err);
 	session__detach(l->session);
 	l->stopped_ns = live__now_ns();
 	l->aggregate.last = true;
@@ -398,7 +403,7 @@ int live__settle(struct live *l, uint64_t until_ns)
 	l->aggregate.until_ns = until_ns;
 	if (l->what & SESSION_WAITS)
 		err = settle_waits(l, &pending);
-	if (!err && (l->what & SESSION_LIVES))
+	if (!err && (l->what & SESSION_LIVES) && !l->stopped_ns)
 		err = live__pass(l, live__now_ns());
 	if (!err)
 		err = source__losses(source, now);
@@ -448,6 +453,7 @@ void live__close(struct live *l)
 	program__free(&l->program);
 	watch__free(&l->watch);
 	probes__free(l->probes);
+	pthreads__free(l->pthreads);
 	free(l->later);
 	lifetimes__free(&l->lifetimes);
 	aggregate__free(&l->aggregate);

@@ -16,6 +16,7 @@
 #include "user/aggregate/lifetimes.h"
 #include "user/collect/features.h"
 #include "user/collect/probes.h"
+#include "user/collect/pthreads.h"
 #include "user/collect/rows.h"
 #include "user/collect/session.h"
 #include "user/collect/target.h"
@@ -26,6 +27,10 @@
 struct live {
 	unsigned what;	   /* enum session_what; set before live__open(), 0: waits */
 	uint32_t off_mode; /* SESSION_OFFCPU: enum hu_off_mode */
+	/* Told of each death, if given; set before as well. */
+	void (*on_death)(void *ctx, const struct hu_death_record *rec);
+	void *on_death_ctx;
+	bool exits; /* the program's processes wait for us before they end; as well */
 	const struct options *opt;
 	struct features features;
 	struct session *session;
@@ -33,8 +38,10 @@ struct live {
 	struct row_store *rows; /* NULL: stacks by frame pointers */
 	struct aggregate aggregate;
 	struct lifetimes lifetimes;
-	struct probes *probes;	  /* of the thread library; NULL: none */
-	struct live_later *later; /* processes whose files are looked at once more */
+	struct probes *probes;	   /* of the thread library; NULL: none */
+	struct pthreads *pthreads; /* what C libraries know of their threads */
+	int64_t sched_offset_ns;   /* CLOCK_MONOTONIC less the scheduler's clock */
+	struct live_later *later;  /* processes whose files are looked at once more */
 	struct decode_handler decoder;
 	struct watch watch;
 	struct program program;
@@ -47,7 +54,7 @@ struct live {
 	uint64_t losses[HU_LOSS_CNT];		/* of the interval that live__settle() ended */
 };
 
-/* Everything attached; a program to run is still held back. Attach *live zeroed but for `what`. */
+/* Everything attached; a program to run is still held back. Attach *live zeroed but for `what`, `exits`, `on_death`. */
 int live__open(struct live *l, const struct options *opt);
 /* Takes in the threads that wait already; what is read of them is a snapshot, nothing is stopped. */
 int live__adopt(struct live *l);

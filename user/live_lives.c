@@ -56,7 +56,10 @@ int live__open_probes(struct live *l)
 	int err = probes__new(pthread_probes, sizeof(pthread_probes) / sizeof(pthread_probes[0]),
 			      find_program, l->session, &l->probes);
 
+	l->sched_offset_ns = INT64_MAX;
 	l->later = calloc(1, sizeof(*l->later));
+	if (!err)
+		err = pthreads__new(&l->pthreads);
 	if (err || !l->later) {
 		log__msg("out of memory");
 		return EXIT_FAILED;
@@ -107,7 +110,14 @@ int live__on_birth(void *ctx, const struct hu_birth_record *rec)
 
 int live__on_death(void *ctx, const struct hu_death_record *rec)
 {
-	return lifetimes__death(&((struct live *)ctx)->lifetimes, rec);
+	struct live *l = ctx;
+
+	if (l->on_death)
+		l->on_death(l->on_death_ctx, rec);
+	/* By now its other threads' ends have been told as well. */
+	if (l->has_program && (rec->flags & HU_DEATH_LAST))
+		session__drop_target(l->session, rec->tgid);
+	return lifetimes__death(&l->lifetimes, rec);
 }
 
 /* The deadline by its own clock becomes one by ours; clocks may be set meanwhile, so it is as good as that. */
@@ -137,15 +147,45 @@ static int on_alive(void *ctx, const void *data, size_t sz)
 	if (sz != sizeof(rec))
 		return -EIO;
 	memcpy(&rec, data, sizeof(rec));
+	/*
+	 * What the scheduler's clock and ours differ by: we came to our CPU a moment ago. The least that was seen is
+	 * off by some microseconds.
+	 */
+	if (rec.arrival_ns && (int64_t)(rec.hdr.ts_ns - rec.arrival_ns) < l->sched_offset_ns)
+		l->sched_offset_ns = rec.hdr.ts_ns - rec.arrival_ns;
+	if (rec.off_ns)
+		rec.off_ns += l->sched_offset_ns;
 	rec.comm[HU_COMM_LEN - 1] = rec.leader[HU_COMM_LEN - 1] = '\0';
 	return lifetimes__alive(&l->lifetimes, &rec);
 }
 
+/* Once for what is older than holdup, then where threads are unjoined: it corrects what was lost or unsure. */
+static int ask_libraries(struct live *l)
+{
+	struct lt_descriptor *found;
+	struct lt_process *p;
+	size_t cnt;
+	int err = 0;
+
+	for (p = l->lifetimes.processes; p && !err; p = p->next) {
+		if (p->over || (!p->unjoined && (p->zombies_known || p->asked)))
+			continue;
+		p->asked = true;
+		if (pthreads__read(l->pthreads, p->tgid, &found, &cnt))
+			continue;
+		err = lifetimes__descriptors(&l->lifetimes, p, found, cnt, true);
+		free(found);
+	}
+	return err;
+}
+
 int live__pass(struct live *l, uint64_t now_ns)
 {
+	struct timespec moment = { .tv_nsec = 50000 };
 	int err = session__lost_lives(l->session, lifetimes__lost, &l->lifetimes);
 
 	lifetimes__pass_begin(&l->lifetimes, now_ns);
+	nanosleep(&moment, NULL); /* so that our own arrival on a CPU is a recent one */
 	if (!err)
 		err = session__alive(l->session, on_alive, l);
 	/* What ended or was born before its turn has told so. */
@@ -153,5 +193,5 @@ int live__pass(struct live *l, uint64_t now_ns)
 		err = source__poll(session__source(l->session), 0);
 	if (!err)
 		err = lifetimes__pass_end(&l->lifetimes);
-	return err;
+	return err ? err : ask_libraries(l);
 }

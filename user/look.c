@@ -51,11 +51,8 @@ static int fill_config(struct look *look, struct threads_config *cfg, struct hu_
 		cfg->filters |= HU_FILTER_TGIDS;
 	if (o->cgroup)
 		cfg->filters |= HU_FILTER_CGROUP;
-	if (look->has_program) {
+	if (o->program) /* its family is added at each look */
 		cfg->filters |= HU_FILTER_TGIDS;
-		cfg->tgids = &look->program.pid;
-		cfg->tgid_cnt = 1;
-	}
 	if (o->comm) {
 		cfg->filters |= HU_FILTER_COMM;
 		cfg->comm = glob;
@@ -86,10 +83,21 @@ static int tell_no_memory(void)
 	return EXIT_FAILED;
 }
 
-int look__open(struct look *look, const struct options *opt)
+static int start_program(struct look *look)
+{
+	bool started = false;
+	int status =
+		choice__start(look->opt, !look->opt->no_last_look, &look->own_program, &started);
+
+	if (started)
+		look->program = &look->own_program;
+	return status;
+}
+
+static int open_beside(struct look *look, const struct options *opt, bool start)
 {
 	struct features features;
-	int status, err;
+	int status;
 
 	look->opt = opt;
 	look->query = (struct stacks_query){
@@ -102,18 +110,27 @@ int look__open(struct look *look, const struct options *opt)
 	status = machine__check(&features);
 	if (!status)
 		status = check_choice(opt);
-	if (!status)
-		status = choice__start(opt, &look->program, &look->has_program);
+	if (!status && start)
+		status = start_program(look);
 	if (!status)
 		status = open_threads(look, &features);
 	if (!status && kernel_names__new(&look->kernel))
 		status = tell_no_memory();
-	err = status ? 0 : privileges__drop();
+	return status;
+}
+
+int look__open_beside(struct look *look, const struct options *opt)
+{
+	return open_beside(look, opt, false);
+}
+
+int look__open(struct look *look, const struct options *opt)
+{
+	int status = open_beside(look, opt, true);
+	int err = status ? 0 : privileges__drop();
+
 	if (err)
 		log__info("not all privileges could be dropped: %s", strerror(-err));
-	/* Capabilities are each thread's own: its thread is to have as few as this one. */
-	if (!status && watchdog__new(&look->watchdog))
-		status = tell_no_memory();
 	return status;
 }
 
@@ -164,16 +181,18 @@ static int add_targets(struct look *look)
 {
 	struct family program = {
 		.threads = look->threads,
-		.pid = look->program.pid,
+		.pid = look->program ? look->program->pid : 0,
 		.depth = FAMILY_DEPTH,
 	};
 
-	if (!look->has_program && !look->opt->cgroup)
+	if (!look->program && !look->opt->cgroup)
 		return 0;
 	threads__clear_targets(look->threads);
-	if (!look->has_program)
+	if (!look->program)
 		return adopt__cgroup_members(look->opt->cgroup, add_member, look->threads);
 	add_family(&program);
+	if (!program.err && look->also)
+		program.err = threads__add_target(look->threads, look->also);
 	return program.err;
 }
 
@@ -255,6 +274,11 @@ int look__take(struct look *look, uint64_t between_ns)
 	size_t live;
 	int err;
 
+	/* Not before privileges are dropped: capabilities are each thread's own. */
+	if (!look->watchdog && watchdog__new(&look->watchdog)) {
+		tell_no_memory();
+		return -ENOMEM;
+	}
 	live = look->report ? look->report->processes : 0;
 	forget(look);
 	err = renew_known(look, live);
@@ -281,5 +305,6 @@ void look__close(struct look *look)
 	threads__free(look->threads);
 	kernel_names__free(look->kernel);
 	watchdog__free(look->watchdog);
-	program__free(&look->program);
+	if (look->program == &look->own_program)
+		program__free(&look->own_program);
 }

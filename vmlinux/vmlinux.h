@@ -32,6 +32,7 @@ struct task_struct;
 struct signal_struct {
 	atomic_t live; /* threads that have not yet passed do_exit() */
 	unsigned int flags;
+	int group_exit_code;
 	struct task_struct *group_exec_task; /* since 5.17, commit 60700e38fb68 */
 };
 

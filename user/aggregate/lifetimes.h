@@ -60,6 +60,7 @@ struct lt_thread {
 	uint32_t creator_tid;	/* 0: not known */
 	uint32_t joiner_tid;	/* who is in pthread_join() for it; 0: nobody */
 	uint32_t joining_tid;	/* for whom it is in pthread_join(), or was last; 0: nobody */
+	uint64_t joined_handle; /* the last pthread_t that it joined or detached */
 	uint64_t start;		/* start_boottime: with the tid it tells a thread from all others */
 	uint64_t tp;		/* the thread pointer (hu_birth_record); 0: not known */
 	uint64_t start_routine; /* what pthread_create() was told to run; 0: not known */
@@ -121,6 +122,7 @@ struct lt_process {
 	bool before;	    /* is older than holdup */
 	bool probed;	    /* the calls of its thread library are seen: unjoined is exact */
 	bool first_ended;   /* its first thread is gone, others go on */
+	bool asked;	    /* its memory was looked at for them */
 	bool zombies_known; /* what ended before holdup looked was found in its memory */
 	int exit_code;	    /* as wait(2) has it; valid when over and not by_exec */
 	uint64_t began_ns, over_ns; /* 0: not known, not over */

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "user/aggregate/internal.h"
 #include "user/aggregate/lifetimes_internal.h"
 
 /*
@@ -129,6 +130,11 @@ int lifetimes__call(void *lifetimes, const struct hu_pthread_record *rec)
 	p->probed = true;
 	end_previous(l, caller);
 	t = lt__by_handle(l, p, rec->thread);
+	/* One function of a library calls another, so that a call is told twice. */
+	if (!t && caller && caller->joined_handle == rec->thread)
+		return 0;
+	if (caller)
+		caller->joined_handle = rec->thread;
 	if (!t) {
 		l->all.unmatched++;
 		l->now.unmatched++;
@@ -145,12 +151,24 @@ int lifetimes__call(void *lifetimes, const struct hu_pthread_record *rec)
 
 /* ---- what the process's memory says */
 
+/* Where threads that are older than holdup belong: by what they run. */
+static int site_before(struct lifetimes *l, struct lt_process *p, uint64_t start_routine,
+		       struct lt_site **ret)
+{
+	struct lt_where where = { .before = true, .start_routine = start_routine };
+	struct process_key key = { p->tgid, p->start };
+	int err = 0;
+
+	if (start_routine && !p->names)
+		err = process__get(l->aggregate, &key, p->comm, &p->names);
+	return err ? err : lt__site_get(l, p, &where, ret);
+}
+
 static int add_zombie(struct lifetimes *l, struct lt_process *p, const struct lt_descriptor *d)
 {
-	static const struct lt_where before = { .before = true };
 	struct lt_thread *t;
 	struct lt_site *site;
-	int err = lt__site_get(l, p, &before, &site);
+	int err = site_before(l, p, d->start_routine, &site);
 
 	if (!err)
 		err = lt__thread_new(l, p, site, 0, 0, d->tp, &t);
@@ -161,6 +179,24 @@ static int add_zombie(struct lifetimes *l, struct lt_process *p, const struct lt
 	t->join = LT_JOINABLE;
 	lt__zombie(l, t);
 	return 0;
+}
+
+/* What the library knows of a thread that is older than holdup. */
+static int learn(struct lifetimes *l, struct lt_thread *t, const struct lt_descriptor *d)
+{
+	struct lt_site *site;
+	int err = 0;
+
+	if (t->join == LT_JOIN_UNKNOWN)
+		t->join = d->detached ? LT_DETACHED : LT_JOINABLE;
+	if (t->start_routine || !d->start_routine || !t->site || !t->site->before ||
+	    t->end != LT_ALIVE)
+		return 0;
+	t->start_routine = d->start_routine;
+	err = site_before(l, t->process, d->start_routine, &site);
+	if (!err && site != t->site)
+		lt__thread_move(l, t, site);
+	return err;
 }
 
 static int descriptor_cmp(const void *key, const void *elem)
@@ -199,12 +235,8 @@ int lifetimes__descriptors(struct lifetimes *l, struct lt_process *p, const stru
 			t = NULL;
 		if (!t && !d[i].tid && !d[i].detached)
 			err = add_zombie(l, p, &d[i]);
-		if (!t)
-			continue;
-		if (!t->start_routine)
-			t->start_routine = d[i].start_routine;
-		if (t->join == LT_JOIN_UNKNOWN)
-			t->join = d[i].detached ? LT_DETACHED : LT_JOINABLE;
+		if (t && !err)
+			err = learn(l, t, &d[i]);
 	}
 	if (!err && complete) {
 		p->zombies_known = true;

@@ -53,13 +53,29 @@ static int thread_of_birth(struct lifetimes *l, struct lt_process *p, struct lt_
 	return lt__thread_new(l, p, site, rec->tid, rec->thread_start, rec->tp, ret);
 }
 
+/* A process is known from its second thread on; the first one has not been told of. */
+static int process_of_birth(struct lifetimes *l, const struct hu_birth_record *rec,
+			    struct lt_process **ret)
+{
+	bool known = lifetimes__find(l, rec->tgid, rec->proc_start);
+	struct lt_thread *t;
+	int err = lt__process_get(l, rec->tgid, rec->proc_start, rec->comm, ret);
+
+	if (err || known)
+		return err;
+	err = lt__thread_new(l, *ret, NULL, rec->tgid, rec->proc_start, 0, &t);
+	if (!err)
+		t->first = true;
+	return err;
+}
+
 int lifetimes__birth(void *lifetimes, const struct hu_birth_record *rec)
 {
 	struct lifetimes *l = lifetimes;
 	struct lt_process *p;
 	struct lt_thread *t;
 	struct lt_site *site;
-	int err = lt__process_get(l, rec->tgid, rec->proc_start, rec->comm, &p);
+	int err = process_of_birth(l, rec, &p);
 
 	if (!err)
 		err = site_of_birth(l, p, rec, &site);
@@ -122,6 +138,8 @@ int lifetimes__death(void *lifetimes, const struct hu_death_record *rec)
 		return 0; /* it never had a second thread, and no pass has met it */
 	if (t && t->process == p && t->start == rec->thread_start)
 		thread_dies(l, t, rec);
+	else if (rec->tid != rec->tgid)
+		p->lost_died++; /* its birth was lost: counted as such */
 	if (rec->flags & HU_DEATH_LAST) {
 		p->exit_code = rec->exit_code;
 		lt__process_over(l, p, rec->hdr.ts_ns);

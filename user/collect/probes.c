@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #define VERSIONS_MAX 8	   /* different functions of one name in a file */
 #define LINKS_MAX    64	   /* of one file */
 #define KNOWN_MAX    16384 /* files that were looked at */
+#define CLOSERS	     32
 #define SYMBOLS_MAX  (256u << 20)
 
 /* A file that was looked at; most are none of ours. */
@@ -63,12 +65,48 @@ int probes__new(const struct probe_spec *spec, size_t cnt,
 	return 0;
 }
 
+/* The links from `first` on, every CLOSERS-th. */
+struct closer {
+	struct probes *probes;
+	size_t first;
+};
+
+static void *close_links(void *arg)
+{
+	const struct closer *c = arg;
+
+	for (size_t i = c->first; i < c->probes->link_cnt; i += CLOSERS)
+		bpf_link__destroy(c->probes->link[i]);
+	return NULL;
+}
+
+/*
+ * Each takes a grace period of RCU or two, tens of milliseconds, in which the kernel makes sure that nobody runs it
+ * any more (perf_uprobe_destroy(), kernel/events/core.c): waited for together, they cost as much as one.
+ */
+static void close_all(struct probes *p)
+{
+	struct closer closer[CLOSERS];
+	pthread_t thread[CLOSERS];
+	bool runs[CLOSERS];
+
+	for (size_t i = 0; i < CLOSERS; i++) {
+		closer[i] = (struct closer){ p, i };
+		runs[i] = i + 1 < p->link_cnt &&
+			  !pthread_create(&thread[i], NULL, close_links, &closer[i]);
+		if (!runs[i])
+			close_links(&closer[i]);
+	}
+	for (size_t i = 0; i < CLOSERS; i++)
+		if (runs[i])
+			pthread_join(thread[i], NULL);
+}
+
 void probes__free(struct probes *p)
 {
 	if (!p)
 		return;
-	for (size_t i = 0; i < p->link_cnt; i++)
-		bpf_link__destroy(p->link[i]);
+	close_all(p);
 	table__clear(&p->known, free);
 	free(p->link);
 	free(p->program);

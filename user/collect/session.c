@@ -349,6 +349,13 @@ int session__add_target(struct session *s, pid_t tgid)
 				    BPF_ANY);
 }
 
+void session__drop_target(struct session *s, pid_t tgid)
+{
+	uint32_t key = tgid;
+
+	bpf_map__delete_elem(s->skel->maps.hu_targets, &key, sizeof(key), 0);
+}
+
 struct bpf_program *session__program(struct session *s, const char *name)
 {
 	return bpf_object__find_program_by_name(s->skel->obj, name);

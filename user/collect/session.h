@@ -90,6 +90,8 @@ struct bpf_program *session__program(struct session *s, const char *name);
 /* No new events from here on; those in the ring stay. Returns when no program runs any more. */
 void session__detach(struct session *s);
 int session__add_target(struct session *s, pid_t tgid);
+/* With lifetimes, programs do not do so when a process ends: its ID is another one's later. */
+void session__drop_target(struct session *s, pid_t tgid);
 
 struct source *session__source(struct session *s); /* belongs to the session */
 /* The maps that user/collect/rows.h fills; -1: this session does not unwind by rows. */
