@@ -39,7 +39,7 @@ static const char help[] = "usage: holdup stacks [OPTION…]\n\n"
 			   "      --longer-than TIME so long (5s)\n"
 			   "  -i, --interval TIME    how often --watch looks (1s)\n"
 			   "  -d, --duration TIME    how long --watch goes on (until Ctrl-C)\n"
-			   "  -v, --verbose          whole stacks\n";
+			   "  -v, --verbose          whole stacks, those in the kernel too\n";
 
 struct stacks_run {
 	const struct options *opt;

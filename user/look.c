@@ -96,6 +96,7 @@ int look__open(struct look *look, const struct options *opt)
 		.all = opt->all,
 		.lines = true,
 		.peers = true,
+		.kernel = opt->verbose || opt->json,
 		.rows = opt->query.rows,
 	};
 	status = machine__check(&features);
@@ -204,6 +205,7 @@ static int take(void *ctx)
 	struct look *look = t->look;
 	struct snapshot_config cfg = { .threads = look->threads,
 				       .known = &look->known,
+				       .kernel = look->query.kernel,
 				       .between_ns = t->between_ns };
 	struct stacks_input in;
 	int err = calls__new(&look->calls);

@@ -61,6 +61,8 @@ static struct sym_frame hostile_frames[] = {
 	FRAME("", "", "", 0, .offset = 0x7f0012345678),
 };
 
+static const char *journal_kernel[] = { "__schedule", "jbd2_log_wait_commit", "", "do_syscall_64" };
+
 static struct snap_stack ledger_snap = { .stack = { .flags = HU_STACK_COMPLETE } };
 static struct snap_stack sync_snap = { .stack = { .flags = HU_STACK_FRAMEPTR } };
 static struct snap_stack hostile_snap = { .stack = { .flags = HU_STACK_DERIVED } };
@@ -190,6 +192,8 @@ static void set_others(struct fixture *f)
 	t = set_thread(f, ROOT, &shop, "journal", NULL, 812 * MS);
 	t->state = BLOCKED_DISK;
 	t->kernel = "jbd2_log_wait_commit";
+	t->kernel_stack = journal_kernel;
+	t->kernel_cnt = 4;
 	t->call.kind = CALL_FILE;
 	t->call.call = "fdatasync";
 	t->call.what = "of /var/lib/shop/journal\n";

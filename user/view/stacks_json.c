@@ -69,6 +69,15 @@ static json_t *wait_json(struct writer *w, const struct blocked_thread *t)
 	return o;
 }
 
+static json_t *kernel_stack_json(struct writer *w, const struct blocked_thread *t)
+{
+	json_t *stack = json_array();
+
+	for (size_t i = 0; i < t->kernel_cnt; i++)
+		json__append(w, stack, json_string(t->kernel_stack[i]));
+	return stack;
+}
+
 static json_t *thread_json(struct writer *w, const struct blocked_thread *t)
 {
 	const struct snap_thread *s = t->thread;
@@ -89,6 +98,7 @@ static json_t *thread_json(struct writer *w, const struct blocked_thread *t)
 	json__put(w, o, "derived", json_boolean(flags & HU_STACK_DERIVED));
 	json__put(w, o, "stack",
 		  t->stack ? json__stack(w, t->stack->frames, t->stack->frame_cnt) : json_array());
+	json__put(w, o, "kernel_stack", kernel_stack_json(w, t));
 	return o;
 }
 
@@ -123,6 +133,7 @@ static json_t *group_json(struct writer *w, const struct blocked_group *g)
 	json__put_u64(w, o, "blocked_most_ns", g->most_ns);
 	json__put(w, o, "stack",
 		  t->stack ? json__stack(w, t->stack->frames, t->stack->frame_cnt) : json_array());
+	json__put(w, o, "kernel_stack", kernel_stack_json(w, t));
 	return o;
 }
 
