@@ -164,7 +164,11 @@ static int look_for_new(struct watching *w)
 	w->turn++;
 	w->fresh = !threads__clock_offset(look->threads, &offset); /* the first look tells */
 	if (!w->fresh) {
-		ask.off_before_ns = live__now_ns() - longer - offset;
+		uint64_t now = live__now_ns() - offset;
+
+		if (longer >= now)
+			return 0; /* longer than since the machine was started */
+		ask.off_before_ns = now - longer;
 		err = threads__pass(look->threads, &ask, on_long, w);
 		if (err)
 			return err;

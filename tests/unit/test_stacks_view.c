@@ -325,6 +325,7 @@ static void set_report(struct fixture *f)
 		.coverage = { .moved = 1,
 			      .retried = 3,
 			      .gone = 2,
+			      .born = 1,
 			      .unreadable = 3,
 			      .locked = 1,
 			      .stacks_incomplete = 4 },

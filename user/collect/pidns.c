@@ -57,7 +57,7 @@ int pidns__thread(uint32_t tgid, uint32_t inner, uint32_t *ret_tid)
 	return 0;
 }
 
-static bool is_in(const struct maps *maps, const struct mapping *file)
+bool pidns__is_in(const struct maps *maps, const struct mapping *file)
 {
 	for (size_t i = 0; i < maps->cnt; i++) {
 		const struct mapping *m = &maps->map[i];
@@ -76,7 +76,7 @@ int pidns__maps(uint32_t tid, const struct mapping *file)
 
 	if (ret)
 		return ret;
-	ret = is_in(maps, file);
+	ret = pidns__is_in(maps, file);
 	maps__free(maps);
 	return ret;
 }

@@ -144,6 +144,7 @@ struct stacks_report {
 		uint64_t moved;	     /* threads that kept running between the looks */
 		uint64_t retried;    /* that had to be looked at again */
 		uint64_t gone;	     /* that ended meanwhile */
+		uint64_t born;	     /* that began meanwhile: not listed */
 		uint64_t unreadable; /* processes */
 		uint64_t locked;     /* of them, those whose address space a writer has locked */
 		uint64_t stacks_incomplete; /* of threads that are not on a CPU */

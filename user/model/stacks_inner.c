@@ -58,11 +58,15 @@ static enum inner_answer private_owner(const struct stacks_builder *b, const str
 static enum inner_answer shared_owner(const struct stacks_builder *b, const struct snap_process *p,
 				      const struct mapping *file, uint32_t word, uint32_t *tid)
 {
+	const struct snap_thread *found;
 	int maps = 0;
 
 	if (!*tid && p->in_pid_namespace && pidns__thread(p->tgid, word, tid))
 		*tid = 0;
-	if (*tid && (snapshot__thread(b->in->snapshot, *tid) || proc__lives(0, *tid)))
+	found = *tid ? snapshot__thread(b->in->snapshot, *tid) : NULL;
+	if (found && found->process->names)
+		maps = pidns__is_in(sym_process__maps(found->process->names), file);
+	else if (found || (*tid && proc__lives(0, *tid)))
 		maps = pidns__maps(*tid, file);
 	if (maps > 0)
 		return INNER_FOUND;

@@ -207,6 +207,7 @@ static json_t *coverage_json(struct writer *w, const struct stacks_report *r)
 	json__put_u64(w, o, "moved", r->coverage.moved);
 	json__put_u64(w, o, "retried", r->coverage.retried);
 	json__put_u64(w, o, "ended_meanwhile", r->coverage.gone);
+	json__put_u64(w, o, "began_meanwhile", r->coverage.born);
 	json__put_u64(w, o, "processes_unreadable", r->coverage.unreadable);
 	json__put_u64(w, o, "processes_locked", r->coverage.locked);
 	json__put(w, o, "times_unknown", json_boolean(r->coverage.times_unknown));

@@ -156,6 +156,8 @@ static void print_coverage(const struct page *p)
 	     r->coverage.unreadable - r->coverage.locked == 1 ? "" : "es");
 	TELL(r->coverage.moved, "%llu thread%s would not hold still",
 	     (unsigned long long)r->coverage.moved, plural(r->coverage.moved));
+	TELL(r->coverage.born, "%llu thread%s began meanwhile",
+	     (unsigned long long)r->coverage.born, plural(r->coverage.born));
 	TELL(r->coverage.stacks_incomplete, "%llu stack%s incomplete",
 	     (unsigned long long)r->coverage.stacks_incomplete,
 	     plural(r->coverage.stacks_incomplete));
