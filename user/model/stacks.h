@@ -83,7 +83,8 @@ struct blocked_thread {
 	enum blocked_state state;
 	const char *
 		kernel; /* the function of the kernel that it sleeps in, where its stack there was taken; "" */
-	const char **kernel_stack; /* functions of the kernel, leaf first; "" for one without a name */
+	const char *
+		*kernel_stack; /* functions of the kernel, leaf first; "" for one without a name */
 	size_t kernel_cnt;
 	int api;		  /* frames[0..api] are the lock library's; -1: none known */
 	struct waited_lock *lock; /* NULL: it does not wait for an object in memory */
