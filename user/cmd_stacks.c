@@ -39,7 +39,7 @@ static const char help[] = "usage: holdup stacks [OPTION…]\n\n"
 			   "      --longer-than TIME so long (5s)\n"
 			   "  -i, --interval TIME    how often --watch looks (1s)\n"
 			   "  -d, --duration TIME    how long --watch goes on (until Ctrl-C)\n"
-			   "  -v, --verbose          whole stacks\n";
+			   "  -v, --verbose          whole stacks, those in the kernel too\n";
 
 struct stacks_run {
 	const struct options *opt;
@@ -187,7 +187,11 @@ static int look_for_new(struct watching *w)
 	w->fresh = !threads__clock_offset(look->threads, &offset) ||
 		   (look->report && look->report->goroutine_cnt);
 	if (!w->fresh) {
-		ask.off_before_ns = live__now_ns() - longer - offset;
+		uint64_t now = live__now_ns() - offset;
+
+		if (longer >= now)
+			return 0; /* longer than since the machine was started */
+		ask.off_before_ns = now - longer;
 		err = threads__pass(look->threads, &ask, on_long, w);
 		if (err)
 			return err;

@@ -105,6 +105,7 @@ static int open_beside(struct look *look, const struct options *opt, bool start)
 		.all = opt->all,
 		.lines = true,
 		.peers = true,
+		.kernel = opt->verbose || opt->json,
 		.rows = opt->query.rows,
 	};
 	status = machine__check(&features);
@@ -224,6 +225,7 @@ static int take(void *ctx)
 	struct look *look = t->look;
 	struct snapshot_config cfg = { .threads = look->threads,
 				       .known = &look->known,
+				       .kernel = look->query.kernel,
 				       .between_ns = t->between_ns };
 	struct stacks_input in;
 	int err = calls__new(&look->calls);

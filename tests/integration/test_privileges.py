@@ -15,7 +15,7 @@ from holdup import Running  # noqa: E402
 
 # include/uapi/linux/capability.h
 KEPT = {
-    "DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7, "SYS_PTRACE": 19, "SYSLOG": 34,
+    "DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7, "SYS_PTRACE": 19, "SYS_NICE": 23, "SYSLOG": 34,
     "PERFMON": 38, "BPF": 39, "CHECKPOINT_RESTORE": 40,
 }  # fmt: skip
 MASK = sum(1 << number for number in KEPT.values())

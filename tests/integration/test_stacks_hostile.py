@@ -209,6 +209,13 @@ class Watch(findings.Case):
             found = [len(re.findall(rf"\b{tid}\b", text)) for text in (before, after)]
             self.assertEqual(*found)
 
+    def test_longer_than_ever(self):
+        """Nobody has been blocked since before the machine was started."""
+        options = ["--watch", "--longer-than", "200000h", "-i", "100ms", "-d", "1s", "--idle"]
+        with Hang("cycle") as program:
+            args = ["stacks", *options, *hang.choose(program.pids())]
+            self.assertEqual(holdup.run(args, timeout=60), (0, "", ""))
+
     @staticmethod
     def text_of(file):
         file.seek(0)

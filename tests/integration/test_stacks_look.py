@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unittest
 
+import hang
 import holdup
 import jsonschema
 import oracle
@@ -62,6 +63,78 @@ class Looks(unittest.TestCase):
         self.assertRegex(out, r"(?m)^deadlock: \d+ cycle: ")
         found = int(out.split("deadlock: ")[1].split()[0])
         os.kill(found, 9)
+
+
+class Kernel(unittest.TestCase):
+    """The kernel's part of a stack: as far as the call that the thread is in."""
+
+    def test_stack(self):
+        with hang.Hang("cycle", "--how", "two") as program:
+            document = hang.stacks(program.pids(), "--all")
+            _, text, _ = holdup.run(["stacks", "-v", *hang.choose(program.pids())])
+        for role, function in (("teller", "futex"), ("auditor", "futex"), ("cycle", "pause")):
+            stack = hang.thread_of(document, program[role])["kernel_stack"]
+            self.assertTrue(any(function in name for name in stack), (role, stack))
+        self.assertRegex(text, r"(?m)^ +\w*futex\w* \(kernel\)$")
+
+
+class PidNamespaces(unittest.TestCase):
+    """Words of locks hold numbers that mean somebody else outside."""
+
+    def inside(self, *args):
+        """The command in a namespace of its own."""
+        command = ["unshare", "--pid", "--fork", "--kill-child", *args, "--seconds", "100"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+
+    @staticmethod
+    def family(pid):
+        """A process and all below it."""
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            children = [int(word) for word in file.read().split()]
+        return [pid] + [one for child in children for one in PidNamespaces.family(child)]
+
+    def found(self, program, begins):
+        """What check says of the program's processes, once it says anything."""
+        program.stdout.readline()
+        pids = self.family(program.pid)
+
+        def look():
+            status, lines = hang.check(pids)
+            return lines if status == 10 else None
+
+        (line,) = holdup.wait_until(look, 60, "a finding")
+        self.assertTrue(line.startswith(begins), line)
+        document = hang.stacks(pids)
+        return pids, document
+
+    def test_deadlock_of_processes(self):
+        command = (holdup.workload("hang/cycle"), "--how", "processes")
+        with self.inside(*command) as program:
+            pids, document = self.found(program, "deadlock: ")
+            program.kill()
+        (cycle,) = hang.deadlocks_of(document)
+        self.assertEqual(len(cycle), 2)
+        self.assertLessEqual(set(cycle), set(pids))
+        self.assertEqual(document["orphaned_locks"], [])
+
+    def test_process_that_is_gone(self):
+        command = (holdup.workload("hang/orphan"), "--how", "process")
+        with self.inside(*command) as program:
+            _, document = self.found(program, "orphaned lock: ")
+            program.kill()
+        self.assertEqual((len(document["orphaned_locks"]), document["deadlocks"]), (1, []))
+
+    def test_owner_in_another_one(self):
+        """Nobody else is named: neither the one who has that number here, nor a dead one."""
+        with hang.Hang("apart") as program:
+            pids = self.family(program.pid)
+            self.assertEqual(len(pids), 2)
+            for chosen in (pids, pids[:1]):
+                document = hang.stacks(chosen, "--all")
+                wait = hang.thread_of(document, program["apart"])["wait"]
+                self.assertEqual((wait["kind"], wait["held_by"]), ("mutex", "unknown"))
+                self.assertEqual((document["deadlocks"], document["orphaned_locks"]), ([], []))
+                self.assertEqual(hang.check(chosen), (0, []))
 
 
 class Goldens(unittest.TestCase):

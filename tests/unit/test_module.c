@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,6 +254,57 @@ static void test_versions(void **state)
 	run("strip ver.so");
 	m = open_module(in_dir("ver.so"), "");
 	assert_int_equal(address_of(m, "f"), at);
+	module__free(m);
+}
+
+/* Two names in the same bytes: where the longer one is cut, the shorter one would have nothing left. */
+static void test_names_overlap(void **state)
+{
+	static const char strings[] = "\0fo@v\0";
+	struct {
+		Elf64_Ehdr ehdr;
+		Elf64_Phdr phdr;
+		Elf64_Shdr shdr[4];
+		Elf64_Sym sym[3];
+		char strings[sizeof(strings)];
+	} image = {
+		.ehdr = { .e_ident = ELFMAG "\2\1\1",
+			  .e_type = ET_DYN,
+			  .e_machine = EM_X86_64,
+			  .e_phoff = offsetof(typeof(image), phdr),
+			  .e_phnum = 1,
+			  .e_phentsize = sizeof(Elf64_Phdr),
+			  .e_shoff = offsetof(typeof(image), shdr),
+			  .e_shnum = 4,
+			  .e_shentsize = sizeof(Elf64_Shdr) },
+		.phdr = { .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_memsz = 4096 },
+		.shdr = { [1] = { .sh_type = SHT_NOBITS, .sh_size = 4096 },
+			  [2] = { .sh_type = SHT_SYMTAB,
+				  .sh_offset = offsetof(typeof(image), sym),
+				  .sh_size = sizeof(image.sym),
+				  .sh_link = 3 },
+			  [3] = { .sh_type = SHT_STRTAB,
+				  .sh_offset = offsetof(typeof(image), strings),
+				  .sh_size = sizeof(strings) } },
+		.sym = { [1] = { .st_name = 3,
+				 .st_info = STT_FUNC,
+				 .st_shndx = 1,
+				 .st_value = 64,
+				 .st_size = 64 },
+			 [2] = { .st_name = 1,
+				 .st_info = STT_FUNC,
+				 .st_shndx = 1,
+				 .st_value = 256,
+				 .st_size = 64 } },
+	};
+	struct symbol sym;
+	struct module *m;
+
+	memcpy(image.strings, strings, sizeof(strings));
+	assert_int_equal(module__open_memory(&image, sizeof(image), "overlap", &m), 0);
+	assert_true(module__func(m, 256, &sym));
+	assert_string_equal(sym.name, "fo");
+	assert_false(module__func(m, 64, &sym));
 	module__free(m);
 }
 
@@ -834,6 +886,7 @@ int main(void)
 		cmocka_unit_test(test_sizeless_ends_with_section),
 		cmocka_unit_test(test_nested),
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_names_overlap),
 		cmocka_unit_test(test_stripped_without_debug),
 		cmocka_unit_test(test_debuglink),
 		cmocka_unit_test(test_debuglink_of_other_file),

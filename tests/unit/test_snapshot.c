@@ -348,6 +348,7 @@ static void test_number_reused(void **state)
 	change(add_thread(101), 1, (struct moment){ .there = true, .start = 9, .switches = 7 });
 	assert_int_equal(take(*state)->cnt, 0);
 	assert_int_equal(((struct fixture *)*state)->s->gone, 1);
+	assert_int_equal(((struct fixture *)*state)->s->born, 1);
 }
 
 /* Threads that come meanwhile are for the next snapshot. */
@@ -358,6 +359,7 @@ static void test_comes_meanwhile(void **state)
 	play.at[0][at].there = false;
 	run_at(add_thread(102), 1);
 	assert_int_equal(take(*state)->cnt, 1);
+	assert_int_equal(((struct fixture *)*state)->s->born, 1);
 }
 
 static void test_exec(void **state)

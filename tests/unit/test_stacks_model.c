@@ -567,25 +567,41 @@ static void test_across_processes(void **state)
 	assert_int_equal(build(f)->deadlock_cnt, 1);
 }
 
-/* Numbers of another PID namespace: threads of the process can be found, those of others there can't. */
+static void hand_shared_to(struct fixture *f, struct snap_thread *waiter, pid_t owner)
+{
+	shared->mutex.__data.__owner = owner;
+	target_memory__set(&f->memory, waiter->process->tgid);
+	snap_thread__read_near(waiter, &f->memory);
+}
+
+/* Numbers of another PID namespace are looked for there: in the process, and for shared locks in the others too. */
 static void test_pid_namespace(void **state)
 {
 	struct fixture *f = *state;
-	struct snap_thread *t;
+	struct snap_thread *self, *waiter;
 
 	f->here.in_pid_namespace = true;
 	add_blocked(f, 101, &ledger_lock, getpid()); /* whose number is the same in both, here */
 	shared->mutex.__data.__lock = 2;
 	shared->mutex.__data.__owner = dead;
-	t = add_waiter(f, &f->here, 102, "pthread_mutex_lock", &shared->mutex, HU_OP_WAIT, 2);
-	t->call.flags = HU_WAIT_SHARED;
-	t = add_thread(f, &f->here, getpid());
-	build(f);
-	check_nothing_found(f->report);
-	assert_ptr_equal(thread_of(f->report, 101)->holder->thread, t);
+	waiter = add_waiter(f, &f->here, 102, "pthread_mutex_lock", &shared->mutex, HU_OP_WAIT, 2);
+	waiter->call.flags = HU_WAIT_SHARED;
+	self = add_thread(f, &f->here, getpid());
+	assert_int_equal(build(f)->orphan_cnt, 1); /* nobody elsewhere has the memory mapped */
+	assert_int_equal(f->report->deadlock_cnt, 0);
+	assert_ptr_equal(thread_of(f->report, 101)->holder->thread, self);
+	assert_int_equal(thread_of(f->report, 102)->lock->held_by, HELD_GONE);
+	/* A process that is not in the snapshot, and has it mapped; one that lives, and has not. */
+	hand_shared_to(f, waiter, other);
+	check_nothing_found(build(f));
 	assert_int_equal(thread_of(f->report, 102)->lock->held_by, HELD_OWNER);
 	assert_null(thread_of(f->report, 102)->holder);
-	add_blocked(f, 103, &order_lock, dead); /* nobody else can have this one */
+	hand_shared_to(f, waiter, getppid());
+	assert_int_equal(build(f)->orphan_cnt, 1);
+	hand_shared_to(f, waiter, getpid());
+	check_nothing_found(build(f));
+	assert_ptr_equal(thread_of(f->report, 102)->holder->thread, self);
+	add_blocked(f, 103, &order_lock, dead);
 	assert_int_equal(build(f)->orphan_cnt, 1);
 }
 

@@ -23,6 +23,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/golden.h"
 #include "user/view/view.h"
 
 /* Escape sequences, quotes, a line feed, a right-to-left override, broken UTF-8. */
@@ -60,6 +61,8 @@ static struct sym_frame hostile_frames[] = {
 	FRAME("f\033[2J\n\"", "m\001\x80", "s\r.c", 7),
 	FRAME("", "", "", 0, .offset = 0x7f0012345678),
 };
+
+static const char *journal_kernel[] = { "__schedule", "jbd2_log_wait_commit", "", "do_syscall_64" };
 
 static struct snap_stack ledger_snap = { .stack = { .flags = HU_STACK_COMPLETE } };
 static struct snap_stack sync_snap = { .stack = { .flags = HU_STACK_FRAMEPTR } };
@@ -190,6 +193,8 @@ static void set_others(struct fixture *f)
 	t = set_thread(f, ROOT, &shop, "journal", NULL, 812 * MS);
 	t->state = BLOCKED_DISK;
 	t->kernel = "jbd2_log_wait_commit";
+	t->kernel_stack = journal_kernel;
+	t->kernel_cnt = 4;
 	t->call.kind = CALL_FILE;
 	t->call.call = "fdatasync";
 	t->call.what = "of /var/lib/shop/journal\n";
@@ -321,6 +326,7 @@ static void set_report(struct fixture *f)
 		.coverage = { .moved = 1,
 			      .retried = 3,
 			      .gone = 2,
+			      .born = 1,
 			      .unreadable = 3,
 			      .locked = 1,
 			      .stacks_incomplete = 4 },
@@ -408,41 +414,6 @@ static char *printed(view_fn view, const struct stacks_report *r, const struct v
 	return text;
 }
 
-/* tests/golden, from the top directory or from anywhere when the program lies below the tree. */
-static void golden_path(const char *name, char ret[PATH_MAX])
-{
-	char dir[PATH_MAX - 64] = "", *slash;
-	ssize_t len = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
-
-	snprintf(ret, PATH_MAX, "tests/golden/%s", name);
-	if (!access("tests/golden", F_OK))
-		return;
-	dir[len > 0 ? len : 0] = '\0';
-	while ((slash = strrchr(dir, '/'))) {
-		*slash = '\0';
-		snprintf(ret, PATH_MAX, "%.4000s/tests/golden", dir);
-		if (!access(ret, F_OK)) {
-			snprintf(ret, PATH_MAX, "%.4000s/tests/golden/%.50s", dir, name);
-			return;
-		}
-	}
-	fail_msg("tests/golden is not found: run this in the top directory");
-}
-
-static char *read_file(const char *path)
-{
-	char *text = calloc(1, 1 << 20);
-	FILE *in = fopen(path, "re");
-	size_t len;
-
-	if (!in || !text)
-		fail_msg("%s: %s", path, strerror(errno));
-	len = fread(text, 1, (1 << 20) - 1, in);
-	assert_true(len < (1 << 20) - 1 && !ferror(in));
-	fclose(in);
-	return text;
-}
-
 /* Whatever the names are: what reaches a terminal is text, line by line. */
 static void check_harmless(const char *text, bool colour)
 {
@@ -459,21 +430,10 @@ static void check_harmless(const char *text, bool colour)
 static void check_golden(const char *name, view_fn view, const struct stacks_report *r,
 			 const struct view_style *style)
 {
-	char *text = printed(view, r, style), *expected, path[PATH_MAX];
-	FILE *out;
+	char *text = printed(view, r, style);
 
 	check_harmless(text, style->colour);
-	golden_path(name, path);
-	if (getenv("HOLDUP_RENEW_GOLDEN")) {
-		out = fopen(path, "we");
-		assert_non_null(out);
-		fputs(text, out);
-		assert_int_equal(fclose(out), 0);
-		print_message("%s is new: look at its diff\n", path);
-	}
-	expected = read_file(path);
-	assert_string_equal(text, expected);
-	free(expected);
+	golden__check(name, text);
 	free(text);
 }
 

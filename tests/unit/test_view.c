@@ -26,6 +26,7 @@
 #include <cmocka.h>
 
 #include "user/view/cgroup.h"
+#include "tests/unit/golden.h"
 #include "user/view/view.h"
 
 /* Escape sequences, a right-to-left override, a line feed, broken UTF-8. */
@@ -328,61 +329,12 @@ static char *printed(view_fn view, const struct locks_report *r, const struct vi
 
 /* ---- goldens */
 
-/* tests/golden, from the top directory or from anywhere when the program lies below the tree. */
-static void golden_path(const char *name, char ret[PATH_MAX])
-{
-	char dir[PATH_MAX - 64] = "", *slash;
-	ssize_t len;
-
-	snprintf(ret, PATH_MAX, "tests/golden/%s", name);
-	if (!access("tests/golden", F_OK))
-		return;
-	len = readlink("/proc/self/exe", dir, sizeof(dir) - 1);
-	dir[len > 0 ? len : 0] = '\0';
-	while ((slash = strrchr(dir, '/'))) {
-		*slash = '\0';
-		snprintf(ret, PATH_MAX, "%.4000s/tests/golden", dir);
-		if (!access(ret, F_OK)) {
-			snprintf(ret, PATH_MAX, "%.4000s/tests/golden/%.50s", dir, name);
-			return;
-		}
-	}
-	fail_msg("tests/golden is not found: run this in the top directory");
-}
-
-static char *read_file(const char *path)
-{
-	FILE *in = fopen(path, "re");
-	char *text;
-	size_t len;
-
-	if (!in)
-		fail_msg("%s: %s", path, strerror(errno));
-	text = calloc(1, 1 << 20);
-	assert_non_null(text);
-	len = fread(text, 1, (1 << 20) - 1, in);
-	assert_true(len < (1 << 20) - 1 && !ferror(in));
-	fclose(in);
-	return text;
-}
-
 static void check_golden(const char *name, const struct locks_report *r,
 			 const struct view_style *style)
 {
-	char *text = printed(view__locks_text, r, style), *expected, path[PATH_MAX];
-	FILE *out;
+	char *text = printed(view__locks_text, r, style);
 
-	golden_path(name, path);
-	if (getenv("HOLDUP_RENEW_GOLDEN")) {
-		out = fopen(path, "we");
-		assert_non_null(out);
-		fputs(text, out);
-		assert_int_equal(fclose(out), 0);
-		print_message("%s is new: look at its diff\n", path);
-	}
-	expected = read_file(path);
-	assert_string_equal(text, expected);
-	free(expected);
+	golden__check(name, text);
 	free(text);
 }
 

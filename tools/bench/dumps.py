@@ -4,6 +4,7 @@ program's own heartbeat comes meanwhile (tests/workload/hang/crowd)."""
 
 import json
 import os
+import random
 import signal
 import subprocess
 import tempfile
@@ -18,17 +19,19 @@ ANSWER_S = 20
 DUMP_S = 45  # the crowd ends by itself after two minutes
 NOTHING_S = 1
 BUSY_S = 0.5
+WINDOW_S = 3  # 3,000 beats
 BUSY = f"a CPU busy for {BUSY_S} s"
 
 
 class Crowd:
     """A process with so many blocked threads, and one that wakes up each millisecond."""
 
-    def __init__(self, build, threads):
+    def __init__(self, build, threads, how="blocked"):
         program = f"{build}/tests/workload/hang/crowd"
         if not os.access(program, os.X_OK):
             raise Failed(f"there is no {program}: run 'make bench'")
-        self.process = children.start([program, "--threads", threads], stdout=subprocess.PIPE)
+        command = [program, "--threads", threads, "--how", how]
+        self.process = children.start(command, stdout=subprocess.PIPE)
         try:
             children.line_of(self.process, START_S)
             self.late_ms()
@@ -37,13 +40,17 @@ class Crowd:
             self.close()
             raise
 
-    def late_ms(self):
-        """How late the heartbeat was at most since this was asked last."""
+    def beats(self):
+        """What the heartbeat says of itself since this was asked last."""
         self.process.send_signal(signal.SIGUSR1)
         try:
-            return json.loads(children.line_of(self.process, ANSWER_S))["late_max_ns"] / 1e6
-        except (ValueError, KeyError):
+            return json.loads(children.line_of(self.process, ANSWER_S))
+        except ValueError:
             raise Failed("the crowd's answer is none") from None
+
+    def late_ms(self):
+        """How late the heartbeat was at most since this was asked last."""
+        return self.beats()["late_max_ns"] / 1e6
 
     def close(self):
         children.end(self.process, signal.SIGKILL)
@@ -148,3 +155,51 @@ def measure(build, threads, rounds, say):
         finally:
             crowd.close()
     return samples
+
+
+# ---- the heartbeat alone, in many short windows next to each other
+
+
+class Window:
+    """How late the beats of a window were (microseconds), and how often its tool looked meanwhile."""
+
+    def __init__(self, beats, looks):
+        self.median, self.p999, self.worst = (
+            beats[f"late_{name}_ns"] / 1000 for name in ("p50", "p999", "max")
+        )
+        self.looks = looks
+
+
+def look_on(crowd, tool, seconds):
+    """The window of a tool that looks again and again; without one, nobody does."""
+    crowd.beats()
+    end, looks = time.monotonic() + seconds, 0
+    if not tool:
+        time.sleep(seconds)
+    while tool and time.monotonic() < end:
+        tool.dump(crowd.process.pid)
+        looks += 1
+    return Window(crowd.beats(), looks)
+
+
+def heartbeat(build, threads, how, rounds, say):
+    """{who looks: its windows}, in groups of one each, in an order of chance.
+
+    The tools that stop the target look once in each group.
+    """
+    known = {tool.name: tool for tool in tools(build) if not tool.missing}
+    names = ["nobody", BUSY, "holdup stacks", "eu-stack", "gdb"]
+    windows = {name: [] for name in names if name == "nobody" or name in known}
+    for number in range(rounds):
+        say(f"heartbeat, {how}: {threads} threads, round {number + 1} of {rounds}")
+        crowd = Crowd(build, threads, how)
+        try:
+            order = list(windows)
+            random.shuffle(order)
+            for name in order:
+                once = name in ("eu-stack", "gdb")
+                window = look_on(crowd, known.get(name), 0.001 if once else WINDOW_S)
+                windows[name].append(window)
+        finally:
+            crowd.close()
+    return windows

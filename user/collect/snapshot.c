@@ -357,8 +357,10 @@ static int on_brief(void *ctx, const struct hu_record *rec)
 	const struct hu_thread_brief *brief = (const void *)rec;
 	struct snap_thread *thread = (struct snap_thread *)snapshot__thread(t->s, brief->tid);
 
-	if (!thread || thread->rec.thread_start != brief->thread_start)
+	if (!thread || thread->rec.thread_start != brief->thread_start) {
+		t->s->born += !(brief->flags & HU_THREAD_EXITING);
 		return 0;
+	}
 	thread->seen = true;
 	thread->steady = thread->rec.switches == brief->switches &&
 			 !(thread->rec.flags & HU_THREAD_ON_CPU) &&
@@ -406,6 +408,7 @@ static int look_briefly(struct taking *t)
 	struct hu_snap_ask brief = { .mode = HU_SNAP_BRIEF };
 	struct snapshot *s = t->s;
 
+	s->born = 0;
 	for (size_t i = 0; i < s->cnt; i++)
 		s->thread[i].seen = s->thread[i].steady = s->thread[i].moved = false;
 	return threads__pass(t->cfg->threads, &brief, on_brief, t);

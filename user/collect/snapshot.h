@@ -66,8 +66,9 @@ struct snapshot {
 	uint64_t began_ns, taken_ns; /* CLOCK_MONOTONIC: the first look began, the last one ended */
 	uint64_t retried;	     /* threads that had to be looked at again */
 	uint64_t gone;		     /* that ended meanwhile: left out */
-	uint64_t unreadable;	     /* processes */
-	bool clock;		     /* since_ns is known */
+	uint64_t born; /* that began meanwhile, and were there at the last look: not among them */
+	uint64_t unreadable; /* processes */
+	bool clock;	     /* since_ns is known */
 };
 
 struct snapshot_config {

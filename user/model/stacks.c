@@ -37,6 +37,7 @@ static void fill_coverage(struct stacks_builder *b)
 	b->r.took_ns = s->taken_ns - s->began_ns;
 	b->r.coverage.retried = s->retried;
 	b->r.coverage.gone = s->gone;
+	b->r.coverage.born = s->born;
 	b->r.coverage.unreadable = s->unreadable;
 	b->r.coverage.times_unknown = !s->clock;
 	for (size_t i = 0; (p = table__next(&s->processes, &i));) {

@@ -32,6 +32,7 @@ struct stacks_query {
 	bool all;      /* every thread, not groups */
 	bool lines;    /* source lines and inlined functions */
 	bool peers;    /* look for who has the other end of pipes and sockets */
+	bool kernel;   /* kernel stacks of all threads */
 	unsigned rows; /* at most so many groups */
 };
 
@@ -88,6 +89,9 @@ struct blocked_thread {
 	enum blocked_state state;
 	const char *
 		kernel; /* the function of the kernel that it sleeps in, where its stack there was taken; "" */
+	const char *
+		*kernel_stack; /* functions of the kernel, leaf first; "" for one without a name */
+	size_t kernel_cnt;
 	int api;		  /* frames[0..api] are the lock library's; -1: none known */
 	struct waited_lock *lock; /* NULL: it does not wait for an object in memory */
 	uint64_t object;	  /* the lock's address in its own process; 0: none */
@@ -203,6 +207,7 @@ struct stacks_report {
 		uint64_t moved;	     /* threads that kept running between the looks */
 		uint64_t retried;    /* that had to be looked at again */
 		uint64_t gone;	     /* that ended meanwhile */
+		uint64_t born;	     /* that began meanwhile: not listed */
 		uint64_t unreadable; /* processes */
 		uint64_t locked;     /* of them, those whose address space a writer has locked */
 		uint64_t stacks_incomplete; /* of threads that are not on a CPU */

@@ -46,6 +46,18 @@ int stacks__find_stuck(struct stacks_builder *b);
 #define STACKS_RIPE_NS 1000000000ULL
 void stacks__free_goroutines(struct stacks_builder *b);
 
+enum inner_answer {
+	INNER_FOUND = 1,
+	INNER_GONE = 2,	   /* there is no such thread */
+	INNER_UNKNOWN = 3, /* it may be one of another PID namespace */
+};
+
+/* The thread of the process that has this number in its own PID namespace; 0: none. */
+uint32_t stacks__outer_tid(struct stacks_builder *b, const struct snap_process *p, uint32_t word);
+/* Who is meant by a word of the lock that t waits for; *ret_tid is our number, of use if found. */
+enum inner_answer stacks__owner_tid(struct stacks_builder *b, const struct blocked_thread *t,
+				    uint32_t word, uint32_t *ret_tid);
+
 /* What each thread waits for: its stack's names, state, lock or call. */
 int stacks__find_waits(struct stacks_builder *b);
 /* Gives a stack its frames with source lines, for what will be shown. */

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "bpf/wait.h"
-#include "user/collect/proc.h"
 #include "user/model/stacks_build.h"
 
 /*
@@ -17,42 +16,6 @@
 #define RWLOCK_WRITING	      3u
 
 #define TASK_DEAD 0x80 /* include/linux/sched.h */
-
-/* ---- threads by the number that their own process knows them by */
-
-struct inner_tid {
-	uint32_t tgid, inner, tid;
-};
-
-static bool inner__equal(const void *value, const void *key)
-{
-	const struct inner_tid *a = value, *b = key;
-
-	return a->tgid == b->tgid && a->inner == b->inner;
-}
-
-/* 0: there is no such thread in the process. */
-static uint32_t outer_tid(struct stacks_builder *b, const struct snap_process *p, uint32_t word)
-{
-	struct inner_tid key = { .tgid = p->tgid, .inner = word }, *found;
-	uint64_t hash = hash__mix(p->tgid, word);
-
-	if (!p->in_pid_namespace)
-		return word;
-	found = table__find(&b->inner, hash, inner__equal, &key);
-	if (found)
-		return found->tid;
-	found = malloc(sizeof(*found));
-	if (!found)
-		return 0;
-	*found = key;
-	if (proc__by_inner_tid(p->tgid, word, &found->tid))
-		found->tid = 0;
-	key.tid = found->tid;
-	if (table__add(&b->inner, hash, found))
-		free(found);
-	return key.tid;
-}
 
 static struct blocked_thread *thread_of(struct stacks_builder *b, uint32_t tid)
 {
@@ -147,15 +110,6 @@ static bool owner_word_now(struct stacks_builder *b, const struct blocked_thread
 	return true;
 }
 
-/* Is there such a thread at all? Not asked for each waiter: only where the snapshot does not have it. */
-static bool lives(const struct waited_lock *lock, uint32_t tid)
-{
-	/* Other processes of a PID namespace may have it, by numbers that only they know. */
-	if (lock->shared && lock->process->in_pid_namespace)
-		return true;
-	return tid && proc__lives(lock->shared ? 0 : lock->process->tgid, tid);
-}
-
 /* A main thread, or a process, can have ended long ago and be there still. */
 static bool ended(const struct blocked_thread *t)
 {
@@ -178,19 +132,19 @@ static enum held_by held_by_gone(struct stacks_builder *b, const struct blocked_
 static void set_owner(struct stacks_builder *b, const struct blocked_thread *t, uint32_t word)
 {
 	struct waited_lock *lock = t->lock;
-	uint32_t tid = outer_tid(b, t->thread->process, word);
-	struct blocked_thread *owner = thread_of(b, tid);
+	enum inner_answer answer;
+	uint32_t tid;
 
 	lock->owner_word = word;
 	if (!word) {
 		lock->held_by = HELD_NOBODY;
 		return;
 	}
-	/* The number may be another process's by now: a lock that is not shared can't be its. */
-	if (owner && !lock->shared && owner->thread->process != lock->process)
-		owner = NULL;
-	lock->owner = owner;
-	if (owner ? !ended(owner) : lives(lock, tid))
+	answer = stacks__owner_tid(b, t, word, &tid);
+	lock->owner = answer == INNER_FOUND ? thread_of(b, tid) : NULL;
+	if (answer == INNER_UNKNOWN)
+		lock->steady = false;
+	else if (answer == INNER_FOUND && (!lock->owner || !ended(lock->owner)))
 		lock->held_by = HELD_OWNER;
 	else
 		lock->held_by = held_by_gone(b, t);
@@ -208,7 +162,7 @@ static void find_joined(struct stacks_builder *b, struct blocked_thread *t)
 
 	if (!(call->flags & HU_WAIT_SHARED))
 		return;
-	target = thread_of(b, outer_tid(b, t->thread->process, call->val));
+	target = thread_of(b, stacks__outer_tid(b, t->thread->process, call->val));
 	if (!target || target->thread->process != t->thread->process)
 		return;
 	if (lock->owner && lock->owner != target)

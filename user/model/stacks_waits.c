@@ -373,32 +373,48 @@ static const char *runtime_of(const struct snap_process *p, const struct blocked
 	return runtime;
 }
 
-/* Taken of threads in uninterruptible sleep: the call alone does not tell what keeps them there. */
-static const char *kernel_place(const struct stacks_builder *b, const struct hu_thread_record *rec)
+/*
+ * Where it is in the kernel. Named is the place of those in uninterruptible sleep: the call alone does not tell what
+ * keeps them there.
+ */
+static int find_kernel_stack(const struct stacks_builder *b, struct blocked_thread *t)
 {
+	const struct hu_thread_record *rec = &t->thread->rec;
 	uint64_t pcs[HU_KERNEL_FRAMES];
 	size_t cnt = rec->kframes < HU_KERNEL_FRAMES ? rec->kframes : HU_KERNEL_FRAMES;
 
+	t->kernel = "";
 	if (!cnt || (rec->flags & HU_THREAD_ON_CPU))
-		return "";
+		return 0;
 	for (size_t i = 0; i < cnt; i++)
 		pcs[i] = rec->kpc[i];
-	return kernel_names__place(b->in->kernel, pcs, cnt);
+	if (t->state == BLOCKED_DISK)
+		t->kernel = kernel_names__place(b->in->kernel, pcs, cnt);
+	if (!b->r.query->kernel)
+		return 0;
+	t->kernel_stack = calloc(cnt, sizeof(*t->kernel_stack));
+	if (!t->kernel_stack)
+		return -ENOMEM;
+	/* But for the leaf these are return addresses, and a call can be a function's last instruction. */
+	for (size_t i = 0; i < cnt; i++)
+		t->kernel_stack[i] = kernel_names__find(b->in->kernel, pcs[i] - (i ? 1 : 0));
+	t->kernel_cnt = cnt;
+	return 0;
 }
 
 static int find_wait(struct stacks_builder *b, const struct snap_thread *thread,
 		     struct blocked_thread *t)
 {
 	uint64_t now = b->in->snapshot->taken_ns;
-	int err = 0;
+	int err;
 
 	t->thread = thread;
 	t->api = -1;
 	t->state = state_of(&thread->rec);
-	t->kernel = kernel_place(b, &thread->rec);
+	err = find_kernel_stack(b, t);
 	if (thread->since_ns && now > thread->since_ns && t->state != BLOCKED_RUNNING)
 		t->at_least_ns = now - thread->since_ns;
-	if (thread->stack)
+	if (thread->stack && !err)
 		err = stack__get(b, thread->stack, &t->stack);
 	if (err)
 		return err;
@@ -458,5 +474,7 @@ void stacks__free_waits(struct stacks_builder *b)
 	table__clear(&b->stacks, stack__free);
 	table__clear(&b->locks, free);
 	stacks__free_goroutines(b);
+	for (size_t i = 0; i < b->r.thread_cnt; i++)
+		free(b->r.thread[i].kernel_stack);
 	free(b->r.thread);
 }

@@ -35,7 +35,8 @@ struct maps {
 };
 
 int maps__parse(const char *text, size_t len, struct maps **ret);
-int maps__read(pid_t tgid, struct maps **ret); /* -ESRCH, -ENOENT: gone; -EACCES; -EBUSY (patience.h); -ENOMEM */
+int maps__read(pid_t tgid,
+	       struct maps **ret); /* -ESRCH, -ENOENT: gone; -EACCES; -EBUSY (patience.h); -ENOMEM */
 /* All of now, plus what of before overlaps nothing in it: names for code that was unloaded. */
 int maps__merge(const struct maps *now, const struct maps *before, struct maps **ret);
 void maps__free(struct maps *m);				       /* NULL is fine */

@@ -72,7 +72,9 @@ static bool is_wanted(const Elf64_Sym *sym, const struct blob *b)
 	if (type != STT_NOTYPE && type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_OBJECT &&
 	    type != STT_COMMON && type != STT_TLS)
 		return false;
-	return sym->st_name < b->sz && b->text[sym->st_name] != '\0';
+	/* Nothing before the version: nor is that left when another name, which ends with this one, is cut there. */
+	return sym->st_name < b->sz && b->text[sym->st_name] != '\0' &&
+	       b->text[sym->st_name] != '@';
 }
 
 /*

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -30,6 +31,7 @@ struct run {
 	int state; /* enum state; this and the next two atomic */
 	pid_t tgid;
 	uint64_t began_ns;
+	bool usual; /* no other priority can be had */
 };
 
 static __thread struct run *current;
@@ -92,6 +94,18 @@ void patience__renew(struct patience *p)
 	p->cnt = kept;
 }
 
+/* ---- priority */
+
+/* Where that is refused, reads are as all else (sched(7): it needs CAP_SYS_NICE, and real-time in the cgroup). */
+static void set_priority(struct run *r, bool high)
+{
+	struct sched_param param = { .sched_priority = high };
+	int policy = high ? SCHED_FIFO | SCHED_RESET_ON_FORK : SCHED_OTHER;
+
+	if (!r->usual && sched_setscheduler(0, policy, &param))
+		r->usual = true;
+}
+
 /* ---- in the worker */
 
 int patience__begin(pid_t tgid)
@@ -103,6 +117,7 @@ int patience__begin(pid_t tgid)
 	__atomic_store_n(&current->tgid, tgid, __ATOMIC_RELAXED);
 	__atomic_store_n(&current->began_ns, now_ns(), __ATOMIC_RELAXED);
 	__atomic_store_n(&current->state, STATE_READING, __ATOMIC_RELEASE);
+	set_priority(current, true);
 	return 0;
 }
 
@@ -114,6 +129,7 @@ void patience__end(void)
 
 	if (!r)
 		return;
+	set_priority(r, false);
 	while (!__atomic_compare_exchange_n(&r->state, &expected, STATE_ELSEWHERE, false,
 					    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		pause(); /* given up: what this thread works on is nobody's any more */
@@ -129,6 +145,7 @@ static void *work(void *arg)
 {
 	struct run *r = current = arg;
 
+	r->usual = sched_getscheduler(0) != SCHED_OTHER; /* as somebody has chosen it */
 	r->ret = r->fn(r->ctx);
 	current = NULL;
 	pthread_mutex_lock(&r->lock);

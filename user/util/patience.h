@@ -6,6 +6,10 @@
  * own, which is given up together with all it works on when one read takes too long; and a process whose reads
  * take long in sum is not read any more.
  *
+ * And who reads keeps the target from changing its mappings meanwhile, and from faults behind such a change: a
+ * reader that loses its CPU in the middle, on a machine with much to do, would hold it up for as long. So reads, each of
+ * microseconds, are made with the lowest real-time priority where that is permitted.
+ *
  * Reads are enclosed in patience__begin() and patience__end(), which do nothing in other threads. Not thread-safe:
  * one run at a time for each struct patience.
  */

@@ -73,6 +73,15 @@ static json_t *wait_json(struct writer *w, const struct blocked_thread *t)
 	return o;
 }
 
+static json_t *kernel_stack_json(struct writer *w, const struct blocked_thread *t)
+{
+	json_t *stack = json_array();
+
+	for (size_t i = 0; i < t->kernel_cnt; i++)
+		json__append(w, stack, json_string(t->kernel_stack[i]));
+	return stack;
+}
+
 /* Of a goroutine: what no thread has; of a thread: the goroutine that it runs. */
 static void put_goroutine(struct writer *w, json_t *o, const struct blocked_thread *t)
 {
@@ -120,6 +129,7 @@ static json_t *thread_json(struct writer *w, const struct blocked_thread *t)
 	json__put(w, o, "derived", json_boolean(flags & HU_STACK_DERIVED));
 	json__put(w, o, "stack",
 		  t->stack ? json__stack(w, t->stack->frames, t->stack->frame_cnt) : json_array());
+	json__put(w, o, "kernel_stack", kernel_stack_json(w, t));
 	return o;
 }
 
@@ -160,6 +170,7 @@ static json_t *group_json(struct writer *w, const struct blocked_group *g)
 			  json__stack(w, t->created->frames, t->created->frame_cnt));
 	json__put(w, o, "stack",
 		  t->stack ? json__stack(w, t->stack->frames, t->stack->frame_cnt) : json_array());
+	json__put(w, o, "kernel_stack", kernel_stack_json(w, t));
 	return o;
 }
 
@@ -258,6 +269,7 @@ static json_t *coverage_json(struct writer *w, const struct stacks_report *r)
 	json__put_u64(w, o, "moved", r->coverage.moved);
 	json__put_u64(w, o, "retried", r->coverage.retried);
 	json__put_u64(w, o, "ended_meanwhile", r->coverage.gone);
+	json__put_u64(w, o, "began_meanwhile", r->coverage.born);
 	json__put_u64(w, o, "processes_unreadable", r->coverage.unreadable);
 	json__put_u64(w, o, "processes_locked", r->coverage.locked);
 	json__put(w, o, "times_unknown", json_boolean(r->coverage.times_unknown));

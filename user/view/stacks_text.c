@@ -150,6 +150,19 @@ static void print_stack(const struct page *p, const struct blocked_thread *t)
 			  t->stack->stack->stack.flags & HU_STACK_COMPLETE);
 }
 
+/* With -v the kernel's part stands above. */
+static void print_whole_stack(const struct page *p, const struct blocked_thread *t)
+{
+	char name[NAME_SZ];
+
+	for (size_t i = 0; p->style->verbose && i < t->kernel_cnt; i++)
+		fprintf(p->out, "%22s%s (kernel)\n", "",
+			*t->kernel_stack[i] ? escaped(t->kernel_stack[i], name) : "?");
+	if (t->stack)
+		page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
+					t->stack->stack->stack.flags & HU_STACK_COMPLETE);
+}
+
 /* ---- the first line */
 
 static void print_coverage(const struct page *p)
@@ -173,6 +186,8 @@ static void print_coverage(const struct page *p)
 	     r->coverage.unreadable - r->coverage.locked == 1 ? "" : "es");
 	TELL(r->coverage.moved, "%llu thread%s would not hold still",
 	     (unsigned long long)r->coverage.moved, plural(r->coverage.moved));
+	TELL(r->coverage.born, "%llu thread%s began meanwhile",
+	     (unsigned long long)r->coverage.born, plural(r->coverage.born));
 	TELL(r->coverage.stacks_incomplete, "%llu stack%s incomplete",
 	     (unsigned long long)r->coverage.stacks_incomplete,
 	     plural(r->coverage.stacks_incomplete));
@@ -431,9 +446,8 @@ static void print_group(const struct page *p, const struct blocked_group *g)
 	print_stack(p, t);
 	fputc('\n', p->out);
 	page__print_created(p, t, 31);
-	if (p->style->verbose && t->stack)
-		page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
-					t->stack->stack->stack.flags & HU_STACK_COMPLETE);
+	if (p->style->verbose)
+		print_whole_stack(p, t);
 }
 
 static void print_groups(const struct page *p)
@@ -493,9 +507,7 @@ static void print_threads(const struct page *p)
 		else
 			print_blocked(p, t->at_least_ns);
 		fprintf(p->out, "%s\n", t->thread->moved ? ", moving" : "");
-		if (t->stack)
-			page__print_whole_stack(p, t->stack->frames, t->stack->frame_cnt,
-						t->stack->stack->stack.flags & HU_STACK_COMPLETE);
+		print_whole_stack(p, t);
 		page__print_created(p, t, 22);
 	}
 }

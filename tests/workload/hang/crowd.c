@@ -2,21 +2,27 @@
 /*
  * --threads N (3000) threads, blocked in five places: a fifth each waits for pool_lock, for a job, for a
  * datagram, for time to pass, and for a descriptor; and one holds pool_lock. On SIGUSR1 it prints how
- * late a thread that wakes up each millisecond was at most since the last time: {"late_max_ns": N}.
+ * late a thread was since the last time that wakes up each millisecond, and then maps a page, writes to it and unmaps
+ * it: {"late_max_ns": N, "late_p50_ns": N, "late_p999_ns": N, "beats": N}. --how
+ *   blocked   (the default)
+ *   realtime  that thread has a real-time priority: no other program's work makes it late
  */
 #include "hang.h"
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
-#define PLACES	5
-#define BEAT_NS 1000000
+#define PLACES	     5
+#define BEAT_NS	     1000000
+#define LATE_MOST_US 20000
 
 static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_mutex_t job_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t job_ready = PTHREAD_COND_INITIALIZER;
 static int pool_id, job_id, sockets[2];
 static uint64_t late_max_ns;
+static uint32_t late_us[LATE_MOST_US +
+			1]; /* beats by how late they were; the last one: so late, or later */
 
 HANG_FRAME static void pool_get(void)
 {
@@ -97,31 +103,75 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Late by more than the machine's own jitter: something stopped the process. */
+static void touch_new_page(void)
+{
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		hang_die("mmap", errno);
+	*(volatile char *)page = 1;
+	munmap(page, 4096);
+}
+
+/*
+ * Late by more than the machine's own jitter: something stopped the process, or, as changing mappings takes its lock,
+ * kept that for long.
+ */
 static void *beat(void *arg)
 {
 	struct timespec pause_time = { 0, BEAT_NS };
+	struct sched_param param = { .sched_priority = 50 };
 
+	if (hang_is("realtime"))
+		hang_ok(pthread_setschedparam(pthread_self(), SCHED_FIFO, &param));
 	for (;;) {
 		uint64_t start_ns = now_ns(), late_ns;
 
 		nanosleep(&pause_time, NULL);
+		touch_new_page();
 		late_ns = now_ns() - start_ns;
 		late_ns = late_ns > BEAT_NS ? late_ns - BEAT_NS : 0;
 		if (late_ns > __atomic_load_n(&late_max_ns, __ATOMIC_RELAXED))
 			__atomic_store_n(&late_max_ns, late_ns, __ATOMIC_RELAXED);
+		late_ns /= 1000;
+		late_ns = late_ns < LATE_MOST_US ? late_ns : LATE_MOST_US;
+		__atomic_fetch_add(&late_us[late_ns], 1, __ATOMIC_RELAXED);
 	}
 	return arg;
+}
+
+/* The least lateness that this share of the beats did not exceed. */
+static uint64_t percentile_ns(const uint32_t *count, uint64_t beats, double share)
+{
+	uint64_t seen = 0;
+
+	for (uint64_t us = 0; us <= LATE_MOST_US; us++) {
+		seen += count[us];
+		if (beats && (double)seen >= share * (double)beats)
+			return us * 1000;
+	}
+	return 0;
 }
 
 /* In a thread that waits for the signal, as printing is nothing for a handler. */
 static void *tell(void *arg)
 {
+	static uint32_t count[LATE_MOST_US + 1];
 	int number;
 
 	while (!sigwait(arg, &number)) {
-		printf("{\"late_max_ns\":%llu}\n",
-		       (unsigned long long)__atomic_exchange_n(&late_max_ns, 0, __ATOMIC_RELAXED));
+		uint64_t beats = 0;
+
+		for (int us = 0; us <= LATE_MOST_US; us++) {
+			count[us] = __atomic_exchange_n(&late_us[us], 0, __ATOMIC_RELAXED);
+			beats += count[us];
+		}
+		printf("{\"late_max_ns\":%llu,\"late_p50_ns\":%llu,\"late_p999_ns\":%llu,"
+		       "\"beats\":%llu}\n",
+		       (unsigned long long)__atomic_exchange_n(&late_max_ns, 0, __ATOMIC_RELAXED),
+		       (unsigned long long)percentile_ns(count, beats, 0.5),
+		       (unsigned long long)percentile_ns(count, beats, 0.999),
+		       (unsigned long long)beats);
 		fflush(stdout);
 	}
 	return arg;
@@ -135,7 +185,7 @@ int main(int argc, char **argv)
 
 	hang_opt.how = "blocked";
 	hang_opt.threads = 3000;
-	hang_start(argc, argv, "crowd", "blocked");
+	hang_start(argc, argv, "crowd", "blocked realtime");
 	hang_opt.stack_sz = 32 * 1024;
 	setrlimit(RLIMIT_NPROC, &limit);
 	if (socketpair(AF_UNIX, SOCK_DGRAM, 0, sockets))
