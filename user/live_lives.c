@@ -103,6 +103,24 @@ int live__on_life_process(struct live *l, const struct hu_proc_record *rec)
 	return lifetimes__process(&l->lifetimes, rec);
 }
 
+/*
+ * A program that was started to be watched creates threads: its mappings are read while it begins, since it may be
+ * over soon. What is mapped later is found with the first stack.
+ */
+int live__look_early(struct live *l, const struct hu_proc_record *rec)
+{
+	struct hu_proc_record seen = *rec;
+	int err;
+
+	if (rec->hdr.kind != HU_REC_EXEC || !l->has_program)
+		return 0;
+	seen.hdr.kind = HU_REC_SEEN;
+	l->early = true;
+	err = aggregate__process(&l->aggregate, &seen);
+	l->early = false;
+	return err;
+}
+
 int live__on_birth(void *ctx, const struct hu_birth_record *rec)
 {
 	return lifetimes__birth(&((struct live *)ctx)->lifetimes, rec);
