@@ -56,6 +56,7 @@ int live__open_probes(struct live *l)
 	int err = probes__new(pthread_probes, sizeof(pthread_probes) / sizeof(pthread_probes[0]),
 			      find_program, l->session, &l->probes);
 
+	l->lifetimes.stacks_guessed = !l->rows;
 	l->sched_offset_ns = INT64_MAX;
 	l->later = calloc(1, sizeof(*l->later));
 	if (!err)
