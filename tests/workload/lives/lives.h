@@ -112,6 +112,7 @@ static void *endless(void *arg)
 	quick(arg);
 	for (;;)
 		pause();
+	return NULL;
 }
 
 static int is_gone(int i)
