@@ -310,7 +310,7 @@ int live__open(struct live *l, const struct options *opt)
 		live__wire(l);
 		if (l->what & LIVE_LIFETIMES)
 			status = live__open_probes(l);
-		err = l->what & LIVE_LIFETIMES ? privileges__drop_but_probes() : privileges__drop();
+		err = privileges__drop();
 	}
 	if (err)
 		log__info("not all privileges could be dropped: %s", strerror(-err));
