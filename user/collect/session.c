@@ -39,6 +39,8 @@ static struct bpf_program *birth_program(const struct session *s)
 {
 	if (s->raw)
 		return s->skel->progs.hu_birth_raw;
+	if (s->unwind && s->calm)
+		return s->skel->progs.hu_birth_calm;
 	return s->unwind ? s->skel->progs.hu_birth : s->skel->progs.hu_birth_fp;
 }
 
@@ -46,6 +48,8 @@ static struct bpf_program *death_program(const struct session *s)
 {
 	if (s->raw)
 		return s->skel->progs.hu_death_raw;
+	if (s->unwind && s->calm)
+		return s->skel->progs.hu_death_calm;
 	return s->unwind ? s->skel->progs.hu_death : s->skel->progs.hu_death_fp;
 }
 
@@ -107,6 +111,10 @@ static void choose_programs(struct session *s, const struct session_config *cfg,
 		bpf_map__set_max_entries(skel->maps.hu_threads_hash, 1);
 	if (!s->offcpu && (s->hash || !s->unwind))
 		bpf_map__set_autocreate(skel->maps.hu_memos, false);
+	if (!s->waits) {
+		bpf_map__set_max_entries(skel->maps.hu_sums, 1);
+		bpf_map__set_max_entries(skel->maps.hu_locks, 1);
+	}
 	if (!s->calls_wanted)
 		bpf_map__set_max_entries(skel->maps.hu_calls, 1);
 	if (!s->unwind)
@@ -145,7 +153,11 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	if (s->unwind)
 		bpf_map__set_max_entries(s->skel->maps.hu_rows, cfg->rows);
 	/* A sum has an entry for each CPU on which it is added to. */
-	bpf_map__set_max_entries(s->skel->maps.hu_sums, 4096 + 1024 * (uint32_t)s->ncpus);
+	if (s->waits)
+		bpf_map__set_max_entries(s->skel->maps.hu_sums, 4096 + 1024 * (uint32_t)s->ncpus);
+	if (s->lives)
+		bpf_map__set_max_entries(s->skel->maps.hu_life_sums,
+					 4096 + 1024 * (uint32_t)s->ncpus);
 }
 
 static int fill_targets(struct session *s, const struct session_config *cfg)
@@ -243,6 +255,7 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	s->waits = cfg->what & SESSION_WAITS;
 	s->lives = cfg->what & SESSION_LIVES;
 	s->blame = s->waits && s->unwind && cfg->blame;
+	s->calm = features->calm;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
 	s->calls_wanted = s->waits && (cfg->futex_calls || features->fentry);
 	raise_memlock();

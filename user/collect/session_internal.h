@@ -18,6 +18,7 @@ struct session {
 	int ncpus;
 	bool raw, hash, unwind, blame;
 	bool waits, lives;
+	bool calm; /* features.calm */
 	bool calls_wanted, calls_by_tp, sees_calls;
 	bool offcpu, sched;
 	int handler_err;
