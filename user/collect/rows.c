@@ -9,17 +9,13 @@
 #include <time.h>
 
 #include "bpf/abi.h"
+#include "user/collect/extents.h"
 #include "user/unwind/cfi.h"
 #include "user/unwind/unwind.h"
 #include "user/util/table.h"
 
 /* A walk that began with the old mappings may still read rows that were freed: microseconds, not this. */
 #define REUSE_AFTER_NS 1000000000ULL
-
-/* A run of rows that nobody uses. */
-struct extent {
-	uint32_t first, cnt;
-};
 
 /*
  * Rows in the kernel's array. Copies of one library in several files (containers' images) have the same rows, and
@@ -56,8 +52,7 @@ struct row_store {
 	uint64_t cap;
 	size_t mapped_sz;
 	int maps_fd;
-	struct extent *gap; /* sorted by first */
-	size_t gap_cnt, gap_cap;
+	struct extents free;	/* rows */
 	struct table modules;	/* of struct row_module */
 	struct table runs;	/* of struct row_run, by hash; those that are gone stay, empty */
 	struct table processes; /* of struct row_process; generation outlives the process's rows */
@@ -71,68 +66,6 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
-/* ---- extents */
-
-static int gap__insert(struct row_store *s, size_t at, struct extent e)
-{
-	if (s->gap_cnt == s->gap_cap) {
-		size_t cap = s->gap_cap ? s->gap_cap * 2 : 64;
-		struct extent *more = realloc(s->gap, cap * sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		s->gap = more;
-		s->gap_cap = cap;
-	}
-	memmove(&s->gap[at + 1], &s->gap[at], (s->gap_cnt - at) * sizeof(e));
-	s->gap[at] = e;
-	s->gap_cnt++;
-	return 0;
-}
-
-static void gap__remove(struct row_store *s, size_t at)
-{
-	s->gap_cnt--;
-	memmove(&s->gap[at], &s->gap[at + 1], (s->gap_cnt - at) * sizeof(s->gap[0]));
-}
-
-/* First fit. -ENOSPC: no gap is large enough. */
-static int extent__take(struct row_store *s, uint32_t cnt, uint32_t *ret)
-{
-	for (size_t i = 0; i < s->gap_cnt; i++) {
-		struct extent *g = &s->gap[i];
-
-		if (g->cnt < cnt)
-			continue;
-		*ret = g->first;
-		g->first += cnt;
-		g->cnt -= cnt;
-		if (!g->cnt)
-			gap__remove(s, i);
-		return 0;
-	}
-	return -ENOSPC;
-}
-
-/* An extent that can't be noted for lack of memory is lost until the end: harmless, and rare. */
-static void extent__give(struct row_store *s, uint32_t first, uint32_t cnt)
-{
-	size_t at = 0;
-
-	while (at < s->gap_cnt && s->gap[at].first < first)
-		at++;
-	if (gap__insert(s, at, (struct extent){ first, cnt }))
-		return;
-	if (at + 1 < s->gap_cnt && first + cnt == s->gap[at + 1].first) {
-		s->gap[at].cnt += s->gap[at + 1].cnt;
-		gap__remove(s, at + 1);
-	}
-	if (at && s->gap[at - 1].first + s->gap[at - 1].cnt == first) {
-		s->gap[at - 1].cnt += s->gap[at].cnt;
-		gap__remove(s, at);
-	}
 }
 
 /* ---- modules */
@@ -156,7 +89,7 @@ static void drop_rows(struct row_store *s, struct row_module *rm)
 	s->stats.modules--;
 	if (--run->users)
 		return;
-	extent__give(s, run->first, run->cnt);
+	extents__give(&s->free, run->first, run->cnt);
 	s->stats.rows_used -= run->cnt;
 	run->cnt = 0;
 }
@@ -174,10 +107,10 @@ static void evict(struct row_store *s)
 
 static int allot(struct row_store *s, uint32_t cnt, uint32_t *ret)
 {
-	if (!extent__take(s, cnt, ret))
+	if (!extents__take(&s->free, cnt, ret))
 		return 0;
 	evict(s);
-	return extent__take(s, cnt, ret);
+	return extents__take(&s->free, cnt, ret);
 }
 
 struct run_key {
@@ -217,7 +150,7 @@ static struct row_run *run__new(struct row_store *s, const struct cfi_table *cfi
 		return NULL;
 	}
 	if (table__add(&s->runs, hash, run)) {
-		extent__give(s, run->first, cfi->cnt);
+		extents__give(&s->free, run->first, cfi->cnt);
 		free(run);
 		return NULL;
 	}
@@ -485,10 +418,10 @@ int row_store__new(int rows_fd, uint64_t rows, int maps_fd, struct row_store **r
 		free(s);
 		return err;
 	}
-	err = gap__insert(s, 0, (struct extent){ 0, rows });
-	if (err) {
+	extents__give(&s->free, 0, rows);
+	if (!s->free.cnt) {
 		row_store__free(s);
-		return err;
+		return -ENOMEM;
 	}
 	*ret = s;
 	return 0;
@@ -511,6 +444,6 @@ void row_store__free(struct row_store *s)
 	table__clear(&s->modules, free);
 	table__clear(&s->runs, free);
 	munmap(s->row, s->mapped_sz);
-	free(s->gap);
+	extents__free(&s->free);
 	free(s);
 }
