@@ -75,8 +75,6 @@ static const struct member members[] = {
 	M(hu_lock_key, uaddr),
 	M(hu_lock_key, tgid),
 	M(hu_lock_key, pad),
-	M(hu_lock, waiters),
-	M(hu_lock, pad),
 	M(hu_lock, asked_ns),
 	M(hu_lock, shown_ns),
 	M(hu_holder, uaddr),

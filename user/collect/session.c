@@ -330,7 +330,7 @@ static void trim(int fd, void *key, void *next, size_t key_sz, void *value,
 
 static bool lock_goes(void *ctx, const void *key, const void *value)
 {
-	return ((const struct hu_lock *)value)->waiters <= 0;
+	return ((const struct hu_lock *)value)->blame.waiters <= 0;
 }
 
 void session__trim_locks(struct session *s)

@@ -52,7 +52,6 @@ static int add_word(struct builder *b, const struct draft_row *d, const struct d
 		}
 	}
 	x->wait_ns += agg->blocked_ns + agg->runq_ns;
-	x->runq_ns += agg->runq_ns;
 	return 0;
 }
 
@@ -151,12 +150,12 @@ static int blame_site(struct builder *b, struct lock_blame *blame, const struct 
 {
 	const struct blamed *lock = builder__blamed(b, site->process, site->uaddr);
 	const struct agg_blame *agg = lock ? lock->agg : NULL;
-	uint64_t whole = site->blocked_ns, total = agg ? agg_blame__total(agg) : 0, left = whole;
+	uint64_t whole = site->blocked_ns + site->runq_ns, total = agg ? agg_blame__total(agg) : 0,
+		 left = whole;
 	struct lock_blocked one;
 	uint64_t ns;
 	int err;
 
-	blame->handover_ns += site->runq_ns;
 	if (!total) {
 		blame->unknown_ns += whole;
 		return 0;
