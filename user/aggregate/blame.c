@@ -194,6 +194,13 @@ const struct agg_blame *aggregate__blame_of(const struct aggregate *a, uint32_t 
 	return b && agg_blame__total(b) ? b : NULL;
 }
 
+uint32_t aggregate__waiters(const struct aggregate *a, uint32_t tgid, uint64_t uaddr)
+{
+	const struct agg_blame *b = find(a, tgid, uaddr);
+
+	return b && b->last.blame.waiters > 0 ? b->last.blame.waiters : 0;
+}
+
 static bool is_seen(void *ctx, void *value)
 {
 	return ((const struct agg_blame *)value)->seen;
