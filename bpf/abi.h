@@ -418,7 +418,7 @@ struct hu_blame {
 	__s32 waiters;	/* threads that sleep for it, or were woken and do not run yet */
 	__u8 sure; /* the lock's own word has named the holder; else it is inferred, and to be proven */
 	__u8 misled;	 /* so often that word named somebody and another one let go */
-	__u8 owner_word; /* enum hu_owner_word */
+	__u8 owner_word; /* enum hu_owner_word, HU_OWNER_SHARED */
 	__u8 shared:1;	 /* the holder may be of another process */
 	__u8 left:1;	 /* `last` has left the CPU since */
 	__u8 unused:6;
@@ -431,8 +431,9 @@ struct hu_blame {
 
 enum hu_owner_word {
 	HU_OWNER_NONE = 0,
-	HU_OWNER_IN_WORD = 1, /* the futex word */
-	HU_OWNER_BESIDE = 2,  /* the word 8 bytes on */
+	HU_OWNER_IN_WORD = 1,	/* the futex word */
+	HU_OWNER_BESIDE = 2,	/* the word 8 bytes on */
+	HU_OWNER_SHARED = 0x80, /* a bit: the holder may be of another process */
 };
 
 struct hu_lock {

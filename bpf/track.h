@@ -140,10 +140,11 @@ static __always_inline bool track__has_again(const struct hu_lock *lock,
 					     const struct hu_lock_key *key, __u64 who)
 {
 	const struct hu_blame *b = &lock->blame;
-	bool in_word = b->owner_word == HU_OWNER_IN_WORD;
+	__u8 where = b->owner_word & ~HU_OWNER_SHARED;
+	bool in_word = where == HU_OWNER_IN_WORD;
 	__u32 word;
 
-	if (!b->owner_word || b->waiters <= 0 || !blame__believes_word(b) ||
+	if (!where || b->waiters <= 0 || !blame__believes_word(b) ||
 	    key->tgid != (__u32)(bpf_get_current_pid_tgid() >> 32) ||
 	    bpf_probe_read_user(&word, sizeof(word), (void *)(key->uaddr + (in_word ? 0 : 8))))
 		return false;
@@ -165,7 +166,7 @@ static __always_inline bool track__change(struct hu_tracked *e, const struct hu_
 		b->sure = 1;
 	}
 	/* A word that only looks like an owner's may name anybody. */
-	if (!b->shared && key->tgid != how >> TRACK_TGID_SHIFT) {
+	if (!(b->owner_word & HU_OWNER_SHARED) && key->tgid != how >> TRACK_TGID_SHIFT) {
 		if (b->holder == who)
 			blame__nobody(b);
 		return false;
@@ -282,11 +283,10 @@ static __always_inline void track__sleeps(struct hu_lock *lock, struct task_stru
 	__u64 self = track__who(t), who = 0;
 
 	blame__accrue(b, now_ns);
-	if (owner__in_word(call->op, call->val))
-		b->owner_word = HU_OWNER_IN_WORD;
-	else if (owner__beside_word(call->op, call->val))
-		b->owner_word = HU_OWNER_BESIDE;
-	b->shared = (call->flags & HU_WAIT_SHARED) != 0;
+	b->owner_word = (owner__in_word(call->op, call->val)	   ? HU_OWNER_IN_WORD
+			 : owner__beside_word(call->op, call->val) ? HU_OWNER_BESIDE
+								   : HU_OWNER_NONE) |
+			(call->flags & HU_WAIT_SHARED ? HU_OWNER_SHARED : 0);
 	if (sure) {
 		who = (self & ~0ULL << 32) | owner;
 	} else if (b->holder == self) {
