@@ -419,9 +419,7 @@ struct hu_blame {
 	__u8 sure; /* the lock's own word has named the holder; else it is inferred, and to be proven */
 	__u8 misled;	 /* so often that word named somebody and another one let go */
 	__u8 owner_word; /* enum hu_owner_word, HU_OWNER_SHARED */
-	__u8 shared:1;	 /* the holder may be of another process */
-	__u8 left:1;	 /* `last` has left the CPU since */
-	__u8 unused:6;
+	__u8 left;	 /* `last` has left the CPU since */
 	__u64 running_ns, runnable_ns, handover_ns, unknown_ns;
 	__u64 other_ns;	   /* blocked, in more ways than there is room for */
 	__u64 inferred_ns; /* of all but the unknown: by who let go of the lock, not by its word */
