@@ -49,7 +49,7 @@ static __always_inline void end_unseen_sleep(struct thread_state *st, __u32 tgid
 	if (!wait__asleep(&st->wait))
 		return;
 	wait__resume_late(&st->wait, now_ns, cpu_ns);
-	lock = lock__find(tgid, st->wait.call.uaddr);
+	lock = lock__find(tgid, wait__word(&st->wait.call));
 	if (lock)
 		lock__count(lock, -1);
 	loss__add(HU_LOSS_INFERRED, 1);

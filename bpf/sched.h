@@ -97,7 +97,7 @@ static __always_inline void sleep__begins(struct task_struct *t, struct wait_sta
 					  const struct task_id *id, __u64 now_ns, bool first)
 {
 	__u32 word, owner_word;
-	struct hu_lock *lock = lock__get(id->tgid, w->call.uaddr);
+	struct hu_lock *lock = lock__get(id->tgid, wait__word(&w->call));
 
 	read_words(w, &word, &owner_word);
 	w->owner_now = owner__of(w->call.op, w->call.val, word, owner_word);
@@ -123,7 +123,7 @@ static __always_inline void blame_waking(struct task_struct *t, const struct thr
 	if (!wait__handed_over(&st->wait))
 		return;
 	if (!lock)
-		lock = lock__find(T(t, tgid), st->wait.call.uaddr);
+		lock = lock__find(T(t, tgid), wait__word(&st->wait.call));
 	if (lock)
 		track__releases(lock, waker, now_ns);
 }
@@ -195,7 +195,7 @@ static __always_inline void show_if_holding(void *ctx, struct task_struct *t,
 					    const struct task_id *id, const arch_regs *regs,
 					    const struct wait_state *w, __u64 now_ns)
 {
-	struct hu_lock_key key = { .uaddr = w->call.uaddr, .tgid = id->tgid };
+	struct hu_lock_key key = { .uaddr = wait__word(&w->call), .tgid = id->tgid };
 	struct hu_holder holder = { .uaddr = w->call.uaddr, .tgid = id->tgid };
 	struct hu_lock *lock;
 
@@ -270,14 +270,14 @@ static __always_inline void on_run(struct task_struct *t, __u64 now_ns)
 	if (!st || !wait__asleep(&st->wait))
 		return;
 	wait__resume(&st->wait, now_ns, task__cpu_ns(t));
-	lock = lock__find(tgid, st->wait.call.uaddr);
+	lock = lock__find(tgid, wait__word(&st->wait.call));
 	if (!lock)
 		return;
 	if (hu_cfg.blame)
 		track__accrues(lock, now_ns);
 	lock__count(lock, -1);
 	if (hu_cfg.blame && wait__handed_over(&st->wait))
-		track__takes(lock, t, tgid, st->wait.call.uaddr);
+		track__takes(lock, t, tgid, wait__word(&st->wait.call));
 }
 
 /* Current has woken a waiter of this lock: where did it release it? */
@@ -339,7 +339,7 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 		waker.flags |= HU_WAIT_WAKER_FUTEX;
 		close_own(waker.tid);
 		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING) {
-			lock = lock__find(T(t, tgid), st->wait.call.uaddr);
+			lock = lock__find(T(t, tgid), wait__word(&st->wait.call));
 			show_waker(ctx, &st->wait, T(t, tgid), lock, regs, now_ns);
 		}
 	} else if (waker.tid && waker.tgid == (__u32)T(t, tgid) && call__is_wake(regs)) {

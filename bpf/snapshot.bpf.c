@@ -109,7 +109,7 @@ int hu_adopt(struct bpf_iter__task *ctx)
 	st->wait.stack_id = 0;
 	wait__begin(&st->wait, &call, now_ns, task__cpu_ns(t));
 	st->wait.stack_id = call.flags & HU_WAIT_COMPAT ? 0 : rec.stack_id;
-	lock__adopt(rec.tgid, call.uaddr, now_ns);
+	lock__adopt(rec.tgid, wait__word(&call), now_ns);
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
 }

@@ -301,7 +301,7 @@ static __always_inline void track__sleeps(struct hu_lock *lock, struct task_stru
 			who = b->holder;
 	}
 	if (who && (b->holder != who || b->now == REASON_PENDING))
-		track__hold(lock, who, call->uaddr, (__u64)sure << 32 | tgid, 0);
+		track__hold(lock, who, wait__word(call), (__u64)sure << 32 | tgid, 0);
 	else if (who && sure && !b->sure)
 		blame__hold(b, who, 1, 0);
 }
