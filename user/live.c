@@ -357,9 +357,10 @@ static bool have_stack(void *ctx, uint64_t id)
  * What holders do is counted in the kernel and could be read at the end; but which file it was that they waited for
  * can only be told while it is open.
  */
-#define BLAME_EVERY_NS	500000000ULL
-#define BLAME_FIRST_NS	100000000ULL
-#define BLAME_LOCKS_MAX 4096 /* with more, reading them often would cost too much */
+#define BLAME_EVERY_NS	 500000000ULL
+#define BLAME_FIRST_NS	 100000000ULL
+#define TRACKED_EVERY_NS 10000000000ULL
+#define BLAME_LOCKS_MAX	 4096 /* with more, reading them often would cost too much */
 
 static int live__read_blame(struct live *l)
 {
@@ -380,6 +381,10 @@ static int look_at_blame(struct live *l)
 	if (l->aggregate.last || now < l->blame_ns || l->aggregate.blames.cnt > BLAME_LOCKS_MAX)
 		return 0;
 	l->blame_ns = now + BLAME_EVERY_NS;
+	if (now > l->tracked_ns + TRACKED_EVERY_NS) {
+		session__trim_tracked(l->session, l->tracked_ns);
+		l->tracked_ns = now;
+	}
 	err = live__read_blame(l);
 	/* A holder that slept before anybody waited has shown its stack to nobody. */
 	return err ? err : live__find_holders(l);

@@ -341,6 +341,27 @@ void session__trim_locks(struct session *s)
 	trim(bpf_map__fd(s->skel->maps.hu_locks), &key, &next, sizeof(key), &lock, lock_goes, NULL);
 }
 
+/* Threads that hold nothing, and words that named no thread at all: no switch of theirs drops them. */
+static bool tracked_goes(void *ctx, const void *key, const void *value)
+{
+	const struct hu_tracked *t = value;
+	bool holds = false;
+
+	for (int i = 0; i < HU_TRACKED_LOCKS; i++)
+		holds |= t->lock[i].uaddr != 0;
+	return t->seen_ns < *(const uint64_t *)ctx && (!holds || !t->now);
+}
+
+void session__trim_tracked(struct session *s, uint64_t before_ns)
+{
+	struct hu_tracked value;
+	uint64_t key, next;
+
+	if (s->blame)
+		trim(bpf_map__fd(s->skel->maps.hu_tracked), &key, &next, sizeof(key), &value,
+		     tracked_goes, &before_ns);
+}
+
 struct stack_filter {
 	bool (*known)(void *ctx, uint64_t id);
 	void *ctx;

@@ -27,7 +27,7 @@ struct session_config {
 	bool stacks;
 	bool blame; /* needs stacks by rows: kernels that have these have all that it takes */
 	const uint64_t *fd_calls; /* HU_FD_CALL_WORDS of them, as in struct hu_config */
-	bool futex_calls; /* by the tracepoint where fexit is refused */
+	bool futex_calls;	  /* by the tracepoint where fexit is refused */
 	/* For tests: behave as an older kernel would make us. */
 	bool force_hash; /* thread state in a hash */
 	uint16_t memo;	 /* enum hu_memo; needs thread state in task storage, and stacks by rows */
@@ -79,6 +79,8 @@ const char *session__hooks(const struct session *s); /* "tp_btf" or "raw_tp" */
 #define SESSION_LOCKS_ROOM  32768 /* entries, as in bpf/maps.h */
 #define SESSION_STACKS_ROOM 8192
 void session__trim_locks(struct session *s);
+/* Holders that hold nothing and have not been heard of since before_ns (CLOCK_MONOTONIC). */
+void session__trim_tracked(struct session *s, uint64_t before_ns);
 void session__trim_stacks(struct session *s, bool (*known)(void *ctx, uint64_t id), void *ctx);
 /* A stack that nobody will name again. */
 void session__drop_stack(struct session *s, uint64_t id);
