@@ -526,7 +526,7 @@ struct hu_charge {
 #define HU_BLAME_TENT  4
 
 /*
- * Who spent the waiters' time (bpf/blame.h). Of all ns below, each is one that one thread slept for this lock, and
+ * Who spent the waiters' time (bpf/blame.h). Of all ns below, each is one that one thread waited for this lock, and
  * each such ns is in exactly one of them. A holder is (PID namespace << 32 | its TID there), see bpf/track.h.
  */
 struct hu_blame {
@@ -534,11 +534,11 @@ struct hu_blame {
 	__u64 now;	/* what the holder does, a reason */
 	__u64 holder;	/* 0: not known */
 	__u64 last;	/* who let go of it last */
-	__s32 sleeping; /* threads that sleep for it and have not been woken yet */
+	__s32 waiters;	/* threads that sleep for it, or were woken and do not run yet */
 	__u8 sure; /* the lock's own word has named the holder; else it is inferred, and to be proven */
 	__u8 misled;	 /* so often that word named somebody and another one let go */
-	__u8 owner_word; /* enum hu_owner_word */
-	__u8 shared;	 /* the holder may be of another process */
+	__u8 owner_word; /* enum hu_owner_word, HU_OWNER_SHARED */
+	__u8 left;	 /* `last` has left the CPU since */
 	__u64 running_ns, runnable_ns, handover_ns, unknown_ns;
 	__u64 other_ns;	   /* blocked, in more ways than there is room for */
 	__u64 inferred_ns; /* of all but the unknown: by who let go of the lock, not by its word */
@@ -548,13 +548,12 @@ struct hu_blame {
 
 enum hu_owner_word {
 	HU_OWNER_NONE = 0,
-	HU_OWNER_IN_WORD = 1, /* the futex word */
-	HU_OWNER_BESIDE = 2,  /* the word 8 bytes on */
+	HU_OWNER_IN_WORD = 1,	/* the futex word */
+	HU_OWNER_BESIDE = 2,	/* the word 8 bytes on */
+	HU_OWNER_SHARED = 0x80, /* a bit: the holder may be of another process */
 };
 
 struct hu_lock {
-	__s32 waiters;
-	__u32 pad;
 	__u64 asked_ns; /* when its owner was last asked to show its stack */
 	__u64 shown_ns; /* when a waker's stack was last taken */
 	__u64 born_ns;	/* tells one that was dropped and came back from one that stayed */
@@ -808,7 +807,7 @@ struct hu_config {
 	X(hu_lock_key, 16)        \
 	X(hu_charge, 16)          \
 	X(hu_blame, 248)          \
-	X(hu_lock, 280)           \
+	X(hu_lock, 272)           \
 	X(hu_tracked, 88)         \
 	X(hu_call_key, 24)        \
 	X(hu_calls, 56)           \

@@ -27,6 +27,17 @@
 #define blame__swap(p, v) __sync_lock_test_and_set(p, v) /* an exchange: x86, and BPF since 5.12 */
 #define blame__plus(p, v) ((void)__sync_fetch_and_add(p, v))
 
+/*
+ * The verifier looks into a global function once, and not again for each way that leads to it: where there are loops,
+ * that makes the difference between thousands of instructions and millions. Such functions return a number, and are
+ * told by a pointer's type how much memory it has (since 5.13, commit e5069b9c23b3).
+ */
+#if defined(__bpf__)
+#define BLAME_GLOBAL __attribute__((weak, noinline)) int
+#else
+#define BLAME_GLOBAL static inline int
+#endif
+
 /* A word that names somebody who is not the one to let go, so often: it is no owner's. */
 #define BLAME_MISLED_MAX 3
 
@@ -66,28 +77,33 @@ static inline void blame__add(struct hu_blame *b, __u64 reason, __u64 ns)
 	}
 }
 
-static inline void blame__charge(struct hu_blame *b, __u64 reason, __u64 ns)
+BLAME_GLOBAL blame__charge(struct hu_blame *b, __u64 reason, __u64 ns)
 {
+	if (!b)
+		return 0;
 	if (b->sure && reason != REASON_PENDING)
 		blame__add(b, reason, ns);
 	else if (!reason || !charge__add(b->tent, HU_BLAME_TENT, reason, ns))
 		blame__plus(&b->unknown_ns, ns);
+	return 0;
 }
 
 /* Up to now the holder has done what it did. */
 static inline void blame__accrue(struct hu_blame *b, __u64 now_ns)
 {
 	__u64 since_ns = blame__swap(&b->since_ns, now_ns);
-	__s32 sleeping = b->sleeping;
+	__s32 waiters = b->waiters;
 
 	/* The clocks of two CPUs may differ a little. */
-	if (sleeping > 0 && now_ns > since_ns)
-		blame__charge(b, b->now, (now_ns - since_ns) * sleeping);
+	if (waiters > 0 && now_ns > since_ns)
+		blame__charge(b, b->now, (now_ns - since_ns) * waiters);
 }
 
 /* The holder was the right one. */
-static inline void blame__prove(struct hu_blame *b)
+BLAME_GLOBAL blame__prove(struct hu_blame *b)
 {
+	if (!b)
+		return 0;
 	for (int i = 0; i < HU_BLAME_TENT; i++) {
 		struct hu_charge *t = &b->tent[i];
 		__u64 reason = t->reason, ns;
@@ -102,24 +118,32 @@ static inline void blame__prove(struct hu_blame *b)
 			blame__plus(&b->inferred_ns, ns);
 		blame__add(b, reason, ns);
 	}
+	return 0;
 }
 
-/* It was not, or it will never be known what it did. */
-static inline void blame__refute(struct hu_blame *b)
+/* It was not, or it will never be known what it did. That nobody had it is true all the same. */
+BLAME_GLOBAL blame__refute(struct hu_blame *b)
 {
+	if (!b)
+		return 0;
 	for (int i = 0; i < HU_BLAME_TENT; i++) {
 		struct hu_charge *t = &b->tent[i];
+		__u64 reason = t->reason;
 
-		if (!t->reason)
+		if (!reason)
 			continue;
 		t->reason = 0;
-		blame__plus(&b->unknown_ns, blame__swap(&t->ns, 0));
+		blame__add(b, reason == REASON_HANDOVER ? reason : REASON_UNKNOWN,
+			   blame__swap(&t->ns, 0));
 	}
+	return 0;
 }
 
 /* It is known now what the holder did while that was pending. */
-static inline void blame__settle(struct hu_blame *b, __u64 was)
+BLAME_GLOBAL blame__settle(struct hu_blame *b, __u64 was)
 {
+	if (!b)
+		return 0;
 	for (int i = 0; i < HU_BLAME_TENT; i++) {
 		struct hu_charge *t = &b->tent[i];
 
@@ -127,24 +151,59 @@ static inline void blame__settle(struct hu_blame *b, __u64 was)
 			continue;
 		t->reason = 0;
 		blame__charge(b, was, blame__swap(&t->ns, 0));
-		return;
+		return 0;
 	}
+	return 0;
+}
+
+/* Nobody has it, as far as is known: who was woken for it may take it. */
+static inline int blame__in_transit(const struct hu_blame *b)
+{
+	return !b->holder && b->now == REASON_HANDOVER;
+}
+
+/*
+ * Who let go of it has taken it again before the one that was woken could, and has not left the CPU in between: it
+ * ran, and had it for most of that time.
+ */
+BLAME_GLOBAL blame__kept(struct hu_blame *b)
+{
+	if (!b)
+		return 0;
+	for (int i = 0; i < HU_BLAME_TENT; i++) {
+		struct hu_charge *t = &b->tent[i];
+		__u64 ns;
+
+		if (t->reason != REASON_HANDOVER)
+			continue;
+		t->reason = 0;
+		ns = blame__swap(&t->ns, 0);
+		blame__plus(&b->inferred_ns, ns);
+		blame__plus(&b->running_ns, ns);
+		return 0;
+	}
+	return 0;
 }
 
 /* Another holder, who does `now` (0: that is pending). What came before must have been accrued. */
-static inline void blame__hold(struct hu_blame *b, __u64 who, int sure, __u64 now)
+BLAME_GLOBAL blame__hold(struct hu_blame *b, __u64 who, int sure, __u64 now)
 {
+	if (!b)
+		return 0;
 	if (b->holder == who) {
 		if (sure && !b->sure) {
 			blame__prove(b);
 			b->sure = 1;
 		}
-		return;
+		return 0;
 	}
+	if (sure && who == b->last && !b->left && blame__in_transit(b))
+		blame__kept(b);
 	blame__refute(b);
 	b->sure = sure;
 	b->now = now ? now : REASON_PENDING;
 	b->holder = who;
+	return 0;
 }
 
 static inline void blame__nobody(struct hu_blame *b)
@@ -164,43 +223,25 @@ static inline void blame__change(struct hu_blame *b, __u64 was, __u64 is, __u64 
 	b->now = is;
 }
 
-/* One more sleeps for it; what came before must have been accrued. */
-static inline void blame__sleeps(struct hu_blame *b)
-{
-	blame__plus(&b->sleeping, 1);
-}
-
-/*
- * One of the sleepers is woken by `waker` (0: not known). It lets go of the lock: `released`; else a timeout or a
- * signal is over, and nothing has changed but that one less sleeps.
- */
-static inline void blame__woken(struct hu_blame *b, __u64 waker, int released, __u64 now_ns)
+/* `waker` (0: not known) lets go of the lock and wakes somebody for it. */
+static inline void blame__release(struct hu_blame *b, __u64 waker, __u64 now_ns)
 {
 	blame__accrue(b, now_ns);
-	blame__plus(&b->sleeping, -1);
-	if (!released)
-		return;
 	if (b->holder && b->holder == waker) {
 		/* It runs, since it has just called the kernel. */
-		blame__settle(b, REASON_RUNNING);
+		if (b->now == REASON_PENDING)
+			blame__settle(b, REASON_RUNNING);
 		blame__prove(b);
 		b->misled = 0;
-	} else if (b->holder) {
-		if (b->sure && waker && b->misled < BLAME_MISLED_MAX)
-			b->misled++;
-		blame__refute(b);
+	} else if (b->holder && b->sure && waker && b->misled < BLAME_MISLED_MAX) {
+		b->misled++;
 	}
 	blame__refute(b);
 	b->holder = 0;
 	b->last = waker;
-	b->sure = 1;
+	b->left = 0;
+	b->sure = 0;
 	b->now = REASON_HANDOVER;
-}
-
-/* Nobody has it yet, as far as is known: who was woken for it may take it. */
-static inline int blame__in_transit(const struct hu_blame *b)
-{
-	return !b->holder && b->now == REASON_HANDOVER;
 }
 
 /* Is what the lock's word says about its owner to be believed? */

@@ -7,8 +7,8 @@
 
 static const struct hu_lock lock_zero; /* too large for a program's stack */
 
-/* The caller waits for this word from here on; NULL: the table is full. */
-static __always_inline struct hu_lock *lock__enter(__u32 tgid, __u64 uaddr)
+/* The entry of this word; NULL: the table is full. */
+static __always_inline struct hu_lock *lock__get(__u32 tgid, __u64 uaddr)
 {
 	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
 	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
@@ -23,36 +23,35 @@ static __always_inline struct hu_lock *lock__enter(__u32 tgid, __u64 uaddr)
 		if (!lock->born_ns)
 			lock->born_ns = bpf_ktime_get_ns();
 	}
-	/* Not fetch-and-add, which 5.10 lacks: what others add meanwhile has been true as well. */
-	__sync_fetch_and_add(&lock->waiters, 1);
 	return lock;
 }
 
-/* slept: nobody was seen to wake the caller, which blame takes for asleep until then (bpf/blame.h). */
-static __always_inline struct hu_lock *lock__leave(__u32 tgid, __u64 uaddr, bool slept)
+/* The entry that there is. */
+static __always_inline struct hu_lock *lock__find(__u32 tgid, __u64 uaddr)
 {
 	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
-	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, &key);
 
-	if (!lock)
-		return NULL;
-	__sync_fetch_and_add(&lock->waiters, -1);
-	if (slept && hu_cfg.blame)
-		__sync_fetch_and_add(&lock->blame.sleeping, -1);
-	return lock;
+	return bpf_map_lookup_elem(&hu_locks, &key);
+}
+
+/* One more waits for it, or (-1) one less. Not fetch-and-add, which 5.10 lacks. */
+static __always_inline void lock__count(struct hu_lock *lock, __s32 n)
+{
+	__sync_fetch_and_add(&lock->blame.waiters, n);
 }
 
 /* For a thread that runs: ends the sleep that it must have woken from. */
 static __always_inline void end_unseen_sleep(struct thread_state *st, __u32 tgid, __u64 now_ns,
 					     __u64 cpu_ns)
 {
-	bool slept;
+	struct hu_lock *lock;
 
 	if (!wait__asleep(&st->wait))
 		return;
-	slept = st->wait.phase == WAIT_SLEEPING;
 	wait__resume_late(&st->wait, now_ns, cpu_ns);
-	lock__leave(tgid, st->wait.call.uaddr, slept);
+	lock = lock__find(tgid, wait__word(&st->wait.call));
+	if (lock)
+		lock__count(lock, -1);
 	loss__add(HU_LOSS_INFERRED, 1);
 }
 

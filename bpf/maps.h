@@ -180,7 +180,7 @@ HU_MAP struct {
 /* Threads that hold what others wait for (bpf/track.h), and how many of them there are by the low bits of a TID. */
 HU_MAP struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 32768);
 	__type(key, __u64);
 	__type(value, struct hu_tracked);
 } hu_tracked SEC(".maps");

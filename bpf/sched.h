@@ -43,32 +43,35 @@ static __always_inline void sleep__begins(struct task_struct *t, struct wait_sta
 					  const struct task_id *id, __u64 now_ns, bool first)
 {
 	__u32 word, owner_word;
-	struct hu_lock *lock = lock__enter(id->tgid, w->call.uaddr);
+	struct hu_lock *lock = lock__get(id->tgid, wait__word(&w->call));
 
 	read_words(w, &word, &owner_word);
 	w->owner_now = owner__of(w->call.op, w->call.val, word, owner_word);
+	if (lock && hu_cfg.blame)
+		track__sleeps(lock, t, id->tgid, &w->call, w->owner_now, first, now_ns);
+	if (lock)
+		lock__count(lock, 1);
 	if (first) {
-		w->depth = lock && lock->waiters > 0 ? lock->waiters : 0;
+		/* What others add meanwhile has been true as well. */
+		w->depth = lock && lock->blame.waiters > 0 ? lock->blame.waiters : 0;
 		w->word = word;
 		w->owner_word = owner_word;
 	}
 	if (lock && hu_cfg.stacks)
 		holder__ask(lock, &w->call, id->tgid, w->owner_now, now_ns);
-	if (lock && hu_cfg.blame)
-		track__sleeps(lock, t, id->tgid, &w->call, w->owner_now, first, now_ns);
 	loss__add(HU_LOSS_SWITCHES, 1);
 }
 
-/* The sleeper t is no more asleep for the lock; by waker, or 0: it is not known as blame knows threads. */
+/* The sleeper t was woken by `waker`: does that one let go of the lock? */
 static __always_inline void blame_waking(struct task_struct *t, const struct thread_state *st,
 					 struct hu_lock *lock, __u64 waker, __u64 now_ns)
 {
-	struct hu_lock_key key = { .uaddr = st->wait.call.uaddr, .tgid = T(t, tgid) };
-
+	if (!wait__handed_over(&st->wait))
+		return;
 	if (!lock)
-		lock = bpf_map_lookup_elem(&hu_locks, &key);
+		lock = lock__find(T(t, tgid), wait__word(&st->wait.call));
 	if (lock)
-		track__wakes(lock, waker, wait__handed_over(&st->wait), now_ns);
+		track__releases(lock, waker, now_ns);
 }
 
 /*
@@ -138,7 +141,7 @@ static __always_inline void show_if_holding(void *ctx, struct task_struct *t,
 					    const struct task_id *id, const arch_regs *regs,
 					    const struct wait_state *w, __u64 now_ns)
 {
-	struct hu_lock_key key = { .uaddr = w->call.uaddr, .tgid = id->tgid };
+	struct hu_lock_key key = { .uaddr = wait__word(&w->call), .tgid = id->tgid };
 	struct hu_holder holder = { .uaddr = w->call.uaddr, .tgid = id->tgid };
 	struct hu_lock *lock;
 
@@ -207,18 +210,21 @@ static __always_inline void on_run(struct task_struct *t, __u64 now_ns)
 	__u32 tid = T(t, pid), tgid = T(t, tgid);
 	struct thread_state *st;
 	struct hu_lock *lock;
-	bool slept;
 
 	if (!tid)
 		return; /* the idle task */
 	st = thread__state(t, tid, false);
 	if (!st || !wait__asleep(&st->wait))
 		return;
-	slept = st->wait.phase == WAIT_SLEEPING;
 	wait__resume(&st->wait, now_ns, task__cpu_ns(t));
-	lock = lock__leave(tgid, st->wait.call.uaddr, slept);
-	if (hu_cfg.blame && lock && wait__handed_over(&st->wait))
-		track__takes(lock, t, tgid, st->wait.call.uaddr, now_ns);
+	lock = lock__find(tgid, wait__word(&st->wait.call));
+	if (!lock)
+		return;
+	if (hu_cfg.blame)
+		track__accrues(lock, now_ns);
+	lock__count(lock, -1);
+	if (hu_cfg.blame && wait__handed_over(&st->wait))
+		track__takes(lock, t, tgid, wait__word(&st->wait.call));
 }
 
 /* Current has woken a waiter of this lock: where did it release it? */
@@ -258,13 +264,6 @@ static __always_inline void close_own(__u32 tid)
 		own->wait.closed = 1;
 }
 
-static __always_inline struct hu_lock *lock_of(const struct wait_state *w, __u32 tgid)
-{
-	struct hu_lock_key key = { .uaddr = w->call.uaddr, .tgid = tgid };
-
-	return bpf_map_lookup_elem(&hu_locks, &key);
-}
-
 static __always_inline void on_waking(void *ctx, struct task_struct *t)
 {
 	__u64 now_ns = bpf_ktime_get_ns(), who = 0;
@@ -287,7 +286,7 @@ static __always_inline void on_waking(void *ctx, struct task_struct *t)
 		waker.flags |= HU_WAIT_WAKER_FUTEX;
 		close_own(waker.tid);
 		if (hu_cfg.stacks && st->wait.phase == WAIT_SLEEPING) {
-			lock = lock_of(&st->wait, T(t, tgid));
+			lock = lock__find(T(t, tgid), wait__word(&st->wait.call));
 			show_waker(ctx, &st->wait, T(t, tgid), lock, regs, now_ns);
 		}
 	} else if (waker.tid && waker.tgid == (__u32)T(t, tgid) && call__is_wake(regs)) {

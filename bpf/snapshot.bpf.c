@@ -47,17 +47,17 @@ int hu_pending(struct bpf_iter__task *ctx)
 /* Its holder is not known yet: the loader looks, and blame waits for that. */
 static __always_inline void lock__adopt(__u32 tgid, __u64 uaddr, __u64 now_ns)
 {
-	struct hu_lock *lock = lock__enter(tgid, uaddr);
+	struct hu_lock *lock = lock__get(tgid, uaddr);
 	struct hu_blame *b;
 
-	if (!lock || !hu_cfg.blame)
+	if (!lock)
 		return;
 	b = &lock->blame;
-	if (b->sleeping <= 0 && !b->holder) {
+	if (b->waiters <= 0 && !b->holder) {
 		b->since_ns = now_ns;
 		b->now = REASON_PENDING;
 	}
-	__sync_fetch_and_add(&b->sleeping, 1);
+	lock__count(lock, 1);
 }
 
 /*
@@ -109,7 +109,7 @@ int hu_adopt(struct bpf_iter__task *ctx)
 	st->wait.stack_id = 0;
 	wait__begin(&st->wait, &call, now_ns, task__cpu_ns(t));
 	st->wait.stack_id = call.flags & HU_WAIT_COMPAT ? 0 : rec.stack_id;
-	lock__adopt(rec.tgid, call.uaddr, now_ns);
+	lock__adopt(rec.tgid, wait__word(&call), now_ns);
 	bpf_seq_write(ctx->meta->seq, &rec, sizeof(rec));
 	return 0;
 }

@@ -107,21 +107,20 @@ static __always_inline bool tracked__note(struct hu_tracked *e, __u32 tgid, __u6
 }
 
 /*
- * From now on `who` holds the lock; is: what it does, 0: what is known of it. The order matters: either this sees
+ * From now on `who` holds the lock; tgid_sure: the waiters' process, and 1 in the upper half if the lock's word says so; is: what it does, 0: what is known of it. The order matters: either this sees
  * what a switch on another CPU changes meanwhile, or that one sees the lock.
  */
-static __noinline int track__hold(struct hu_lock *lock, __u64 who, struct hu_lock_key *key,
-				  bool sure, __u64 is)
+BLAME_GLOBAL track__hold(struct hu_lock *lock, __u64 who, __u64 uaddr, __u64 tgid_sure, __u64 is)
 {
 	struct hu_blame *b;
 	struct hu_tracked *e;
 	__u64 now;
 
-	if (!lock || !key)
+	if (!lock)
 		return 0;
 	b = &lock->blame;
 	e = track__get(who, b->since_ns);
-	if (!e || !tracked__note(e, key->tgid, key->uaddr)) {
+	if (!e || !tracked__note(e, (__u32)tgid_sure, uaddr)) {
 		loss__add(HU_LOSS_TRACK_FULL, 1);
 		blame__nobody(b);
 		return 0;
@@ -130,7 +129,7 @@ static __noinline int track__hold(struct hu_lock *lock, __u64 who, struct hu_loc
 	if (is)
 		e->now = is;
 	now = e->now;
-	blame__hold(b, who, sure, now);
+	blame__hold(b, who, tgid_sure >> 32, now);
 	if (e->now) /* it may have changed meanwhile */
 		b->now = e->now;
 	return 0;
@@ -141,10 +140,11 @@ static __always_inline bool track__has_again(const struct hu_lock *lock,
 					     const struct hu_lock_key *key, __u64 who)
 {
 	const struct hu_blame *b = &lock->blame;
-	bool in_word = b->owner_word == HU_OWNER_IN_WORD;
+	__u8 where = b->owner_word & ~HU_OWNER_SHARED;
+	bool in_word = where == HU_OWNER_IN_WORD;
 	__u32 word;
 
-	if (!b->owner_word || b->sleeping <= 0 || !blame__believes_word(b) ||
+	if (!where || b->waiters <= 0 || !blame__believes_word(b) ||
 	    key->tgid != (__u32)(bpf_get_current_pid_tgid() >> 32) ||
 	    bpf_probe_read_user(&word, sizeof(word), (void *)(key->uaddr + (in_word ? 0 : 8))))
 		return false;
@@ -166,14 +166,19 @@ static __always_inline bool track__change(struct hu_tracked *e, const struct hu_
 		b->sure = 1;
 	}
 	/* A word that only looks like an owner's may name anybody. */
-	if (!b->shared && key->tgid != how >> TRACK_TGID_SHIFT) {
+	if (!(b->owner_word & HU_OWNER_SHARED) && key->tgid != how >> TRACK_TGID_SHIFT) {
 		if (b->holder == who)
 			blame__nobody(b);
 		return false;
 	}
 	if (b->holder != who) {
-		if (!(how & TRACK_MAY_READ) || !track__has_again(lock, key, who))
+		if (!(how & TRACK_MAY_READ))
 			return false;
+		if (!track__has_again(lock, key, who)) {
+			if (b->last == who)
+				b->left = 1;
+			return false;
+		}
 		blame__accrue(b, now_ns);
 		blame__hold(b, who, 1, is);
 		return true;
@@ -185,7 +190,7 @@ static __always_inline bool track__change(struct hu_tracked *e, const struct hu_
 }
 
 /* The thread did `was` until now, in case that is not known, and does `is` from now on. */
-static __noinline int track__event(__u64 who, __u64 was, __u64 is, __u64 now_ns, __u32 how)
+BLAME_GLOBAL track__event(__u64 who, __u64 was, __u64 is, __u64 now_ns, __u32 how)
 {
 	struct hu_tracked *e = bpf_map_lookup_elem(&hu_tracked, &who);
 	struct hu_lock_key key = {};
@@ -259,47 +264,57 @@ static __always_inline void track__runs(struct task_struct *t, __u64 now_ns)
 		track__event(who, REASON_RUNNABLE, REASON_RUNNING, now_ns, track__process(t));
 }
 
+/*
+ * Can a thread that sleeps for it again not have had it in between? So it is with words of which a release by a
+ * thread that has waited always makes a call: that would have closed the wait (see wait__released_by_call()).
+ */
+static __always_inline bool call__retries(const struct wait_call *call)
+{
+	return call->val == 2 || (call->val & HU_FUTEX_WAITERS);
+}
+
 /* t goes to sleep for a lock, for the first time in this attempt or again; owner: by its word, 0: not known. */
 static __always_inline void track__sleeps(struct hu_lock *lock, struct task_struct *t, __u32 tgid,
 					  const struct wait_call *call, __u32 owner, bool first,
 					  __u64 now_ns)
 {
-	struct hu_lock_key key = { .uaddr = call->uaddr, .tgid = tgid };
 	struct hu_blame *b = &lock->blame;
 	bool sure = owner && blame__believes_word(b);
 	__u64 self = track__who(t), who = 0;
 
 	blame__accrue(b, now_ns);
-	if (owner__in_word(call->op, call->val))
-		b->owner_word = HU_OWNER_IN_WORD;
-	else if (owner__beside_word(call->op, call->val))
-		b->owner_word = HU_OWNER_BESIDE;
-	b->shared = (call->flags & HU_WAIT_SHARED) != 0;
+	b->owner_word = (owner__in_word(call->op, call->val)	   ? HU_OWNER_IN_WORD
+			 : owner__beside_word(call->op, call->val) ? HU_OWNER_BESIDE
+								   : HU_OWNER_NONE) |
+			(call->flags & HU_WAIT_SHARED ? HU_OWNER_SHARED : 0);
 	if (sure) {
 		who = (self & ~0ULL << 32) | owner;
 	} else if (b->holder == self) {
 		/* Another one has taken it before self could: most likely who let go of it. */
-		if (!first && b->last != self)
+		if (!first && b->last != self && call__retries(call))
 			who = b->last;
 		blame__nobody(b);
-	} else if (b->sleeping <= 0 && b->holder) {
+	} else if (b->waiters <= 0 && b->holder) {
 		if (b->sure) /* nothing was heard of it since the last waiter */
 			blame__nobody(b);
 		else
 			who = b->holder;
 	}
 	if (who && (b->holder != who || b->now == REASON_PENDING))
-		track__hold(lock, who, &key, sure, 0);
+		track__hold(lock, who, wait__word(call), (__u64)sure << 32 | tgid, 0);
 	else if (who && sure && !b->sure)
 		blame__hold(b, who, 1, 0);
-	blame__sleeps(b);
 }
 
-/* A sleeper is woken by `waker` (0: not known), who lets go of the lock, or else for another reason. */
-static __always_inline void track__wakes(struct hu_lock *lock, __u64 waker, bool released,
-					 __u64 now_ns)
+static __always_inline void track__accrues(struct hu_lock *lock, __u64 now_ns)
 {
-	blame__woken(&lock->blame, waker, released, now_ns);
+	blame__accrue(&lock->blame, now_ns);
+}
+
+/* A sleeper is woken by `waker` (0: not known), who lets go of the lock. */
+static __always_inline void track__releases(struct hu_lock *lock, __u64 waker, __u64 now_ns)
+{
+	blame__release(&lock->blame, waker, now_ns);
 }
 
 static __always_inline __u64 track__self(void)
@@ -309,21 +324,17 @@ static __always_inline __u64 track__self(void)
 
 /* t, which was woken for the lock, runs on: if nobody else has taken it, it has. */
 static __always_inline void track__takes(struct hu_lock *lock, struct task_struct *t, __u32 tgid,
-					 __u64 uaddr, __u64 now_ns)
+					 __u64 uaddr)
 {
-	struct hu_lock_key key = { .uaddr = uaddr, .tgid = tgid };
 	struct hu_blame *b = &lock->blame;
 
 	if (!blame__in_transit(b))
 		return;
-	blame__accrue(b, now_ns);
-	if (b->sleeping > 0) {
-		track__hold(lock, track__who(t), &key, false, REASON_RUNNING);
+	if (b->waiters > 0) {
+		track__hold(lock, track__who(t), uaddr, tgid, REASON_RUNNING);
 	} else {
 		/* Followed only if somebody comes to wait for it. */
-		b->now = REASON_PENDING;
-		b->sure = 0;
-		b->holder = track__who(t);
+		blame__hold(b, track__who(t), 0, 0);
 	}
 }
 
@@ -358,13 +369,16 @@ static __always_inline void track__sleeps(struct hu_lock *lock, struct task_stru
 {
 }
 
-static __always_inline void track__wakes(struct hu_lock *lock, __u64 waker, bool released,
-					 __u64 now_ns)
+static __always_inline void track__accrues(struct hu_lock *lock, __u64 now_ns)
+{
+}
+
+static __always_inline void track__releases(struct hu_lock *lock, __u64 waker, __u64 now_ns)
 {
 }
 
 static __always_inline void track__takes(struct hu_lock *lock, struct task_struct *t, __u32 tgid,
-					 __u64 uaddr, __u64 now_ns)
+					 __u64 uaddr)
 {
 }
 

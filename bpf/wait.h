@@ -140,6 +140,19 @@ static inline __u32 owner__of(__u16 op, __u32 val, __u32 word, __u32 owner_word)
 	return tid < PID_MAX_LIMIT ? tid : 0;
 }
 
+/*
+ * The word by which a lock is known. Waiters of one glibc condition variable sleep on two neighbouring words in turn
+ * (__g_signals[2], sysdeps/nptl/bits/thread-shared-types.h), by FUTEX_WAIT_BITSET as all its waits with a clock;
+ * what its mutexes wait for that way has the value 2, or a TID.
+ */
+static inline __u64 wait__word(const struct wait_call *call)
+{
+	int pair = call->op == HU_OP_WAIT_BITSET && call->val != 2 &&
+		   !(call->val & HU_FUTEX_WAITERS);
+
+	return pair ? call->uaddr & ~4ULL : call->uaddr;
+}
+
 static inline void wait__sleep(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
 {
 	w->out_ns = now_ns;

@@ -329,9 +329,10 @@ static bool have_stack(void *ctx, uint64_t id)
  * What holders do is counted in the kernel and could be read at the end; but which file it was that they waited for
  * can only be told while it is open.
  */
-#define BLAME_EVERY_NS	1000000000ULL
-#define BLAME_FIRST_NS	100000000ULL
-#define BLAME_LOCKS_MAX 4096 /* with more, reading them often would cost too much */
+#define BLAME_EVERY_NS	 500000000ULL
+#define BLAME_FIRST_NS	 100000000ULL
+#define TRACKED_EVERY_NS 10000000000ULL
+#define BLAME_LOCKS_MAX	 4096 /* with more, reading them often would cost too much */
 
 static int live__read_blame(struct live *l)
 {
@@ -343,13 +344,22 @@ static int live__read_blame(struct live *l)
 static int look_at_blame(struct live *l)
 {
 	uint64_t now = live__now_ns();
+	int err;
 
+	if (!session__sees_blame(l->session))
+		return 0;
 	if (!l->blame_ns)
 		l->blame_ns = now + BLAME_FIRST_NS;
 	if (l->aggregate.last || now < l->blame_ns || l->aggregate.blames.cnt > BLAME_LOCKS_MAX)
 		return 0;
 	l->blame_ns = now + BLAME_EVERY_NS;
-	return live__read_blame(l);
+	if (now > l->tracked_ns + TRACKED_EVERY_NS) {
+		session__trim_tracked(l->session, l->tracked_ns);
+		l->tracked_ns = now;
+	}
+	err = live__read_blame(l);
+	/* A holder that slept before anybody waited has shown its stack to nobody. */
+	return err ? err : live__find_holders(l);
 }
 
 /* Each new stack and each new site has taken an entry in the kernel since the last time. */

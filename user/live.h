@@ -53,6 +53,7 @@ struct live {
 	uint64_t stopped_ns;			/* when live__stop() had detached everything */
 	uint64_t stacks_trimmed, sites_trimmed; /* how many there were at the last trim */
 	uint64_t blame_ns;			/* when blame is to be read next */
+	uint64_t tracked_ns;			/* when holders were trimmed last */
 	uint64_t seen[HU_LOSS_CNT];		/* counters at the last interval's end */
 	uint64_t losses[HU_LOSS_CNT];		/* of the interval that live__settle() ended */
 };

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "bpf/wait.h"
+#include "user/aggregate/blame.h"
 #include "user/collect/adopt.h"
 #include "user/collect/proc.h"
 #include "user/target/call.h"
@@ -212,7 +213,7 @@ static int on_thread(void *ctx, struct agg_process *p, uint32_t word, uint64_t s
 static const char *on_call_object(void *ctx, uint32_t tgid, long nr, int fd)
 {
 	struct live *l = ctx;
-	uint64_t args[6] = { fd };
+	uint64_t args[6] = { fd, 0, 0, -1ULL }; /* epoll_wait: no timeout that would have to be told */
 	const char *text = NULL;
 	struct call_wait wait;
 	struct calls *calls;
@@ -416,6 +417,12 @@ static int on_where(void *ctx, const void *data, size_t sz)
 	return aggregate__holder(&a->live->aggregate, &holder);
 }
 
+static bool is_waited_for(const struct live *l, const struct agg_site *site)
+{
+	return site->waiters_now ||
+	       aggregate__waiters(&l->aggregate, site->process->tgid, site->uaddr);
+}
+
 int live__find_holders(struct live *l)
 {
 	struct asking a = { .live = l };
@@ -424,7 +431,7 @@ int live__find_holders(struct live *l)
 	int err;
 
 	for (size_t i = 0; a.cnt < ASKED_MAX && (site = table__next(&l->aggregate.sites, &i));) {
-		tid = site->waiters_now ? owner_now(l, site) : 0;
+		tid = is_waited_for(l, site) ? owner_now(l, site) : 0;
 		if (tid && !session__ask(l->session, tid, site->process->tgid, site->uaddr))
 			a.asked[a.cnt++] = (struct asked){ site, tid };
 	}

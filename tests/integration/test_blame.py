@@ -96,18 +96,20 @@ class Blame:
         self.assertEqual(self.document["coverage"]["holders_untracked"], 0)
         self.assertTrue(self.document["coverage"]["blame"])
 
-    def root(self):
-        self.assertTrue(self.document["root_causes"], self.document)
-        return self.document["root_causes"][0]
+    def root(self, reason):
+        """The one that ends in this; which comes first is up to what else runs on the machine."""
+        roots = [root for root in self.document["root_causes"] if root["reason"] == reason]
+        self.assertTrue(roots, self.document["root_causes"])
+        return roots[0]
 
 
 class Asleep(Blame, unittest.TestCase):
     how = "sleep"
 
     def test_root(self):
-        root = self.root()
+        root, truth = self.root("call"), self.truth[self.lock]
         self.assertEqual((root["call"], root["function"]), ("clock_nanosleep", "update_ledger"))
-        self.assertGreater(root["share"], 0.9)
+        self.assertAlmostEqual(root["share"], truth["asleep_ns"] / truth["wait_ns"], delta=POINTS)
 
     def test_nothing_is_inferred(self):
         """The mutex's own word names its holder."""
@@ -119,17 +121,18 @@ class Computing(Blame, unittest.TestCase):
     how = "compute"
 
     def test_root(self):
-        self.assertIn(self.root()["reason"], ("running", "runnable"))
+        first = self.document["root_causes"][0]
+        self.assertIn(first["reason"], ("running", "runnable"))
+        self.assertEqual(first["chain"], ["ledger_lock"])
 
 
 class Syncing(Blame, unittest.TestCase):
     how = "sync"
 
     def test_root(self):
-        root = self.root()
-        if row_of(self.document, self.lock)["blame"]["blocked"]:
-            self.assertEqual((root["call"], root["function"]), ("fdatasync", "write_record"))
-            self.assertIn("blame.wal.", root["what"])
+        root = self.root("call")
+        self.assertEqual((root["call"], root["function"]), ("fdatasync", "write_record"))
+        self.assertIn("blame.wal.", root["what"])
 
 
 class Chain(Blame, unittest.TestCase):
@@ -145,7 +148,7 @@ class Chain(Blame, unittest.TestCase):
         self.assertEqual(blocked[0]["lock"], "wal_lock")
 
     def test_root(self):
-        root = self.root()
+        root = self.root("call")
         self.assertEqual((root["call"], root["function"]), ("clock_nanosleep", "wal_flush"))
         self.assertEqual(root["chain"], ["ledger_lock", "wal_lock"])
         first, second = self.truth["ledger_lock"], self.truth["wal_lock"]
@@ -158,10 +161,10 @@ class Chain(Blame, unittest.TestCase):
 class Starved(Blame, unittest.TestCase):
     """More spinning threads than the one CPU that all are pinned to."""
 
-    how, args = "starved", ("--threads", 3)
+    how, args = "starved", ("--threads", 3, "--pause", 3000)
 
     def test_root(self):
-        self.assertEqual(self.root()["reason"], "runnable")
+        self.assertEqual(self.document["root_causes"][0]["reason"], "runnable")
 
 
 class Shares(Blame, unittest.TestCase):
@@ -208,7 +211,7 @@ class Signal(unittest.TestCase):
         _, document = observe("--how", "signal", "--for", 2)
         row = row_of(document, "bell")
         parts = parts_of(row)
-        self.assertGreaterEqual(row["waits"], LEAST_WAITS)
+        self.assertGreaterEqual(row["sleeps"], LEAST_WAITS)
         known = row["wait_ns"] - parts["unknown"] - parts["handover"]
         self.assertLess(known / row["wait_ns"], POINTS, parts)
 
@@ -225,7 +228,7 @@ class Before(unittest.TestCase):
     """The lock was held, and waited for, before holdup began: its holder has not moved since."""
 
     def test_hung(self):
-        with holdup.Workload("blame", "--hold", 60_000_000) as work:
+        with holdup.Workload("blame", "--hold", 10_000_000) as work:
             holdup.wait_until(lambda: futex_waits(work.pid) == 3, 10, "three threads to wait")
             document = holdup.run_json(["locks", "-d", "500ms", "-p", work.pid])
         row = row_of(document, "ledger_lock")

@@ -65,6 +65,28 @@ class Mutex(Guest, unittest.TestCase):
 
 if UNWINDS:
 
+    class Blame(unittest.TestCase):
+        """What holders did adds up, and the shares are known where the holder is."""
+
+        def check(self, how, lock):
+            command = [holdup.workload("blame"), "--how", how, "--for", "2"]
+            _, (document,), _ = watch(command)
+            (row,) = [row for row in document["locks"] if row["name"] == lock]
+            blame = row["blame"]
+            parts = ("running_ns", "runnable_ns", "handover_ns", "blocked_other_ns", "unknown_ns")
+            slept = total(blame["blocked"], "wait_ns")
+            self.assertEqual(slept + sum(blame[part] for part in parts), row["wait_ns"])
+            # Most of the time, even where a guest's CPUs are taken away from it.
+            self.assertGreater(slept, row["wait_ns"] / 4, blame)
+            self.assertLess(blame["unknown_ns"], row["wait_ns"] / 10, blame)
+            self.assertEqual({one["call"] for one in blame["blocked"]}, {"clock_nanosleep"})
+
+        def test_owner_in_word(self):
+            self.check("sleep", "ledger_lock")
+
+        def test_inferred(self):
+            self.check("word", "bare_lock")
+
     class InHandler(Guest, unittest.TestCase):
         """The stack goes through a signal frame."""
 

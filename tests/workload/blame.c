@@ -251,6 +251,7 @@ static void hold_second(struct log *log, struct mark *from)
 	take_noted(log, 1, &wal_lock);
 	*from = log__hold(log, 0, *from, WAITING);
 	leave(&wal_lock);
+	compute(truth_opt.hold_ns / 20);
 }
 
 TRUTH_FRAME static void update_ledger(struct log *log, int self)

@@ -120,6 +120,9 @@ def until_end(text):
     return text + "interval:s:%d { exit(); }" % LONGEST_S
 
 
+NO_BLAME = "holdup locks, no blame"
+
+
 def holdup(build, output="/dev/null"):
     return [f"{build}/holdup", "locks", "-d", f"{LONGEST_S}s", "-o", output]
 
@@ -142,6 +145,7 @@ def all_of(build, futexctn):
         Watcher("empty programs", [f"{build}/bench/empty"], 2),
         Watcher("holdup locks", holdup(build), 5),
         Watcher("holdup locks -p", holdup(build), 5, chooses=True),
+        Watcher(NO_BLAME, [*holdup(build), "--assume", "no-blame"], 5),
         peer("offcputime", offcputime, [offcputime, str(LONGEST_S)], "libbpf-tools"),
         peer("futexctn", futexctn, [futexctn, str(LONGEST_S), "1"],
              "libbpf-tools from 13 on; --futexctn names one", 2),

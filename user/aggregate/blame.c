@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HANDOVER HU_REASON(HU_WHY_HANDOVER, 0, 0)
+
 struct blame_key {
 	uint32_t tgid;
 	uint64_t uaddr;
@@ -146,14 +148,14 @@ static void add_rest(struct aggregate *a, struct agg_blame *b, const struct hu_b
 		if (!now->tent[i].reason || !now->tent[i].ns)
 			continue;
 		add(a, b, now->tent[i].reason, now->tent[i].ns);
-		if (!now->sure)
+		if (!now->sure && now->tent[i].reason != HANDOVER)
 			b->inferred_ns += now->tent[i].ns;
 	}
-	if (now->sleeping <= 0 || a->until_ns <= now->since_ns)
+	if (now->waiters <= 0 || a->until_ns <= now->since_ns)
 		return;
-	ns = (a->until_ns - now->since_ns) * now->sleeping;
+	ns = (a->until_ns - now->since_ns) * now->waiters;
 	add(a, b, now->now, ns);
-	if (!now->sure && HU_REASON_WHY(now->now) != HU_WHY_UNKNOWN)
+	if (now->holder && !now->sure)
 		b->inferred_ns += ns;
 }
 
@@ -190,6 +192,13 @@ const struct agg_blame *aggregate__blame_of(const struct aggregate *a, uint32_t 
 	const struct agg_blame *b = find(a, tgid, uaddr);
 
 	return b && agg_blame__total(b) ? b : NULL;
+}
+
+uint32_t aggregate__waiters(const struct aggregate *a, uint32_t tgid, uint64_t uaddr)
+{
+	const struct agg_blame *b = find(a, tgid, uaddr);
+
+	return b && b->last.blame.waiters > 0 ? b->last.blame.waiters : 0;
 }
 
 static bool is_seen(void *ctx, void *value)

@@ -34,6 +34,8 @@ int aggregate__blame(void *aggregate, const struct hu_lock_key *key, const struc
 /* NULL: nobody has slept for it in this interval. */
 const struct agg_blame *aggregate__blame_of(const struct aggregate *a, uint32_t tgid,
 					    uint64_t uaddr);
+/* How many waited for it when it was read last. */
+uint32_t aggregate__waiters(const struct aggregate *a, uint32_t tgid, uint64_t uaddr);
 /* Of all in this interval, blocked or not. */
 uint64_t agg_blame__total(const struct agg_blame *b);
 /* The interval ends. */

@@ -420,7 +420,7 @@ static void trim(int fd, void *key, void *next, size_t key_sz, void *value,
 
 static bool lock_goes(void *ctx, const void *key, const void *value)
 {
-	return ((const struct hu_lock *)value)->waiters <= 0;
+	return ((const struct hu_lock *)value)->blame.waiters <= 0;
 }
 
 void session__trim_locks(struct session *s)
@@ -429,6 +429,27 @@ void session__trim_locks(struct session *s)
 	struct hu_lock lock;
 
 	trim(bpf_map__fd(s->skel->maps.hu_locks), &key, &next, sizeof(key), &lock, lock_goes, NULL);
+}
+
+/* Threads that hold nothing, and words that named no thread at all: no switch of theirs drops them. */
+static bool tracked_goes(void *ctx, const void *key, const void *value)
+{
+	const struct hu_tracked *t = value;
+	bool holds = false;
+
+	for (int i = 0; i < HU_TRACKED_LOCKS; i++)
+		holds |= t->lock[i].uaddr != 0;
+	return t->seen_ns < *(const uint64_t *)ctx && (!holds || !t->now);
+}
+
+void session__trim_tracked(struct session *s, uint64_t before_ns)
+{
+	struct hu_tracked value;
+	uint64_t key, next;
+
+	if (s->blame)
+		trim(bpf_map__fd(s->skel->maps.hu_tracked), &key, &next, sizeof(key), &value,
+		     tracked_goes, &before_ns);
 }
 
 struct stack_filter {

@@ -80,8 +80,8 @@ struct lock_blocked {
 };
 
 /*
- * What holders did while others waited: all of a row's wait time, divided. The parts are of what the kernel side
- * counted while threads slept, in proportion; hand-over has the waiters' own time until they ran as well.
+ * What holders did while others waited: all of a row's wait time, divided in proportion to what the kernel side
+ * counted.
  */
 struct lock_blame {
 	bool known; /* it was counted; else everything is unknown_ns */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/wait.h"
 #include "user/model/locks_build.h"
 #include "user/target/call.h"
 
@@ -28,6 +29,14 @@ const struct blamed *builder__blamed(const struct builder *b, const struct agg_p
 	return table__find(&b->blames, blamed__hash(p, uaddr), blamed__equal, &key);
 }
 
+/* As the kernel side calls it. */
+static uint64_t word_of(const struct agg_site *agg)
+{
+	struct wait_call call = { .uaddr = agg->uaddr, .val = agg->sample.val, .op = agg->op };
+
+	return wait__word(&call);
+}
+
 /* Words of a thread's own serve for several locks: they have no name, and the first row says what they are. */
 static int add_word(struct builder *b, const struct draft_row *d, const struct draft_site *site,
 		    const char *name)
@@ -42,7 +51,7 @@ static int add_word(struct builder *b, const struct draft_row *d, const struct d
 			return -ENOMEM;
 		x->process = agg->process;
 		x->uaddr = agg->uaddr;
-		x->agg = aggregate__blame_of(b->in->aggregate, agg->process->tgid, agg->uaddr);
+		x->agg = aggregate__blame_of(b->in->aggregate, agg->process->tgid, word_of(agg));
 		x->name = name;
 		x->idle = d->row.idle;
 		err = table__add(&b->blames, blamed__hash(x->process, x->uaddr), x);
@@ -52,7 +61,6 @@ static int add_word(struct builder *b, const struct draft_row *d, const struct d
 		}
 	}
 	x->wait_ns += agg->blocked_ns + agg->runq_ns;
-	x->runq_ns += agg->runq_ns;
 	return 0;
 }
 
@@ -151,12 +159,12 @@ static int blame_site(struct builder *b, struct lock_blame *blame, const struct 
 {
 	const struct blamed *lock = builder__blamed(b, site->process, site->uaddr);
 	const struct agg_blame *agg = lock ? lock->agg : NULL;
-	uint64_t whole = site->blocked_ns, total = agg ? agg_blame__total(agg) : 0, left = whole;
+	uint64_t whole = site->blocked_ns + site->runq_ns, total = agg ? agg_blame__total(agg) : 0,
+		 left = whole;
 	struct lock_blocked one;
 	uint64_t ns;
 	int err;
 
-	blame->handover_ns += site->runq_ns;
 	if (!total) {
 		blame->unknown_ns += whole;
 		return 0;

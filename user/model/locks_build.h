@@ -47,7 +47,7 @@ struct blamed {
 	const struct agg_blame *agg; /* NULL: nothing is known */
 	const char *name;
 	bool idle;
-	uint64_t wait_ns, runq_ns; /* of its waits */
+	uint64_t wait_ns; /* of its waits */
 };
 
 struct builder {

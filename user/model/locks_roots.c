@@ -200,15 +200,9 @@ static int find_roots_of(struct roots *r)
 			r->all_ns += lock->wait_ns;
 	if (!r->all_ns)
 		return 0;
-	for (size_t i = 0; (lock = table__next(&r->b->blames, &i));) {
-		if (lock->process != r->process || lock->idle)
-			continue;
-		follow(r, lock, lock->wait_ns - lock->runq_ns);
-		/* What its waiters spent until they ran. */
-		r->way[r->depth++] = lock;
-		add_cause(r, HU_REASON(HU_WHY_HANDOVER, 0, 0), "", lock->runq_ns);
-		r->depth--;
-	}
+	for (size_t i = 0; (lock = table__next(&r->b->blames, &i));)
+		if (lock->process == r->process && !lock->idle)
+			follow(r, lock, lock->wait_ns);
 	return add_roots(r);
 }
 

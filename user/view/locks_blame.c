@@ -4,7 +4,7 @@
 
 #define PARTS_SHOWN 5
 #define PART_LEAST  0.005 /* of a row's time: less is not worth a word */
-#define ROOT_LEAST  0.25  /* of a process's wait time */
+#define ROOT_LEAST  0.33  /* of a process's wait time */
 #define ROOTS_SHOWN 3
 
 struct part {
