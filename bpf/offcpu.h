@@ -264,7 +264,8 @@ static __always_inline void off__describe(void *ctx, struct task_struct *t, stru
 		if (hu_cfg.stacks) {
 			st->user_stack = off__user_stack(ctx, t, &id, regs, st, now_ns);
 			k = bpf_map_lookup_elem(&hu_off_scratch, &zero);
-			if (k)
+			/* The kernel's stack of who was preempted in user space is that of the interrupt. */
+			if (k && (state || arch__nr(regs) >= 0))
 				st->kernel_stack = kstack__take(ctx, regs, st, k);
 		}
 	} else if (!off__is_kernel(t) && st->announced != execs) {

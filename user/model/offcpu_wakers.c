@@ -52,6 +52,17 @@ static enum off_context context_of(const struct hu_off_waker *w, const struct of
 	return OFF_BY_A_THREAD;
 }
 
+/* What a timer's interrupt went through before is the same for all, or chance: its handler is the last that counts. */
+static void cut_timer(struct off_kernel *k)
+{
+	for (size_t i = 0; i < k->cnt; i++)
+		for (const char *const *f = timer_functions; *f; f++)
+			if (!strcmp(k->name[i], *f)) {
+				k->cnt = i + 1;
+				return;
+			}
+}
+
 static int name_waker(struct off_builder *b, const struct off_waker *w, struct off_waker_row *ret)
 {
 	struct sym_frame frames[OFF_FRAMES_MAX];
@@ -62,6 +73,8 @@ static int name_waker(struct off_builder *b, const struct off_waker *w, struct o
 	if (err)
 		return err;
 	ret->context = context_of(&w->what, &ret->kernel);
+	if (ret->context == OFF_BY_TIMER)
+		cut_timer(&ret->kernel);
 	ret->waits = w->what.wakes;
 	ret->ns = w->what.ns;
 	ret->samples = w->what.samples;

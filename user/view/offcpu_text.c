@@ -237,33 +237,65 @@ static void print_kernel(const struct page *p, const struct off_kernel *k, size_
 	}
 }
 
+/* Wakers that differ in what is not shown are one. */
+static bool looks_the_same(const struct page *p, const struct off_waker_row *a,
+			   const struct off_waker_row *b)
+{
+	if (p->style->verbose || a->context != b->context || a->tid != b->tid ||
+	    a->frame_cnt != b->frame_cnt)
+		return a == b;
+	for (size_t i = 0; i < a->frame_cnt; i++)
+		if (strcmp(a->frames[i].raw, b->frames[i].raw) ||
+		    strcmp(a->frames[i].module, b->frames[i].module))
+			return false;
+	return true;
+}
+
+static void print_waker(const struct page *p, const struct off_waker_row *w, double share,
+			bool first)
+{
+	fprintf(p->out, "   %-12s ", first ? "woken by" : "");
+	print_waker_name(p, w);
+	fprintf(p->out, " %s%.0f %%%s", w->sampled ? "about " : "", 100 * share,
+		w->frame_cnt ? " at " : "");
+	if (w->frame_cnt)
+		page__print_stack(p, w->frames, w->frame_cnt, -1,
+				  w->stack_flags & HU_STACK_COMPLETE);
+	fputc('\n', p->out);
+	if (p->style->verbose && w->kernel.cnt) {
+		fprintf(p->out, "   %-12s ", "");
+		print_kernel(p, &w->kernel, KERNEL_SHOWN);
+		fputc('\n', p->out);
+	}
+}
+
 static void print_wakers(const struct page *p, const struct off_place *place)
 {
-	uint64_t all = 0;
+	uint64_t all = 0, alike;
+	size_t shown = 0, more = 0;
 
 	for (size_t i = 0; i < place->waker_cnt; i++)
 		all += place->waker[i].ns;
-	for (size_t i = 0; i < place->waker_cnt && i < WAKERS_SHOWN; i++) {
+	for (size_t i = 0; i < place->waker_cnt && all; i++) {
 		const struct off_waker_row *w = &place->waker[i];
+		bool told = false;
 
-		if (!all || !w->ns)
+		for (size_t j = 0; j < i && !told; j++)
+			told = looks_the_same(p, &place->waker[j], w);
+		if (told)
 			continue;
-		fprintf(p->out, "   %-12s ", i ? "" : "woken by");
-		print_waker_name(p, w);
-		fprintf(p->out, " %s%.0f %%%s", w->sampled ? "about " : "", 100.0 * w->ns / all,
-			w->frame_cnt ? " at " : "");
-		if (w->frame_cnt)
-			page__print_stack(p, w->frames, w->frame_cnt, -1,
-					  w->stack_flags & HU_STACK_COMPLETE);
-		fputc('\n', p->out);
-		if (p->style->verbose && w->kernel.cnt) {
-			fprintf(p->out, "   %-12s ", "");
-			print_kernel(p, &w->kernel, KERNEL_SHOWN);
-			fputc('\n', p->out);
+		if (shown == WAKERS_SHOWN) {
+			more++;
+			continue;
 		}
+		alike = 0;
+		for (size_t j = i; j < place->waker_cnt; j++)
+			if (looks_the_same(p, &place->waker[j], w))
+				alike += place->waker[j].ns;
+		print_waker(p, w, (double)alike / all, !shown++);
 	}
-	if (place->waker_cnt > WAKERS_SHOWN)
-		fprintf(p->out, "   %-12s %zu more\n", "", place->waker_cnt - WAKERS_SHOWN);
+	if (more)
+		fprintf(p->out, "   %-12s %zu more\n", "", more);
 }
 
 static void print_place(const struct page *p, const struct off_place *place, const char *word,
