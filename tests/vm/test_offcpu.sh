@@ -5,6 +5,7 @@
 set -eu
 
 echo "kernel $(uname -rm)"
+here=$(cd "$(dirname "$0")" && pwd)
 holdup=$HOLDUP_BUILD/holdup
 offcpu=$HOLDUP_BUILD/tests/workload/offcpu
 cd /tmp
@@ -19,10 +20,10 @@ if [ "$status" = 3 ]; then
 fi
 cat /tmp/said
 [ "$status" = 0 ]
-python3 "$(dirname "$0")/guest_offcpu.py" /tmp/report /tmp/truth
+python3 "$here/guest_offcpu.py" /tmp/report /tmp/truth
 
 "$holdup" offcpu --sched -d 1s --json -o /tmp/sched
-python3 "$(dirname "$0")/guest_offcpu.py" --sched /tmp/sched
+python3 "$here/guest_offcpu.py" --sched /tmp/sched
 
 # A cgroup that may use a tenth of a CPU (v2).
 group=/sys/fs/cgroup/holdup-test
