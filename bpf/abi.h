@@ -22,16 +22,16 @@
 /* ---- Records in the ring buffer: a header, then the struct its kind names. Append only. */
 enum hu_record_kind {
 	HU_REC_INVALID = 0,
-	HU_REC_WAIT = 1,   /* struct hu_wait_record */
-	HU_REC_SEEN = 2,   /* struct hu_proc_record: a process waits for the first time */
-	HU_REC_EXEC = 3,   /* struct hu_proc_record: its address space is another one now */
-	HU_REC_EXIT = 4,   /* struct hu_proc_record: its last thread is gone */
-	HU_REC_RESCAN = 5, /* struct hu_proc_record: a pc outside the mappings we gave */
-	HU_REC_STACK = 6,  /* struct hu_stack_record: to be unwound by the loader */
-	HU_REC_ADOPT = 8,  /* struct hu_adopt_record: a thread that waited before we looked */
-	HU_REC_HOLDER = 7, /* struct hu_holder_record: where a thread that others wait for is */
-	HU_REC_THREAD = 9, /* struct hu_thread_record: of a snapshot */
-	HU_REC_BRIEF = 10, /* struct hu_thread_brief */
+	HU_REC_WAIT = 1,     /* struct hu_wait_record */
+	HU_REC_SEEN = 2,     /* struct hu_proc_record: a process waits for the first time */
+	HU_REC_EXEC = 3,     /* struct hu_proc_record: its address space is another one now */
+	HU_REC_EXIT = 4,     /* struct hu_proc_record: its last thread is gone */
+	HU_REC_RESCAN = 5,   /* struct hu_proc_record: a pc outside the mappings we gave */
+	HU_REC_STACK = 6,    /* struct hu_stack_record: to be unwound by the loader */
+	HU_REC_ADOPT = 8,    /* struct hu_adopt_record: a thread that waited before we looked */
+	HU_REC_HOLDER = 7,   /* struct hu_holder_record: where a thread that others wait for is */
+	HU_REC_THREAD = 9,   /* struct hu_thread_record: of a snapshot */
+	HU_REC_BRIEF = 10,   /* struct hu_thread_brief */
 	HU_REC_OFF_NOW = 16, /* struct hu_off_now: a thread that is off the CPU */
 };
 
@@ -282,10 +282,12 @@ enum hu_why {
 
 enum hu_off_flag {
 	HU_OFF_IOWAIT = 1 << 0, /* the kernel says that it waits for a disk (task->in_iowait) */
-	HU_OFF_BEFORE = 1 << 1, /* was off the CPU before holdup looked: its time counts from then on */
-	HU_OFF_ARGS = 1 << 2,	/* args are those of the call */
+	HU_OFF_BEFORE =
+		1 << 1, /* was off the CPU before holdup looked: its time counts from then on */
+	HU_OFF_ARGS = 1 << 2,	   /* args are those of the call */
 	HU_OFF_PREEMPTED = 1 << 3, /* it went on being runnable */
-	HU_OFF_SUMMARY = 1 << 4, /* hu_off_sums: what found no room in hu_off_sites, by process alone */
+	HU_OFF_SUMMARY =
+		1 << 4, /* hu_off_sums: what found no room in hu_off_sites, by process alone */
 };
 
 /* What intervals have in common. tid: 0 unless threads are told apart (HU_OFF_BY_THREAD). */
@@ -315,7 +317,7 @@ struct hu_off_site {
 	__u64 max_ns;  /* since turn */
 	__u64 last_ns; /* when the last one ended */
 	__u32 max_tid;
-	__u32 turn; /* hu_off_ask.turn, when max_ns was begun */
+	__u32 turn;		    /* hu_off_ask.turn, when max_ns was begun */
 	__u32 hist[HU_OFF_BUCKETS]; /* of blocked_ns + runq_ns; of runq_ns alone with HU_OFF_SCHED */
 };
 
@@ -326,7 +328,7 @@ struct hu_off_now {
 	__u64 site;
 	__u64 blocked_ns, runq_ns; /* so far */
 	__u64 ip, sp, fp, ra_reg;  /* where raw_stack: for the loader to read its stack */
-	__u32 adopted;		   /* it was off the CPU before; what.user_stack is its raw stack's id */
+	__u32 adopted; /* it was off the CPU before; what.user_stack is its raw stack's id */
 	__u32 tid;
 };
 
@@ -335,7 +337,8 @@ struct hu_off_waker_key {
 };
 
 enum hu_off_waker_flag {
-	HU_OFF_WAKER_IRQ = 1 << 0, /* on an interrupt's stack: the thread may have nothing to do with it */
+	HU_OFF_WAKER_IRQ =
+		1 << 0, /* on an interrupt's stack: the thread may have nothing to do with it */
 	HU_OFF_WAKER_KERNEL = 1 << 1, /* a kernel thread, or the idle task */
 };
 
@@ -545,16 +548,16 @@ enum hu_loss {
 	HU_LOSS_MISREMEMBERED, /* HU_MEMO_CHECK only: … and a walk finds another one */
 	HU_LOSS_OFF_SITES,     /* not a loss: entries made in hu_off_sites */
 	HU_LOSS_OFF_THREADS,   /* not a loss: threads seen */
-	HU_LOSS_OFF_SUMMED,    /* intervals off the CPU that found hu_off_sites full: by process alone */
+	HU_LOSS_OFF_SUMMED, /* intervals off the CPU that found hu_off_sites full: by process alone */
 	HU_LOSS_OFF_SUMMED_NS, /* their time */
 	HU_LOSS_OFF_LOST,      /* … that found hu_off_sums full as well: only counted here */
 	HU_LOSS_OFF_LOST_NS,
-	HU_LOSS_OFF_BELOW,     /* not a loss: shorter than asked for */
+	HU_LOSS_OFF_BELOW, /* not a loss: shorter than asked for */
 	HU_LOSS_OFF_BELOW_NS,
-	HU_LOSS_OFF_WAKERS,    /* samples of wakers that found no room */
-	HU_LOSS_KSTACK_FULL,   /* kernel stacks that found no room */
-	HU_LOSS_KSTACK_FAIL,   /* … that could not be walked */
-	HU_LOSS_KREMEMBERED,   /* as HU_LOSS_REMEMBERED, of kernel stacks */
+	HU_LOSS_OFF_WAKERS,  /* samples of wakers that found no room */
+	HU_LOSS_KSTACK_FULL, /* kernel stacks that found no room */
+	HU_LOSS_KSTACK_FAIL, /* … that could not be walked */
+	HU_LOSS_KREMEMBERED, /* as HU_LOSS_REMEMBERED, of kernel stacks */
 	HU_LOSS_KMISREMEMBERED,
 	HU_LOSS_OFF_NO_STACK, /* intervals whose process the loader has not looked at yet */
 	HU_LOSS_CNT,

@@ -288,8 +288,8 @@ static __always_inline void off__leave(void *ctx, struct task_struct *t, bool pr
 	if (!st)
 		return;
 	if (st->phase == OFF_LEFT) {
-		off__add(t, st,
-			 off__resumed(st->out_ns, st->wake_ns, now_ns, cpu_ns - st->cpu_ns), false);
+		off__add(t, st, off__resumed(st->out_ns, st->wake_ns, now_ns, cpu_ns - st->cpu_ns),
+			 false);
 		loss__add(HU_LOSS_INFERRED, 1);
 	}
 	if (state & TASK_DEAD) {

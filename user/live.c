@@ -356,7 +356,8 @@ static void make_room(struct live *l)
 		session__trim_stacks(l->session, have_stack, l);
 		l->stacks_trimmed = now[HU_LOSS_STACKS_NEW];
 	}
-	if (l->programs == SESSION_LOCKS && a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
+	if (l->programs == SESSION_LOCKS &&
+	    a->sites_made - l->sites_trimmed >= SESSION_LOCKS_ROOM / 4) {
 		session__trim_locks(l->session);
 		l->sites_trimmed = a->sites_made;
 	}

@@ -78,7 +78,9 @@ static int kernel_stack(void *ctx, uint64_t id, struct hu_kernel_stack *ret)
 
 int live_offcpu__open(struct live_offcpu *l, const struct options *opt, uint32_t mode)
 {
-	const struct off_hooks hooks = { .kernel_stack = kernel_stack, .fresh = describe, .ctx = l };
+	const struct off_hooks hooks = { .kernel_stack = kernel_stack,
+					 .fresh = describe,
+					 .ctx = l };
 	int status;
 
 	if (calls__new(&l->calls)) {
@@ -273,8 +275,7 @@ int live_offcpu__poll(struct live_offcpu *l, int timeout_ms)
 	uint64_t losses[HU_LOSS_CNT];
 	int err = live__poll(&l->live, timeout_ms);
 
-	if (err ||
-	    live__now_ns() - l->passed_ns < PASS_EVERY_NS + PASS_SHARE * l->pass_took_ns)
+	if (err || live__now_ns() - l->passed_ns < PASS_EVERY_NS + PASS_SHARE * l->pass_took_ns)
 		return err;
 	err = source__losses(session__source(l->live.session), losses);
 	/* New sites: who, and what their descriptors are, can be looked up now. */

@@ -33,9 +33,9 @@ struct options {
 	uint64_t duration_ns; /* 0: not given */
 	uint64_t interval_ns; /* 0: one report at the end */
 	struct locks_query query;
-	int off_by;	    /* enum off_by: offcpu */
-	const char *states; /* of proc(5): offcpu; NULL: all */
-	bool sched, folded; /* offcpu */
+	int off_by;		     /* enum off_by: offcpu */
+	const char *states;	     /* of proc(5): offcpu; NULL: all */
+	bool sched, folded;	     /* offcpu */
 	bool all, dot, watch;	     /* stacks */
 	uint64_t longer_ns;	     /* stacks --watch: blocked for so long */
 	uint64_t for_ns, timeout_ns; /* check; 0: not given */

@@ -98,7 +98,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int exit_state;
-	unsigned int in_iowait : 1;
+	unsigned int in_iowait:1;
 	u64 self_exec_id;   /* 64 bits since 5.7, commit d1e7fd6462ca */
 	u64 start_boottime; /* since 5.5, commit cf25e24db61c */
 	unsigned long nvcsw, nivcsw;
@@ -123,7 +123,7 @@ struct task_struct___throttle {
 };
 
 struct task_struct___psi {
-	unsigned int in_memstall : 1; /* CONFIG_PSI */
+	unsigned int in_memstall:1; /* CONFIG_PSI */
 };
 
 struct pt_regs___x86 {

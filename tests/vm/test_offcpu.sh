@@ -12,7 +12,7 @@ cd /tmp
 
 status=0
 "$holdup" offcpu --by thread --idle --json -n 100 -o /tmp/report -- \
-	"$offcpu" --for 5 sleep pipe sync fault spin spin lock poll >/tmp/truth 2>/tmp/said || status=$?
+	"$offcpu" --for 5 sleep pipe fault spin spin lock poll >/tmp/truth 2>/tmp/said || status=$?
 if [ "$status" = 3 ]; then
 	cat /tmp/said
 	grep -q 'from Linux 5.17 on' /tmp/said

@@ -22,10 +22,10 @@ enum session_programs {
 
 struct session_config {
 	enum session_programs programs;
-	uint32_t off_mode;   /* enum hu_off_mode */
-	uint64_t off_min_ns; /* intervals off the CPU shorter than this are only counted */
+	uint32_t off_mode;	   /* enum hu_off_mode */
+	uint64_t off_min_ns;	   /* intervals off the CPU shorter than this are only counted */
 	bool (*takes_fd)(long nr); /* is a system call's first argument a descriptor? NULL: none */
-	uint32_t filters; /* enum hu_filter */
+	uint32_t filters;	   /* enum hu_filter */
 	const pid_t *tgids;
 	size_t tgid_cnt;
 	pid_t tid;

@@ -16,9 +16,9 @@ void session__leave_out_offcpu(struct session *s)
 {
 	const struct holdup_bpf *k = s->skel;
 	struct bpf_map *const maps[] = {
-		k->maps.hu_off_threads, k->maps.hu_off_sites,	 k->maps.hu_off_sums,
-		k->maps.hu_off_wakers,	k->maps.hu_off_kstacks,	 k->maps.hu_off_scratch,
-		k->maps.hu_off_ask,	k->maps.hu_off_queues,	 k->maps.hu_off_waking_scratch,
+		k->maps.hu_off_threads, k->maps.hu_off_sites,	k->maps.hu_off_sums,
+		k->maps.hu_off_wakers,	k->maps.hu_off_kstacks, k->maps.hu_off_scratch,
+		k->maps.hu_off_ask,	k->maps.hu_off_queues,	k->maps.hu_off_waking_scratch,
 	};
 
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
@@ -28,7 +28,8 @@ void session__leave_out_offcpu(struct session *s)
 int session__check_offcpu(const struct session_config *cfg, const struct features *f,
 			  const char **why)
 {
-	if (cfg->force_raw || cfg->force_hash || !f->task_storage || !f->task_regs || !f->bpf_loop) {
+	if (cfg->force_raw || cfg->force_hash || !f->task_storage || !f->task_regs ||
+	    !f->bpf_loop) {
 		*why = "time off the CPU is accounted from Linux 5.17 on (task storage, "
 		       "bpf_task_pt_regs(), bpf_loop())";
 		return -EOPNOTSUPP;

@@ -110,7 +110,8 @@ static int read_iterator(int fd, size_t record_sz, source_record_fn fn, void *ct
 	}
 }
 
-int session__iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn, void *ctx)
+int session__iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn,
+		     void *ctx)
 {
 	struct bpf_link *link = bpf_program__attach_iter(prog, NULL);
 	int fd, err = libbpf_get_error(link);
@@ -127,8 +128,8 @@ int session__iterate(const struct bpf_program *prog, size_t record_sz, source_re
 
 static int live_pending(struct source *src, source_record_fn fn, void *ctx)
 {
-	return session__iterate(session_of(src)->skel->progs.hu_pending, sizeof(struct hu_wait_record), fn,
-		       ctx);
+	return session__iterate(session_of(src)->skel->progs.hu_pending,
+				sizeof(struct hu_wait_record), fn, ctx);
 }
 
 int session__adopt(struct session *s, source_record_fn fn, void *ctx)

@@ -8,19 +8,25 @@
 #include "user/model/offcpu_build.h"
 
 /* kernel/time: hrtimer.c, sleep_timeout.c (timer.c), posix-timers.c, alarmtimer.c; fs/timerfd.c */
-static const char *const timer_functions[] = {
-	"hrtimer_wakeup", "process_timeout", "__hrtimer_run_queues", "hrtimer_run_queues",
-	"call_timer_fn",  "__run_timers",    "posix_timer_fn",	     "alarmtimer_fired",
-	"timerfd_tmrproc", "it_real_fn",      NULL
-};
+static const char *const timer_functions[] = { "hrtimer_wakeup",
+					       "process_timeout",
+					       "__hrtimer_run_queues",
+					       "hrtimer_run_queues",
+					       "call_timer_fn",
+					       "__run_timers",
+					       "posix_timer_fn",
+					       "alarmtimer_fired",
+					       "timerfd_tmrproc",
+					       "it_real_fn",
+					       NULL };
 static const char *const softirq_functions[] = { "__do_softirq", "handle_softirqs", "do_softirq",
 						 "net_rx_action", NULL };
 
 const char *off_context__name(enum off_context context)
 {
 	static const char *const names[] = {
-		[OFF_BY_NOBODY] = "nobody",	[OFF_BY_A_THREAD] = "thread",
-		[OFF_BY_SOFTIRQ] = "softirq",	[OFF_BY_TIMER] = "timer",
+		[OFF_BY_NOBODY] = "nobody",	  [OFF_BY_A_THREAD] = "thread",
+		[OFF_BY_SOFTIRQ] = "softirq",	  [OFF_BY_TIMER] = "timer",
 		[OFF_BY_INTERRUPT] = "interrupt",
 	};
 
@@ -31,7 +37,8 @@ const char *off_context__name(enum off_context context)
 static bool came_in(const struct off_kernel *k)
 {
 	static const char *const entries[] = { "asm_sysvec_", "asm_common_interrupt", "el0t_64_irq",
-					       "el1h_64_irq", "el0t_64_fiq", "el1h_64_fiq", NULL };
+					       "el1h_64_irq", "el0t_64_fiq",	      "el1h_64_fiq",
+					       NULL };
 
 	return off_kernel__has(k, entries);
 }

@@ -6,10 +6,10 @@
 
 #include "user/view/offcpu.h"
 
-#define DETAILS	      8 /* rows that are shown in detail without -v */
-#define PLACES_SHOWN  3
-#define WAKERS_SHOWN  3
-#define KERNEL_SHOWN  5
+#define DETAILS	     8 /* rows that are shown in detail without -v */
+#define PLACES_SHOWN 3
+#define WAKERS_SHOWN 3
+#define KERNEL_SHOWN 5
 
 static uint64_t total(const struct off_stats *s)
 {
@@ -109,8 +109,9 @@ static void print_waker_name(const struct page *p, const struct off_waker_row *w
 	if (!w)
 		fputs("nobody: preempted, or not over", p->out);
 	else if (!w->tid)
-		fputs(w->context == OFF_BY_TIMER ? "a timer" : w->context == OFF_BY_SOFTIRQ
-					? "a soft interrupt" : "an interrupt",
+		fputs(w->context == OFF_BY_TIMER     ? "a timer"
+		      : w->context == OFF_BY_SOFTIRQ ? "a soft interrupt"
+						     : "an interrupt",
 		      p->out);
 	else
 		fprintf(p->out, "%s (%u)%s", escaped(w->comm, name), w->tid,
