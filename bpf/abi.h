@@ -319,6 +319,7 @@ struct hu_off_site {
 	__u32 max_tid;
 	__u32 turn;		    /* hu_off_ask.turn, when max_ns was begun */
 	__u32 hist[HU_OFF_BUCKETS]; /* of blocked_ns + runq_ns; of runq_ns alone with HU_OFF_SCHED */
+	__u32 pad;
 };
 
 /* A thread that is off the CPU as the iterator finds it. */

@@ -150,6 +150,7 @@ static const struct member members[] = {
 	M(hu_config, comm),
 	M(hu_config, off_min_ns),
 	M(hu_config, off_mode),
+	M(hu_config, pad2),
 	M(hu_off_what, proc_start),
 	M(hu_off_what, reason),
 	M(hu_off_what, user_stack),
@@ -162,6 +163,7 @@ static const struct member members[] = {
 	M(hu_off_what, comm),
 	M(hu_off_key, site),
 	M(hu_off_key, cpu),
+	M(hu_off_key, pad),
 	M(hu_off_site, what),
 	M(hu_off_site, waits),
 	M(hu_off_site, blocked_ns),
@@ -171,25 +173,39 @@ static const struct member members[] = {
 	M(hu_off_site, max_tid),
 	M(hu_off_site, turn),
 	M(hu_off_site, hist),
+	M(hu_off_site, pad),
 	M(hu_off_now, hdr),
 	M(hu_off_now, what),
 	M(hu_off_now, site),
 	M(hu_off_now, blocked_ns),
 	M(hu_off_now, runq_ns),
 	M(hu_off_now, ip),
+	M(hu_off_now, sp),
+	M(hu_off_now, fp),
+	M(hu_off_now, ra_reg),
 	M(hu_off_now, adopted),
 	M(hu_off_now, tid),
 	M(hu_off_waker_key, site),
 	M(hu_off_waker_key, waker),
 	M(hu_off_waker, proc_start),
+	M(hu_off_waker, user_stack),
+	M(hu_off_waker, kernel_stack),
 	M(hu_off_waker, samples),
+	M(hu_off_waker, wakes),
 	M(hu_off_waker, ns),
+	M(hu_off_waker, tgid),
+	M(hu_off_waker, tid),
 	M(hu_off_waker, flags),
+	M(hu_off_waker, pad),
 	M(hu_off_waker, comm),
 	M(hu_kernel_stack, frames),
+	M(hu_kernel_stack, pad),
 	M(hu_kernel_stack, pcs),
 	M(hu_off_queue, since_ns),
 	M(hu_off_queue, len),
+	M(hu_off_queue, max),
+	M(hu_off_queue, turn),
+	M(hu_off_queue, pad),
 	M(hu_off_queue, ns),
 };
 
@@ -198,7 +214,8 @@ static const struct member members[] = {
  * in the ring's memory, so no BTF describes them. Their layout is held by test_records().
  */
 static const char *const not_in_btf[] = { "hu_wait_record",   "hu_proc_record",	 "hu_stack_record",
-					  "hu_holder_record", "hu_adopt_record", "hu_thread_brief" };
+					  "hu_holder_record", "hu_adopt_record", "hu_thread_brief",
+					  "hu_off_now" };
 
 static bool expected_in_btf(const char *name)
 {

@@ -31,11 +31,11 @@ if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
 	echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
 	mkdir -p $group
 	echo '10000 100000' >$group/cpu.max
-	sh -c 'echo $$ >/sys/fs/cgroup/holdup-test/cgroup.procs; exec "$0" --for 4 spin' "$offcpu" >/dev/null &
+	sh -c 'echo $$ >/sys/fs/cgroup/holdup-test/cgroup.procs; exec "$0" --for 300 spin' "$offcpu" >/dev/null &
 	until [ "$(cat /proc/$!/comm)" = offcpu ]; do sleep 0.1; done
 	"$holdup" offcpu -p $! -d 2s --by reason | tee /tmp/throttled
 	grep -q 'throttled by its cgroup' /tmp/throttled
-	wait
+	kill $!
 fi
 
 "$holdup" offcpu -d 1s --assume check-memo >/dev/null 2>/tmp/said

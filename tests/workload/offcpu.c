@@ -249,20 +249,30 @@ static int open_faults(void)
 
 /* ---- */
 
+/* Time on run queues so far. */
+static uint64_t delay_ns(void)
+{
+	int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+	char text[64] = "";
+	uint64_t ns = 0;
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) < 1)
+		die("schedstat");
+	close(fd);
+	sscanf(text, "%*s %lu", &ns);
+	return ns;
+}
+
 static void *run(void *arg)
 {
 	struct thread *t = arg;
-	char text[64] = "";
-	FILE *file;
+	uint64_t before_ns;
 
 	t->began_ns = now_ns();
 	t->tid = syscall(SYS_gettid);
+	before_ns = delay_ns(); /* until it first ran */
 	t->work(t);
-	file = fopen("/proc/thread-self/schedstat", "r");
-	if (!file || !fgets(text, sizeof(text), file))
-		die("schedstat");
-	fclose(file);
-	sscanf(text, "%*s %lu", &t->delay_ns);
+	t->delay_ns = delay_ns() - before_ns;
 	t->run_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	t->life_ns = now_ns() - t->began_ns;
 	return NULL;
