@@ -170,6 +170,7 @@ static void work_spin(struct thread *t)
 	cpu_set_t set;
 	int cpu = 0;
 
+	t->count = 1;
 	sched_getaffinity(0, sizeof(set), &set);
 	while (cpu < CPU_SETSIZE && !CPU_ISSET(cpu, &set))
 		cpu++;
