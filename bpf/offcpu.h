@@ -21,12 +21,13 @@
 #define RAW_EVERY_NS 1000000 /* a thread's stack is sent raw at most so often */
 
 /*
- * Wakers of waits shorter than this are sampled, after the first few of each thread: by chance, so that no rhythm of
- * the program is followed, and each sample stands for as many. Longer ones are all looked at.
+ * Who wakes is looked at for the first few waits of each thread, and then by chance, so that no rhythm of the program
+ * is followed; each sample stands for as many. Long waits, which are rarer and weigh more, are looked at more often.
  */
-#define SHORT_WAIT_NS  500000
-#define SHORT_ALL      32
+#define LONG_WAIT_NS   500000
+#define ALWAYS_CNT     32
 #define SHORT_ODDS_LOG 6
+#define LONG_ODDS_LOG  3
 
 static __always_inline struct off_state *off__state(struct task_struct *t, bool create)
 {
@@ -368,17 +369,19 @@ static __always_inline void off__queue(struct task_struct *t, __u64 now_ns)
 
 static __always_inline bool off__sampled(struct off_state *st, __u64 blocked_ns, __u32 *stands_for)
 {
+	bool is_long = blocked_ns >= LONG_WAIT_NS;
+	__u32 *seen = is_long ? &st->long_waits : &st->short_waits;
+	__u32 odds_log = is_long ? LONG_ODDS_LOG : SHORT_ODDS_LOG;
+
 	*stands_for = 1;
-	if (blocked_ns >= SHORT_WAIT_NS)
-		return true;
-	if (st->short_waits < SHORT_ALL) {
-		st->short_waits++;
+	if (*seen < ALWAYS_CNT) {
+		*seen += 1;
 		return true;
 	}
 	/* Numerical Recipes' linear congruential generator; the upper bits are the good ones. */
 	st->seed = st->seed * 1664525 + 1013904223;
-	*stands_for = 1 << SHORT_ODDS_LOG;
-	return !(st->seed >> (32 - SHORT_ODDS_LOG));
+	*stands_for = 1 << odds_log;
+	return !(st->seed >> (32 - odds_log));
 }
 
 /* Where current is, who wakes; on an interrupt's stack that need have nothing to do with it. */
