@@ -213,6 +213,7 @@ static void work_fault(struct thread *t)
 static void work_resolve(struct thread *t)
 {
 	struct pollfd p = { .fd = t->fd, .events = POLLIN };
+	struct uffdio_range area = { .len = FAULT_PAGES * page_sz };
 	struct uffd_msg msg;
 
 	while (!over()) {
@@ -225,9 +226,9 @@ static void work_resolve(struct thread *t)
 		ioctl(t->fd, UFFDIO_ZEROPAGE, &zero);
 	}
 	/* Who still waits is let go. */
-	munmap(fault_area, FAULT_PAGES * page_sz);
-	mmap(fault_area, FAULT_PAGES * page_sz, PROT_READ | PROT_WRITE,
-	     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	area.start = (unsigned long)fault_area;
+	if (ioctl(t->fd, UFFDIO_UNREGISTER, &area))
+		die("UFFDIO_UNREGISTER");
 	close(t->fd);
 }
 
