@@ -399,13 +399,13 @@ static __always_inline void off__read_waker(void *ctx, struct task_struct *cur,
 		w->flags |= HU_OFF_WAKER_IRQ;
 	w->tgid = BPF_CORE_READ(cur, tgid);
 	w->tid = BPF_CORE_READ(cur, pid);
-	w->kernel_stack = kstack__walk(ctx, &k->stack);
+	w->kernel_stack = hu_cfg.stacks ? kstack__walk(ctx, &k->stack) : 0;
 	if (!w->tid || (BPF_CORE_READ(cur, flags) & PF_KTHREAD)) {
 		w->flags |= HU_OFF_WAKER_KERNEL;
 		return;
 	}
 	w->proc_start = BPF_CORE_READ(cur, group_leader, start_boottime);
-	if (!scratch || arch__nr(regs) < 0 || arch__compat(regs) ||
+	if (!hu_cfg.stacks || !scratch || arch__nr(regs) < 0 || arch__compat(regs) ||
 	    (BPF_CORE_READ(cur, flags) & PF_EXITING))
 		return;
 	id.tgid = w->tgid;

@@ -5,8 +5,7 @@
  * usage: offcpu [--for SECONDS] KIND…
  *
  * Each KIND starts one thread, or those that it takes: sleep, pipe, sync, fault, spin (on the first CPU that it may
- * run on, so that two of them share it), lock (two threads), poll, stop (spins in a process that its parent stops now
- * and then). At the end each tells, as one JSON document, how long it lived, how much of that it ran
+ * run on, so that two of them share it), lock (two threads), poll. At the end each tells, as one JSON document, how long it lived, how much of that it ran
  * (CLOCK_THREAD_CPUTIME_ID) and waited for a CPU (/proc/thread-self/schedstat), and how long it was in the calls that
  * are its kind, by its own clock.
  */
