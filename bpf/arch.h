@@ -23,12 +23,12 @@
 #define ARCH_NR_FUTEX_COMPAT64 422
 #define ARCH_NR_EXIT_COMPAT    1
 /* THREAD_SIZE of x86-64 without KASAN, arch/x86/include/asm/page_64_types.h */
-#define ARCH_THREAD_SIZE  (4096 << 2)
+#define ARCH_THREAD_SIZE     (4096 << 2)
 #define ARCH_KERNEL_STACK_SZ ARCH_THREAD_SIZE
-#define ARCH_REGS_SIZE	  168  /* sizeof(struct pt_regs), which x86-64's signal ABI fixes */
-#define ARCH_VFORK_RA_REG 5    /* rdi: glibc's sysdeps/unix/sysv/linux/x86_64/vfork.S */
-#define ARCH_USER32_CS	  0x23 /* __USER32_CS, arch/x86/include/asm/segment.h */
-#define ARCH_USER_BITS	  47   /* of user addresses, with four levels of page tables */
+#define ARCH_REGS_SIZE	     168  /* sizeof(struct pt_regs), which x86-64's signal ABI fixes */
+#define ARCH_VFORK_RA_REG    5	  /* rdi: glibc's sysdeps/unix/sysv/linux/x86_64/vfork.S */
+#define ARCH_USER32_CS	     0x23 /* __USER32_CS, arch/x86/include/asm/segment.h */
+#define ARCH_USER_BITS	     47	  /* of user addresses, with four levels of page tables */
 /*
  * Where a signal frame has the registers. At sp lies struct rt_sigframe's ucontext (arch/x86/include/asm/sigframe.h;
  * pretcode is popped): uc_flags, uc_link, uc_stack: 40 bytes, then struct sigcontext_64: r8…r15, di, si: 80 bytes;
@@ -100,12 +100,12 @@
  * 128 and padding before uc_mcontext: 176 (arch/arm64/include/uapi/asm/ucontext.h); fault_address, x0…x28: 240
  * (…/sigcontext.h); then x29, x30, sp, pc.
  */
-#define ARCH_SIGNAL_OFF	  544
-#define ARCH_SIGNAL_WORDS 4
-#define ARCH_SIGNAL_FP	  0
-#define ARCH_SIGNAL_RA	  1
-#define ARCH_SIGNAL_SP	  2
-#define ARCH_SIGNAL_PC	  3
+#define ARCH_SIGNAL_OFF	     544
+#define ARCH_SIGNAL_WORDS    4
+#define ARCH_SIGNAL_FP	     0
+#define ARCH_SIGNAL_RA	     1
+#define ARCH_SIGNAL_SP	     2
+#define ARCH_SIGNAL_PC	     3
 
 #define arch__nr(r)	((long)REG(r, syscallno))
 #define arch__compat(r) ((REG(r, pstate) & 0x10) != 0) /* PSR_MODE32_BIT */

@@ -185,8 +185,8 @@ static __always_inline void kstack__remember(void *ctx, const arch_regs *regs,
 		m->stack_id = stack_id;
 }
 
-static __always_inline bool kstack__fits(const struct kernel_scratch *k, const struct kernel_memo *m,
-					 __u32 bytes, __s32 nr)
+static __always_inline bool kstack__fits(const struct kernel_scratch *k,
+					 const struct kernel_memo *m, __u32 bytes, __s32 nr)
 {
 	__u64 hash = 0, root;
 

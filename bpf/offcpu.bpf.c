@@ -101,7 +101,7 @@ static __always_inline void send_now(struct seq_file *seq, struct task_struct *t
 {
 	const arch_regs *regs = (const arch_regs *)bpf_task_pt_regs(t);
 	struct hu_off_now rec = {};
-	__u64 now_ns = bpf_ktime_get_ns();
+	__u64 now_ns = bpf_ktime_get_ns(), end_ns;
 
 	rec.hdr.kind = HU_REC_OFF_NOW;
 	rec.hdr.size = sizeof(rec);
@@ -111,7 +111,12 @@ static __always_inline void send_now(struct seq_file *seq, struct task_struct *t
 	rec.tid = t->pid;
 	rec.site = st->site;
 	rec.adopted = adopted;
-	off__divide(st->out_ns, st->wake_ns, now_ns, &rec.blocked_ns, &rec.runq_ns);
+	end_ns = now_ns;
+	/* It runs, and its coming to the CPU was not seen. */
+	if (BPF_CORE_READ_BITFIELD_PROBED(t, on_cpu))
+		end_ns =
+			off__resumed(st->out_ns, st->wake_ns, now_ns, task__cpu_ns(t) - st->cpu_ns);
+	off__divide(st->out_ns, st->wake_ns, end_ns, &rec.blocked_ns, &rec.runq_ns);
 	if (adopted) {
 		rec.ip = arch__ip(regs);
 		rec.sp = arch__sp(regs);

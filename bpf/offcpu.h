@@ -21,12 +21,13 @@
 #define RAW_EVERY_NS 1000000 /* a thread's stack is sent raw at most so often */
 
 /*
- * Wakers of waits shorter than this are sampled, after the first few of each thread: by chance, so that no rhythm of
- * the program is followed, and each sample stands for as many. Longer ones are all looked at.
+ * Who wakes is looked at for the first few waits of each thread, and then by chance, so that no rhythm of the program
+ * is followed; each sample stands for as many. Long waits, which are rarer and weigh more, are looked at more often.
  */
-#define SHORT_WAIT_NS  500000
-#define SHORT_ALL      32
+#define LONG_WAIT_NS   500000
+#define ALWAYS_CNT     32
 #define SHORT_ODDS_LOG 6
+#define LONG_ODDS_LOG  3
 
 static __always_inline struct off_state *off__state(struct task_struct *t, bool create)
 {
@@ -264,7 +265,8 @@ static __always_inline void off__describe(void *ctx, struct task_struct *t, stru
 		if (hu_cfg.stacks) {
 			st->user_stack = off__user_stack(ctx, t, &id, regs, st, now_ns);
 			k = bpf_map_lookup_elem(&hu_off_scratch, &zero);
-			if (k)
+			/* The kernel's stack of who was preempted in user space is that of the interrupt. */
+			if (k && (state || arch__nr(regs) >= 0))
 				st->kernel_stack = kstack__take(ctx, regs, st, k);
 		}
 	} else if (!off__is_kernel(t) && st->announced != execs) {
@@ -287,8 +289,8 @@ static __always_inline void off__leave(void *ctx, struct task_struct *t, bool pr
 	if (!st)
 		return;
 	if (st->phase == OFF_LEFT) {
-		off__add(t, st,
-			 off__resumed(st->out_ns, st->wake_ns, now_ns, cpu_ns - st->cpu_ns), false);
+		off__add(t, st, off__resumed(st->out_ns, st->wake_ns, now_ns, cpu_ns - st->cpu_ns),
+			 false);
 		loss__add(HU_LOSS_INFERRED, 1);
 	}
 	if (state & TASK_DEAD) {
@@ -367,17 +369,19 @@ static __always_inline void off__queue(struct task_struct *t, __u64 now_ns)
 
 static __always_inline bool off__sampled(struct off_state *st, __u64 blocked_ns, __u32 *stands_for)
 {
+	bool is_long = blocked_ns >= LONG_WAIT_NS;
+	__u32 *seen = is_long ? &st->long_waits : &st->short_waits;
+	__u32 odds_log = is_long ? LONG_ODDS_LOG : SHORT_ODDS_LOG;
+
 	*stands_for = 1;
-	if (blocked_ns >= SHORT_WAIT_NS)
-		return true;
-	if (st->short_waits < SHORT_ALL) {
-		st->short_waits++;
+	if (*seen < ALWAYS_CNT) {
+		*seen += 1;
 		return true;
 	}
 	/* Numerical Recipes' linear congruential generator; the upper bits are the good ones. */
 	st->seed = st->seed * 1664525 + 1013904223;
-	*stands_for = 1 << SHORT_ODDS_LOG;
-	return !(st->seed >> (32 - SHORT_ODDS_LOG));
+	*stands_for = 1 << odds_log;
+	return !(st->seed >> (32 - odds_log));
 }
 
 /* Where current is, who wakes; on an interrupt's stack that need have nothing to do with it. */
@@ -395,13 +399,13 @@ static __always_inline void off__read_waker(void *ctx, struct task_struct *cur,
 		w->flags |= HU_OFF_WAKER_IRQ;
 	w->tgid = BPF_CORE_READ(cur, tgid);
 	w->tid = BPF_CORE_READ(cur, pid);
-	w->kernel_stack = kstack__walk(ctx, &k->stack);
+	w->kernel_stack = hu_cfg.stacks ? kstack__walk(ctx, &k->stack) : 0;
 	if (!w->tid || (BPF_CORE_READ(cur, flags) & PF_KTHREAD)) {
 		w->flags |= HU_OFF_WAKER_KERNEL;
 		return;
 	}
 	w->proc_start = BPF_CORE_READ(cur, group_leader, start_boottime);
-	if (!scratch || arch__nr(regs) < 0 || arch__compat(regs) ||
+	if (!hu_cfg.stacks || !scratch || arch__nr(regs) < 0 || arch__compat(regs) ||
 	    (BPF_CORE_READ(cur, flags) & PF_EXITING))
 		return;
 	id.tgid = w->tgid;

@@ -38,7 +38,7 @@ struct off_state {
 	__u32 state, flags;
 	__u32 rescan;
 	__u32 announced; /* its process's execs, and 1, when that was announced last */
-	__u32 seed, short_waits;
+	__u32 seed, short_waits, long_waits, pad;
 	__u32 phase; /* enum off_phase */
 	__u32 next_kernel;
 	struct kernel_memo kernel[OFF_KMEMOS];

@@ -259,8 +259,7 @@ static int run_offcpu(struct run *run)
 	status = live__release(&run->off.live);
 	if (status)
 		return status;
-	if (collect(run) || live__stop(&run->off.live) ||
-	    report(run, run->off.live.stopped_ns))
+	if (collect(run) || live__stop(&run->off.live) || report(run, run->off.live.stopped_ns))
 		return EXIT_FAILED;
 	return live__wait(&run->off.live);
 }

@@ -44,16 +44,34 @@ const struct call_wait *live_offcpu__call(const void *live_offcpu, const struct 
 	return c ? &c->wait : NULL;
 }
 
+static int keep_strings(struct live_offcpu *l, struct call_wait *w)
+{
+	w->call = intern__add(l->strings, w->call);
+	w->what = intern__add(l->strings, w->what);
+	w->object = intern__add(l->strings, w->object);
+	return w->call && w->what && w->object ? 0 : -ENOMEM;
+}
+
+static void forget_descriptors(struct live_offcpu *l)
+{
+	calls__free(l->calls);
+	l->calls = NULL;
+}
+
 static int describe(void *ctx, const struct hu_off_what *what)
 {
 	enum hu_why why = HU_REASON_WHY(what->reason);
 	struct live_offcpu *l = ctx;
 	struct off_call *c;
-	int err;
+	int err = 0;
 
 	if (!(what->flags & HU_OFF_ARGS) || (why != HU_WHY_CALL && why != HU_WHY_CALL32) ||
 	    live_offcpu__call(l, what))
 		return 0;
+	if (!l->calls)
+		err = calls__new(&l->calls);
+	if (err)
+		return err;
 	c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
@@ -64,6 +82,8 @@ static int describe(void *ctx, const struct hu_off_what *what)
 	err = calls__describe(l->calls, what->tgid, what->tgid, HU_REASON_NR(what->reason),
 			      (const uint64_t *)what->args, why == HU_WHY_CALL32, false, NULL, NULL,
 			      &c->wait);
+	if (!err)
+		err = keep_strings(l, &c->wait);
 	if (!err)
 		err = table__add(&l->waits, off_call__hash(what), c);
 	if (err)
@@ -83,7 +103,7 @@ int live_offcpu__open(struct live_offcpu *l, const struct options *opt, uint32_t
 					 .ctx = l };
 	int status;
 
-	if (calls__new(&l->calls)) {
+	if (intern__new(&l->strings)) {
 		log__msg("out of memory");
 		return EXIT_FAILED;
 	}
@@ -197,6 +217,7 @@ int live_offcpu__adopt(struct live_offcpu *l)
 	a->live = l;
 	err = session__off_adopt(l->live.session, on_adopted, a);
 	took = take_all(a);
+	forget_descriptors(l);
 	free(a);
 	err = err ? err : took;
 	if (err)
@@ -257,6 +278,7 @@ static int pass(struct live_offcpu *l, uint64_t sites_made)
 		err = session__off_wakers(s, on_waker, &p);
 	if (!err && p.drops)
 		session__off_trim_kernel_stacks(s, have_kernel_stack, &l->offcpu);
+	forget_descriptors(l);
 	l->passed_ns = live__now_ns();
 	l->pass_took_ns = l->passed_ns - began_ns;
 	l->sites_passed = sites_made;
@@ -308,21 +330,22 @@ int live_offcpu__settle(struct live_offcpu *l, uint64_t until_ns)
 		err = session__off_pending(l->live.session, on_now, l);
 	if (!err)
 		err = offcpu__end(&l->offcpu);
+	forget_descriptors(l);
 	return tell(err);
 }
 
 int live_offcpu__next(struct live_offcpu *l)
 {
-	struct calls *calls;
+	struct intern *strings;
 
 	/* Descriptors are looked at anew in each interval. */
-	if (calls__new(&calls)) {
+	if (intern__new(&strings)) {
 		log__msg("out of memory");
 		return -ENOMEM;
 	}
 	table__clear(&l->waits, free);
-	calls__free(l->calls);
-	l->calls = calls;
+	intern__free(l->strings);
+	l->strings = strings;
 	offcpu__next(&l->offcpu);
 	live__next(&l->live);
 	return tell(session__off_turn(l->live.session, l->offcpu.turn));
@@ -331,7 +354,8 @@ int live_offcpu__next(struct live_offcpu *l)
 void live_offcpu__close(struct live_offcpu *l)
 {
 	table__clear(&l->waits, free);
-	calls__free(l->calls);
+	forget_descriptors(l);
+	intern__free(l->strings);
 	offcpu__free(&l->offcpu);
 	live__close(&l->live);
 }

@@ -8,17 +8,19 @@
 
 #include "user/aggregate/offcpu.h"
 #include "user/live.h"
+#include "user/sym/intern.h"
 #include "user/target/call.h"
 
 struct live_offcpu {
 	struct live live;
 	struct offcpu offcpu;
-	struct calls *calls;
-	struct table waits;	/* of struct off_call: what calls were for when they were seen first */
-	uint64_t passed_ns;	/* when the kernel side was last passed over, and */
-	uint64_t pass_took_ns;	/* for how long */
-	uint64_t sites_passed;	/* HU_LOSS_OFF_SITES then */
-	bool on;		/* attached */
+	struct calls *calls;	/* while a pass goes on: descriptors are looked at anew in each */
+	struct intern *strings; /* of what they say */
+	struct table waits; /* of struct off_call: what calls were for when they were seen first */
+	uint64_t passed_ns; /* when the kernel side was last passed over, and */
+	uint64_t pass_took_ns; /* for how long */
+	uint64_t sites_passed; /* HU_LOSS_OFF_SITES then */
+	bool on;	       /* attached */
 };
 
 /* Attached; *l zeroed. mode: enum hu_off_mode. */

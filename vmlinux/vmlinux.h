@@ -160,7 +160,7 @@ struct task_struct___throttle {
 };
 
 struct task_struct___psi {
-	unsigned int in_memstall : 1; /* CONFIG_PSI */
+	unsigned int in_memstall:1; /* CONFIG_PSI */
 };
 
 struct pt_regs___x86 {

@@ -127,6 +127,23 @@ def holdup(build, output="/dev/null"):
     return [f"{build}/holdup", "locks", "-d", f"{LONGEST_S}s", "-o", output]
 
 
+def of_offcpu(build):
+    """Those that tell where threads are off the CPU; the one that also tells who woke them is offwaketime."""
+    offcputime = program("offcputime-libbpf", "offcputime")
+    offwaketime, bcc = program("offwaketime-bpfcc"), program("offcputime-bpfcc")
+    own = [f"{build}/holdup", "offcpu", "-d", f"{LONGEST_S}s", "-o", "/dev/null", "--unwind-mem", "64M"]
+    return [
+        Watcher("empty programs", [f"{build}/bench/empty"], 2),
+        Watcher("holdup offcpu", own, 5),
+        Watcher("holdup offcpu, no stacks", [*own, "--assume", "no-stacks"], 5),
+        Watcher("holdup offcpu, all stacks walked", [*own, "--assume", "no-memo"], 5),
+        Watcher("holdup offcpu --sched", [*own, "--sched"], 7),
+        peer("offcputime", offcputime, [offcputime, str(LONGEST_S)], "libbpf-tools"),
+        Watcher("bcc offcputime", [bcc, str(LONGEST_S)], 1, missing_for_bcc(bcc)),
+        Watcher("bcc offwaketime", [offwaketime, str(LONGEST_S)], 1, missing_for_bcc(offwaketime)),
+    ]  # fmt: skip
+
+
 def report(path):
     """The JSON document that holdup left in a file."""
     try:

@@ -92,8 +92,8 @@ static bool id__equal(const void *value, const void *key)
 
 const struct hu_kernel_stack *offcpu__kernel_stack(const struct offcpu *o, uint64_t id)
 {
-	const struct off_kernel_stack *s =
-		id ? table__find(&o->kernel_stacks, id, id__equal, &id) : NULL;
+	const struct off_kernel_stack *s = id ? table__find(&o->kernel_stacks, id, id__equal, &id)
+					      : NULL;
 
 	return s ? &s->stack : NULL;
 }
@@ -104,8 +104,7 @@ static int learn_kernel_stack(struct offcpu *o, uint64_t id)
 	struct hu_kernel_stack stack;
 	struct off_kernel_stack *s;
 
-	if (!id || offcpu__kernel_stack(o, id) ||
-	    o->hooks.kernel_stack(o->hooks.ctx, id, &stack))
+	if (!id || offcpu__kernel_stack(o, id) || o->hooks.kernel_stack(o->hooks.ctx, id, &stack))
 		return 0;
 	s = table__make(&o->kernel_stacks, id, sizeof(*s), &id, sizeof(id));
 	if (!s)
@@ -339,8 +338,8 @@ int offcpu__waker(struct offcpu *o, const struct hu_off_waker_key *key,
 
 void offcpu__waker_dropped(struct offcpu *o, const struct hu_off_waker_key *key)
 {
-	struct off_waker_seen *seen = table__find(
-		&o->wakers_seen, hash__mix(key->site, key->waker), waker__equal, key);
+	struct off_waker_seen *seen =
+		table__find(&o->wakers_seen, hash__mix(key->site, key->waker), waker__equal, key);
 
 	if (seen)
 		seen->samples = seen->wakes = seen->ns = 0;
@@ -349,7 +348,8 @@ void offcpu__waker_dropped(struct offcpu *o, const struct hu_off_waker_key *key)
 /* ---- threads that are off the CPU at the interval's end */
 
 /* What lies after the interval's end belongs to the next one, or to none. */
-static void cut(struct offcpu *o, const struct hu_off_now *now, uint64_t *blocked_ns, uint64_t *runq_ns)
+static void cut(struct offcpu *o, const struct hu_off_now *now, uint64_t *blocked_ns,
+		uint64_t *runq_ns)
 {
 	uint64_t after = now->hdr.ts_ns > o->until_ns ? now->hdr.ts_ns - o->until_ns : 0;
 	uint64_t of_runq = after < now->runq_ns ? after : now->runq_ns;

@@ -13,12 +13,12 @@
 #include "user/aggregate/aggregate.h"
 
 struct off_waker {
-	struct hu_off_waker what; /* samples, wakes and ns are those of the interval */
+	struct hu_off_waker what;    /* samples, wakes and ns are those of the interval */
 	struct agg_process *process; /* NULL: the kernel, or not known */
 };
 
 struct off_site {
-	struct hu_off_what what; /* user_stack: as the aggregate knows it; 0: none */
+	struct hu_off_what what;     /* user_stack: as the aggregate knows it; 0: none */
 	struct agg_process *process; /* NULL: the kernel's threads (--sched) */
 	uint64_t waits, blocked_ns, runq_ns;
 	uint64_t max_ns;

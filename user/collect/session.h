@@ -106,6 +106,8 @@ const char *session__hooks(const struct session *s); /* "tp_btf" or "raw_tp" */
 #define SESSION_LOCKS_ROOM  32768 /* entries, as in bpf/maps.h */
 #define SESSION_STACKS_ROOM 8192
 void session__trim_locks(struct session *s);
+/* Holders that hold nothing and have not been heard of since before_ns (CLOCK_MONOTONIC). */
+void session__trim_tracked(struct session *s, uint64_t before_ns);
 void session__trim_stacks(struct session *s, bool (*known)(void *ctx, uint64_t id), void *ctx);
 /* A stack that nobody will name again. */
 void session__drop_stack(struct session *s, uint64_t id);

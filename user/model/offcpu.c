@@ -26,8 +26,9 @@ static bool same_reason(const struct off_place *a, const struct off_place *b)
 {
 	if (strcmp(a->general, b->general) || strcmp(a->category, b->category))
 		return false;
-	/* A lock is one of its process. */
-	return strcmp(a->category, "lock") || a->process == b->process;
+	/* A lock is one of its process; what several of one program call alike is the same in each. */
+	return strcmp(a->category, "lock") || a->process == b->process ||
+	       (a->process && b->process && !strcmp(a->process->comm, b->process->comm));
 }
 
 static bool same_waker(const struct off_waker_row *a, const struct off_waker_row *b)

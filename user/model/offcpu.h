@@ -29,14 +29,14 @@ enum off_by {
 
 struct off_query {
 	enum off_by by;
-	bool idle;	     /* list idle waits as well */
-	bool all;	     /* every row: for folded stacks */
-	const char *states;  /* letters of proc(5): R, S, D, T, t; NULL: all */
+	bool idle;	    /* list idle waits as well */
+	bool all;	    /* every row: for folded stacks */
+	const char *states; /* letters of proc(5): R, S, D, T, t; NULL: all */
 	unsigned rows;
 };
 
 struct off_stats {
-	uint64_t waits;	  /* that are over */
+	uint64_t waits; /* that are over */
 	uint64_t ongoing; /* not over yet: their time so far is in the sums and in max, not in percentiles */
 	uint64_t blocked_ns, runq_ns;
 	uint64_t p50_ns, p95_ns, p99_ns, max_ns; /* of one wait: blocked and run queue together */
@@ -44,9 +44,9 @@ struct off_stats {
 };
 
 enum off_context {
-	OFF_BY_NOBODY = 0,    /* went on being runnable, is not over, or its waking was not seen */
+	OFF_BY_NOBODY = 0, /* went on being runnable, is not over, or its waking was not seen */
 	OFF_BY_A_THREAD = 1,
-	OFF_BY_SOFTIRQ = 2,   /* a soft interrupt; the thread that it ran in the name of is known */
+	OFF_BY_SOFTIRQ = 2, /* a soft interrupt; the thread that it ran in the name of is known */
 	OFF_BY_TIMER = 3,
 	OFF_BY_INTERRUPT = 4, /* nothing of the thread that was interrupted is told */
 };
@@ -78,12 +78,12 @@ struct off_place {
 	const struct agg_process *process; /* NULL: the kernel's threads */
 	uint32_t tid;			   /* 0: of all its threads */
 	const char *comm;		   /* of the thread, where tid is set; else the process's */
-	const char *category; /* "lock", "file", "sleep", … */
-	const char *reason;   /* for people: "fdatasync of /var/lib/app/wal" */
-	const char *general;  /* the same without the object: "fdatasync (file)" */
-	const char *call;     /* name of the system call; "" */
-	const char *object;   /* "/var/lib/app/wal", "ledger_lock"; "" */
-	bool idle;	      /* waits for work */
+	const char *category;		   /* "lock", "file", "sleep", … */
+	const char *reason;		   /* for people: "fdatasync of /var/lib/app/wal" */
+	const char *general;		   /* the same without the object: "fdatasync (file)" */
+	const char *call;		   /* name of the system call; "" */
+	const char *object;		   /* "/var/lib/app/wal", "ledger_lock"; "" */
+	bool idle;			   /* waits for work */
 	bool iowait;
 	char state; /* as in proc(5) */
 	struct off_stats stats;
@@ -101,7 +101,7 @@ struct off_place {
 };
 
 struct off_row {
-	const struct off_place *place; /* the first: what its name is taken from */
+	const struct off_place *place;	/* the first: what its name is taken from */
 	const struct off_waker_row *by; /* OFF_BY_WAKER */
 	struct off_stats stats;
 	size_t processes;
@@ -126,8 +126,9 @@ struct off_report {
 	enum off_by by;
 	bool idle;
 	uint64_t processes, threads;
-	uint64_t waits, blocked_ns, runq_ns; /* of all but the idle ones, those left out by state included */
-	uint64_t throttled_ns;		     /* of runq_ns */
+	uint64_t waits, blocked_ns,
+		runq_ns;       /* of all but the idle ones, those left out by state included */
+	uint64_t throttled_ns; /* of runq_ns */
 	uint64_t idle_waits, idle_ns;
 	struct off_row *row;
 	size_t row_cnt;

@@ -40,14 +40,16 @@ void off_place__free(void *place)
 /* What switching and waking end in, and holdup's own programs in it. */
 static bool is_below(const char *name, bool waker)
 {
-	return strstr(name, waker ? "__traceiter_sched_waking" : "__traceiter_sched_switch") != NULL;
+	return strstr(name, waker ? "__traceiter_sched_waking" : "__traceiter_sched_switch") !=
+	       NULL;
 }
 
 /* How an interrupt comes in: what it has interrupted has nothing to do with what it does. */
 static bool is_irq_entry(const char *name)
 {
-	static const char *const prefixes[] = { "asm_sysvec_", "asm_common_interrupt", "el0t_64_irq",
-						"el1h_64_irq", "el0t_64_fiq", "el1h_64_fiq" };
+	static const char *const prefixes[] = { "asm_sysvec_", "asm_common_interrupt",
+						"el0t_64_irq", "el1h_64_irq",
+						"el0t_64_fiq", "el1h_64_fiq" };
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (!strncmp(name, prefixes[i], strlen(prefixes[i])))
@@ -184,7 +186,7 @@ static int name_site(struct off_builder *b, const struct off_site *site, struct 
 	p->state = state_of(&site->what);
 	p->user_stack = site->what.user_stack;
 	p->iowait = site->what.flags & HU_OFF_IOWAIT;
-	p->comm = site->what.tid ? intern__add(b->report->strings, site->what.comm)
+	p->comm = site->what.tid  ? intern__add(b->report->strings, site->what.comm)
 		  : site->process ? site->process->comm
 				  : "kernel threads";
 	if (!p->comm)
@@ -319,8 +321,8 @@ int off_place__find_lines(struct off_builder *b, struct off_place *p)
 	err = with_lines(b, p->process, p->user_stack, &p->frames, &p->frame_cnt);
 	p->api = api_with_lines(p, p->api);
 	for (size_t i = 0; i < p->waker_cnt && i < OFF_WAKERS_WITH_LINES && !err; i++)
-		err = with_lines(b, p->waker[i].owner, p->waker[i].user_stack,
-				 &p->waker[i].frames, &p->waker[i].frame_cnt);
+		err = with_lines(b, p->waker[i].owner, p->waker[i].user_stack, &p->waker[i].frames,
+				 &p->waker[i].frame_cnt);
 	return err;
 }
 

@@ -12,8 +12,8 @@
 #define FUTEX_CMD_MASK 127 /* include/uapi/linux/futex.h */
 
 /* A page fault within a call: x86's entry, and arm64's (arch/arm64/mm/fault.c). */
-static const char *const fault_functions[] = { "exc_page_fault", "do_user_addr_fault",
-					       "do_page_fault",	 "do_mem_abort",
+static const char *const fault_functions[] = { "exc_page_fault",   "do_user_addr_fault",
+					       "do_page_fault",	   "do_mem_abort",
 					       "handle_userfault", NULL };
 /* cgroup freezer (kernel/signal.c), and suspending (kernel/freezer.c) */
 static const char *const frozen_functions[] = { "do_freezer_trap", "__refrigerator",
@@ -103,17 +103,15 @@ static bool call_idle(const struct call_wait *w)
 
 static void explain_call(struct off_builder *b, const struct off_site *site, struct off_place *p)
 {
-	const struct call_wait *w =
-		b->in->call ? b->in->call(b->in->call_ctx, &site->what) : NULL;
+	const struct call_wait *w = b->in->call ? b->in->call(b->in->call_ctx, &site->what) : NULL;
 	bool compat = HU_REASON_WHY(site->what.reason) == HU_WHY_CALL32;
 	int nr = HU_REASON_NR(site->what.reason);
 	const char *name = compat ? NULL : call__name(nr), *kind;
 
-	p->call = w ? w->call : name ? name
-				     : off_builder__text(b, compat ? "32-bit call %d" : "call %d", nr);
-	p->category = !w ? "other"
-		      : w->kind == CALL_TIMER ? "sleep"
-					      : call_kind__name(w->kind);
+	p->call = w	 ? w->call
+		  : name ? name
+			 : off_builder__text(b, compat ? "32-bit call %d" : "call %d", nr);
+	p->category = !w ? "other" : w->kind == CALL_TIMER ? "sleep" : call_kind__name(w->kind);
 	p->object = w ? w->object : "";
 	p->idle = w && call_idle(w);
 	p->reason = w && *w->what ? off_builder__text(b, "%s %s", p->call, w->what) : p->call;

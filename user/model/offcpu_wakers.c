@@ -8,19 +8,25 @@
 #include "user/model/offcpu_build.h"
 
 /* kernel/time: hrtimer.c, sleep_timeout.c (timer.c), posix-timers.c, alarmtimer.c; fs/timerfd.c */
-static const char *const timer_functions[] = {
-	"hrtimer_wakeup", "process_timeout", "__hrtimer_run_queues", "hrtimer_run_queues",
-	"call_timer_fn",  "__run_timers",    "posix_timer_fn",	     "alarmtimer_fired",
-	"timerfd_tmrproc", "it_real_fn",      NULL
-};
+static const char *const timer_functions[] = { "hrtimer_wakeup",
+					       "process_timeout",
+					       "__hrtimer_run_queues",
+					       "hrtimer_run_queues",
+					       "call_timer_fn",
+					       "__run_timers",
+					       "posix_timer_fn",
+					       "alarmtimer_fired",
+					       "timerfd_tmrproc",
+					       "it_real_fn",
+					       NULL };
 static const char *const softirq_functions[] = { "__do_softirq", "handle_softirqs", "do_softirq",
 						 "net_rx_action", NULL };
 
 const char *off_context__name(enum off_context context)
 {
 	static const char *const names[] = {
-		[OFF_BY_NOBODY] = "nobody",	[OFF_BY_A_THREAD] = "thread",
-		[OFF_BY_SOFTIRQ] = "softirq",	[OFF_BY_TIMER] = "timer",
+		[OFF_BY_NOBODY] = "nobody",	  [OFF_BY_A_THREAD] = "thread",
+		[OFF_BY_SOFTIRQ] = "softirq",	  [OFF_BY_TIMER] = "timer",
 		[OFF_BY_INTERRUPT] = "interrupt",
 	};
 
@@ -31,7 +37,8 @@ const char *off_context__name(enum off_context context)
 static bool came_in(const struct off_kernel *k)
 {
 	static const char *const entries[] = { "asm_sysvec_", "asm_common_interrupt", "el0t_64_irq",
-					       "el1h_64_irq", "el0t_64_fiq", "el1h_64_fiq", NULL };
+					       "el1h_64_irq", "el0t_64_fiq",	      "el1h_64_fiq",
+					       NULL };
 
 	return off_kernel__has(k, entries);
 }
@@ -52,6 +59,17 @@ static enum off_context context_of(const struct hu_off_waker *w, const struct of
 	return OFF_BY_A_THREAD;
 }
 
+/* What a timer's interrupt went through before is the same for all, or chance: its handler is the last that counts. */
+static void cut_timer(struct off_kernel *k)
+{
+	for (size_t i = 0; i < k->cnt; i++)
+		for (const char *const *f = timer_functions; *f; f++)
+			if (!strcmp(k->name[i], *f)) {
+				k->cnt = i + 1;
+				return;
+			}
+}
+
 static int name_waker(struct off_builder *b, const struct off_waker *w, struct off_waker_row *ret)
 {
 	struct sym_frame frames[OFF_FRAMES_MAX];
@@ -62,6 +80,8 @@ static int name_waker(struct off_builder *b, const struct off_waker *w, struct o
 	if (err)
 		return err;
 	ret->context = context_of(&w->what, &ret->kernel);
+	if (ret->context == OFF_BY_TIMER)
+		cut_timer(&ret->kernel);
 	ret->waits = w->what.wakes;
 	ret->ns = w->what.ns;
 	ret->samples = w->what.samples;

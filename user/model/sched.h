@@ -15,8 +15,8 @@
 struct sched_cpu {
 	int cpu;
 	uint64_t seen_ns;
-	double mean;		   /* threads that run or want to */
-	double busy, waiting;	   /* shares of the time: at least one, more than one */
+	double mean;	      /* threads that run or want to */
+	double busy, waiting; /* shares of the time: at least one, more than one */
 	uint32_t max;
 	uint64_t ns[HU_OFF_QUEUE_MAX]; /* for how long there were so many */
 };

@@ -176,10 +176,9 @@ bool call__takes_fd(long nr)
 	if (nr < 0 || (size_t)nr >= sizeof(shapes) / sizeof(shapes[0]))
 		return false;
 	s = &shapes[nr];
-	return s->arg == 0 &&
-	       (s->describe == call__fd || s->describe == call__fcntl ||
-		s->describe == call__sendto || s->describe == call__connect ||
-		s->describe == call__epoll || s->describe == call__uring);
+	return s->arg == 0 && (s->describe == call__fd || s->describe == call__fcntl ||
+			       s->describe == call__sendto || s->describe == call__connect ||
+			       s->describe == call__epoll || s->describe == call__uring);
 }
 
 static const struct call_shape other = { call__plain, "", CALL_OTHER, 0, 0, false };

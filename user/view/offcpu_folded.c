@@ -25,8 +25,7 @@ static void print_frame(FILE *out, const struct sym_frame *f)
 	if (*f->function) {
 		print_name(out, f->function);
 	} else if (*f->module) {
-		snprintf(text, sizeof(text), "%s+0x%llx", f->module,
-			 (unsigned long long)f->offset);
+		snprintf(text, sizeof(text), "%s+0x%llx", f->module, (unsigned long long)f->offset);
 		print_name(out, text);
 	} else {
 		fprintf(out, "[0x%llx]", (unsigned long long)f->offset);

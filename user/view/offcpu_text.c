@@ -6,10 +6,11 @@
 
 #include "user/view/offcpu.h"
 
-#define DETAILS	      8 /* rows that are shown in detail without -v */
-#define PLACES_SHOWN  3
-#define WAKERS_SHOWN  3
-#define KERNEL_SHOWN  5
+#define DETAILS		 8 /* rows that are shown in detail without -v */
+#define PLACES_SHOWN	 3
+#define PLACES_ALIKE_MAX 64 /* the longest of a row; more than these are not compared */
+#define WAKERS_SHOWN	 3
+#define KERNEL_SHOWN	 5
 
 static uint64_t total(const struct off_stats *s)
 {
@@ -109,8 +110,9 @@ static void print_waker_name(const struct page *p, const struct off_waker_row *w
 	if (!w)
 		fputs("nobody: preempted, or not over", p->out);
 	else if (!w->tid)
-		fputs(w->context == OFF_BY_TIMER ? "a timer" : w->context == OFF_BY_SOFTIRQ
-					? "a soft interrupt" : "an interrupt",
+		fputs(w->context == OFF_BY_TIMER     ? "a timer"
+		      : w->context == OFF_BY_SOFTIRQ ? "a soft interrupt"
+						     : "an interrupt",
 		      p->out);
 	else
 		fprintf(p->out, "%s (%u)%s", escaped(w->comm, name), w->tid,
@@ -237,48 +239,83 @@ static void print_kernel(const struct page *p, const struct off_kernel *k, size_
 	}
 }
 
+/* Wakers that differ in what is not shown are one. */
+static bool looks_the_same(const struct page *p, const struct off_waker_row *a,
+			   const struct off_waker_row *b)
+{
+	if (p->style->verbose || a->context != b->context || a->tid != b->tid ||
+	    a->frame_cnt != b->frame_cnt)
+		return a == b;
+	for (size_t i = 0; i < a->frame_cnt; i++)
+		if (strcmp(a->frames[i].raw, b->frames[i].raw) ||
+		    strcmp(a->frames[i].module, b->frames[i].module))
+			return false;
+	return true;
+}
+
+static void print_waker(const struct page *p, const struct off_waker_row *w, double share,
+			bool first)
+{
+	fprintf(p->out, "   %-12s ", first ? "woken by" : "");
+	print_waker_name(p, w);
+	fprintf(p->out, " %s%.0f %%%s", w->sampled ? "about " : "", 100 * share,
+		w->frame_cnt ? " at " : "");
+	if (w->frame_cnt)
+		page__print_stack(p, w->frames, w->frame_cnt, -1,
+				  w->stack_flags & HU_STACK_COMPLETE);
+	fputc('\n', p->out);
+	if (p->style->verbose && w->kernel.cnt) {
+		fprintf(p->out, "   %-12s ", "");
+		print_kernel(p, &w->kernel, KERNEL_SHOWN);
+		fputc('\n', p->out);
+	}
+}
+
 static void print_wakers(const struct page *p, const struct off_place *place)
 {
-	uint64_t all = 0;
+	uint64_t all = 0, alike;
+	size_t shown = 0, more = 0;
 
 	for (size_t i = 0; i < place->waker_cnt; i++)
 		all += place->waker[i].ns;
-	for (size_t i = 0; i < place->waker_cnt && i < WAKERS_SHOWN; i++) {
+	for (size_t i = 0; i < place->waker_cnt && all; i++) {
 		const struct off_waker_row *w = &place->waker[i];
+		bool told = false;
 
-		if (!all || !w->ns)
+		for (size_t j = 0; j < i && !told; j++)
+			told = looks_the_same(p, &place->waker[j], w);
+		if (told)
 			continue;
-		fprintf(p->out, "   %-12s ", i ? "" : "woken by");
-		print_waker_name(p, w);
-		fprintf(p->out, " %s%.0f %%%s", w->sampled ? "about " : "", 100.0 * w->ns / all,
-			w->frame_cnt ? " at " : "");
-		if (w->frame_cnt)
-			page__print_stack(p, w->frames, w->frame_cnt, -1,
-					  w->stack_flags & HU_STACK_COMPLETE);
-		fputc('\n', p->out);
-		if (p->style->verbose && w->kernel.cnt) {
-			fprintf(p->out, "   %-12s ", "");
-			print_kernel(p, &w->kernel, KERNEL_SHOWN);
-			fputc('\n', p->out);
+		if (shown == WAKERS_SHOWN) {
+			more++;
+			continue;
 		}
+		alike = 0;
+		for (size_t j = i; j < place->waker_cnt; j++)
+			if (looks_the_same(p, &place->waker[j], w))
+				alike += place->waker[j].ns;
+		print_waker(p, w, (double)alike / all, !shown++);
 	}
-	if (place->waker_cnt > WAKERS_SHOWN)
-		fprintf(p->out, "   %-12s %zu more\n", "", place->waker_cnt - WAKERS_SHOWN);
+	if (more)
+		fprintf(p->out, "   %-12s %zu more\n", "", more);
 }
 
-static void print_place(const struct page *p, const struct off_place *place, const char *word,
-			bool named)
-{
-	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ], name[NAME_SZ];
+/* What a place looks like, without its times. */
+struct look {
+	char *text; /* NULL: out of memory */
+	const struct off_place *place;
+	uint64_t ns, waits;
+};
 
-	fprintf(p->out, "   %-12s ", word);
+static void draw_place(const struct page *p, const struct off_place *place, bool named)
+{
+	char name[NAME_SZ];
+
 	if (named)
 		fprintf(p->out, "%s: ", escaped(place->reason, name));
 	page__print_stack(p, place->frames, place->frame_cnt, place->api,
 			  place->stack_flags & HU_STACK_COMPLETE);
-	fprintf(p->out, "  %s%s in", p->dim, text__duration(total(&place->stats), t));
-	fprintf(p->out, " %s%s\n", text__count(place->stats.waits + place->stats.ongoing, n),
-		p->plain);
+	fputc('\n', p->out);
 	if (p->style->verbose)
 		page__print_whole_stack(p, place->frames, place->frame_cnt,
 					place->stack_flags & HU_STACK_COMPLETE);
@@ -289,12 +326,76 @@ static void print_place(const struct page *p, const struct off_place *place, con
 	}
 }
 
+static char *look_of(const struct page *p, const struct off_place *place, bool named)
+{
+	struct page draft = *p;
+	char *text = NULL;
+	size_t sz;
+
+	draft.out = open_memstream(&text, &sz);
+	if (!draft.out)
+		return NULL;
+	draw_place(&draft, place, named);
+	return fclose(draft.out) ? NULL : text;
+}
+
+static int compare_looks(const void *a, const void *b)
+{
+	const struct look *x = a, *y = b;
+
+	if (x->ns != y->ns)
+		return x->ns < y->ns ? 1 : -1;
+	return strcmp(x->place->reason, y->place->reason);
+}
+
+/* The row's longest places; those that look the same, as in several processes, are one. The caller frees the texts. */
+static size_t find_looks(const struct page *p, const struct off_row *row, bool named,
+			 struct look ret[PLACES_ALIKE_MAX])
+{
+	size_t cnt = 0, n;
+
+	for (size_t i = 0; i < row->place_cnt && i < PLACES_ALIKE_MAX; i++) {
+		const struct off_place *place = row->places[i];
+		char *text = look_of(p, place, named);
+
+		for (n = 0; n < cnt; n++)
+			if (text && ret[n].text && !strcmp(ret[n].text, text))
+				break;
+		if (n == cnt)
+			ret[cnt++] = (struct look){ .text = text, .place = place };
+		else
+			free(text);
+		ret[n].ns += row->place_ns[i];
+		ret[n].waits += place->stats.waits + place->stats.ongoing;
+	}
+	qsort(ret, cnt, sizeof(ret[0]), compare_looks);
+	return cnt;
+}
+
+/* Times go at the end of the first line. */
+static void print_look(const struct page *p, const struct look *look, const char *word)
+{
+	const char *end = look->text ? strchr(look->text, '\n') : NULL;
+	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ];
+
+	fprintf(p->out, "   %-12s ", word);
+	if (!end) {
+		fputs("?\n", p->out);
+		return;
+	}
+	fprintf(p->out, "%.*s  %s%s in", (int)(end - look->text), look->text, p->dim,
+		text__duration(look->ns, t));
+	fprintf(p->out, " %s%s\n", text__count(look->waits, n), p->plain);
+	fputs(end + 1, p->out);
+}
+
 static void print_details(const struct page *p, const struct off_report *r,
 			  const struct off_row *row, size_t number)
 {
 	char name[NAME_SZ], t[TEXT_DURATION_SZ];
-	size_t most = p->style->verbose ? row->place_cnt : PLACES_SHOWN;
+	struct look look[PLACES_ALIKE_MAX];
 	bool one = r->by == OFF_BY_STACK;
+	size_t cnt, most;
 
 	fprintf(p->out, "\n%s%-4zu%s", p->bold, number, p->plain);
 	if (r->by == OFF_BY_WAKER)
@@ -313,13 +414,18 @@ static void print_details(const struct page *p, const struct off_report *r,
 				(unsigned long long)row->stats.ongoing);
 	}
 	fputc('\n', p->out);
-	for (size_t i = 0; i < row->place_cnt && i < most; i++) {
-		print_place(p, row->places[i], i ? "" : "at", !one);
-		if (r->by != OFF_BY_WAKER)
-			print_wakers(p, row->places[i]);
+	cnt = find_looks(p, row, !one, look);
+	most = p->style->verbose ? cnt : PLACES_SHOWN;
+	for (size_t i = 0; i < cnt; i++) {
+		if (i < most) {
+			print_look(p, &look[i], i ? "" : "at");
+			if (r->by != OFF_BY_WAKER)
+				print_wakers(p, look[i].place);
+		}
+		free(look[i].text);
 	}
-	if (row->place_cnt > most)
-		fprintf(p->out, "   %-12s %zu more (-v)\n", "", row->place_cnt - most);
+	if (cnt > most)
+		fprintf(p->out, "   %-12s %zu more (-v)\n", "", cnt - most);
 }
 
 int view__offcpu_text(FILE *out, const struct off_report *r, const struct view_style *style)

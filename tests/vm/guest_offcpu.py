@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""usage: guest_offcpu.py REPORT TRUTH | --sched REPORT
+
+Compares a report of time off the CPU with what the threads of tests/workload/offcpu.c say of themselves."""
+
+import json
+import sys
+
+SLACK_NS = 20_000_000
+REASONS = {
+    "sleep": "sleep", "pipe": "pipe", "fault": "fault", "spin": "preempted",
+    "lock": "lock", "poll": "poll",
+}  # fmt: skip
+
+
+def load(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def check_thread(row, thread, interval_ns):
+    off_ns = thread["life_ns"] - thread["run_ns"]
+    print(
+        thread["kind"], f"{row['wait_ns'] / 1e6:.1f} of {off_ns / 1e6:.1f} ms off the CPU,",
+        f"{row['runqueue_ns'] / 1e6:.1f} of {thread['delay_ns'] / 1e6:.1f} on a run queue:",
+        ", ".join(f"{s['why']} {s['waits']}+{s['ongoing']} {s['wait_ns'] / 1e6:.1f}" for s in row["sites"][:4]),
+        flush=True,
+    )  # fmt: skip
+    # A thread's own clock does not see its first and its last moment.
+    unseen_ns = max(interval_ns - thread["life_ns"], 0)
+    slack_ns = thread["life_ns"] / 100 + SLACK_NS
+    for what, seen, true in (
+        ("off the CPU", row["wait_ns"], off_ns),
+        ("on a run queue", row["runqueue_ns"], thread["delay_ns"]),
+    ):
+        assert true - slack_ns <= seen <= true + slack_ns + unseen_ns, f"{thread}: {what} {seen}"
+    reasons = {site["reason"] for site in row["sites"]}
+    wanted = REASONS.get(thread["kind"])
+    assert wanted is None or wanted in reasons, f"{thread}: {reasons}"
+
+
+def check_sched(report):
+    assert report["cpus"] and report["processes"], report
+    for cpu in report["cpus"]:
+        assert 0 <= cpu["more_than_one"] <= cpu["busy"] <= 1.001, cpu
+        assert abs(sum(cpu["length_ns"]) - report["interval_ns"]) < report["interval_ns"] / 10, cpu
+
+
+if sys.argv[1] == "--sched":
+    check_sched(load(sys.argv[2]))
+else:
+    report = load(sys.argv[1])
+    assert report["coverage"]["lost"] == 0, report["coverage"]
+    rows = {row["tid"]: row for row in report["threads"]}
+    for one in load(sys.argv[2])["threads"]:
+        check_thread(rows[one["tid"]], one, report["interval_ns"])
+print("agrees")
