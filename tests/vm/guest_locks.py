@@ -70,7 +70,7 @@ if UNWINDS:
 
         def check(self, how, lock):
             command = [holdup.workload("blame"), "--how", how, "--for", "2"]
-            _, (document,), _ = watch(command)
+            _, (document,), _ = watch(command, timeout=180)  # the verifier takes long there
             (row,) = [row for row in document["locks"] if row["name"] == lock]
             blame = row["blame"]
             parts = ("running_ns", "runnable_ns", "handover_ns", "blocked_other_ns", "unknown_ns")
