@@ -13,7 +13,7 @@ REASONS = {
 }  # fmt: skip
 
 
-# Without a steady TSC the scheduler's clock, by which /proc accounts, is not that of events.
+# Without a steady TSC the scheduler's clock, by which CPU time is accounted, is not that of events: sums differ.
 with open("/sys/devices/system/clocksource/clocksource0/current_clocksource", encoding="ascii") as file:
     ONE_CLOCK = file.read().strip() in ("tsc", "kvm-clock")
 
@@ -38,7 +38,7 @@ def check_thread(row, thread, interval_ns):
         ("off the CPU", row["wait_ns"], off_ns),
         ("on a run queue", row["runqueue_ns"], thread["delay_ns"]),
     ):
-        if what == "on a run queue" and not ONE_CLOCK:
+        if not ONE_CLOCK:
             continue
         assert true - slack_ns <= seen <= true + slack_ns + unseen_ns, f"{thread}: {what} {seen}"
     reasons = {site["reason"] for site in row["sites"]}
