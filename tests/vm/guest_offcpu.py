@@ -13,6 +13,11 @@ REASONS = {
 }  # fmt: skip
 
 
+# Without a steady TSC the scheduler's clock, by which CPU time is accounted, is not that of events: sums differ.
+with open("/sys/devices/system/clocksource/clocksource0/current_clocksource", encoding="ascii") as file:
+    ONE_CLOCK = file.read().strip() in ("tsc", "kvm-clock")
+
+
 def load(path):
     with open(path, encoding="utf-8") as file:
         return json.load(file)
@@ -33,6 +38,8 @@ def check_thread(row, thread, interval_ns):
         ("off the CPU", row["wait_ns"], off_ns),
         ("on a run queue", row["runqueue_ns"], thread["delay_ns"]),
     ):
+        if not ONE_CLOCK:
+            continue
         assert true - slack_ns <= seen <= true + slack_ns + unseen_ns, f"{thread}: {what} {seen}"
     reasons = {site["reason"] for site in row["sites"]}
     wanted = REASONS.get(thread["kind"])
