@@ -78,7 +78,7 @@ endif
 ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,$(HARDEN)) \
 	   $(WARN) -D_GNU_SOURCE -DHOLDUP_VERSION='"$(VERSION)"' -I. -I$(O) $(PKG_CFLAGS)
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,relro,-z,now)
-ALL_LIBS := $(PKG_LIBS) -liberty -lpthread
+ALL_LIBS := $(PKG_LIBS) -liberty -lpthread -lm
 
 # --- the BPF side: every bpf/*.bpf.c but probe.bpf.c links into one object, one skeleton
 UAPI	:= $(firstword $(wildcard $(if $(cross),$(SYSROOT))/usr/include/$(or $(cross),$(shell $(CC) -print-multiarch 2>/dev/null))) /usr/include)

@@ -22,16 +22,20 @@
 /* ---- Records in the ring buffer: a header, then the struct its kind names. Append only. */
 enum hu_record_kind {
 	HU_REC_INVALID = 0,
-	HU_REC_WAIT = 1,   /* struct hu_wait_record */
-	HU_REC_SEEN = 2,   /* struct hu_proc_record: a process waits for the first time */
-	HU_REC_EXEC = 3,   /* struct hu_proc_record: its address space is another one now */
-	HU_REC_EXIT = 4,   /* struct hu_proc_record: its last thread is gone */
-	HU_REC_RESCAN = 5, /* struct hu_proc_record: a pc outside the mappings we gave */
-	HU_REC_STACK = 6,  /* struct hu_stack_record: to be unwound by the loader */
-	HU_REC_ADOPT = 8,  /* struct hu_adopt_record: a thread that waited before we looked */
-	HU_REC_HOLDER = 7, /* struct hu_holder_record: where a thread that others wait for is */
-	HU_REC_THREAD = 9, /* struct hu_thread_record: of a snapshot */
-	HU_REC_BRIEF = 10, /* struct hu_thread_brief */
+	HU_REC_WAIT = 1,     /* struct hu_wait_record */
+	HU_REC_SEEN = 2,     /* struct hu_proc_record: a process waits for the first time */
+	HU_REC_EXEC = 3,     /* struct hu_proc_record: its address space is another one now */
+	HU_REC_EXIT = 4,     /* struct hu_proc_record: its last thread is gone */
+	HU_REC_RESCAN = 5,   /* struct hu_proc_record: a pc outside the mappings we gave */
+	HU_REC_STACK = 6,    /* struct hu_stack_record: to be unwound by the loader */
+	HU_REC_ADOPT = 8,    /* struct hu_adopt_record: a thread that waited before we looked */
+	HU_REC_HOLDER = 7,   /* struct hu_holder_record: where a thread that others wait for is */
+	HU_REC_THREAD = 9,   /* struct hu_thread_record: of a snapshot */
+	HU_REC_BRIEF = 10,   /* struct hu_thread_brief */
+	HU_REC_BIRTH = 11,   /* struct hu_birth_record */
+	HU_REC_DEATH = 12,   /* struct hu_death_record */
+	HU_REC_PTHREAD = 13, /* struct hu_pthread_record: a call of the thread library */
+	HU_REC_ALIVE = 14,   /* struct hu_alive_record: of a pass over the living threads */
 };
 
 struct hu_record {
@@ -431,6 +435,9 @@ enum hu_loss {
 	HU_LOSS_REMEMBERED, /* not a loss, HU_MEMO_CHECK only: stacks that were not walked anew */
 	HU_LOSS_STACKS_NEW, /* not a loss: stacks added to hu_stacks */
 	HU_LOSS_MISREMEMBERED, /* HU_MEMO_CHECK only: … and a walk finds another one */
+	HU_LOSS_LIVES,	    /* births and deaths added to hu_life_sums because the ring was full */
+	HU_LOSS_LIVES_FULL, /* … that found no room there either: only counted here */
+	HU_LOSS_PTHREAD,    /* calls of the thread library that could not be sent or remembered */
 	HU_LOSS_CNT,
 };
 
@@ -450,6 +457,98 @@ struct hu_calls {
 	__u64 wakes;	   /* wake calls */
 	__u64 wakes_none;  /* … that woke nobody */
 	__u64 requeues;
+};
+
+/* ---- Lives of threads (`holdup threads`) */
+
+enum hu_birth_flag {
+	HU_BIRTH_PTHREAD =
+		1 << 0, /* by pthread_create() or thrd_create(): start_routine is known */
+	HU_BIRTH_DETACHED = 1 << 1, /* … with an attribute that says so */
+};
+
+struct hu_birth_record {
+	struct hu_record hdr;
+	__u32 tgid, tid; /* of the new thread */
+	__u64 proc_start;
+	__u64 thread_start; /* start_boottime */
+	__u64 stack_id;	    /* its creator's, in clone(2); 0: none */
+	/*
+	 * The thread pointer that clone(2) was told to set: on x86-64 what pthread_create() returns as the
+	 * pthread_t, on arm64 that lies a library's constant below.
+	 */
+	__u64 tp;
+	__u64 start_routine;
+	__u32 creator_tid;
+	__u32 flags;		/* enum hu_birth_flag */
+	char comm[HU_COMM_LEN]; /* the group leader's */
+};
+
+enum hu_death_flag {
+	HU_DEATH_LAST = 1 << 0,	       /* no other thread of its process is left */
+	HU_DEATH_GROUP = 1 << 1,       /* exit_group(2), or a signal, ended the whole process */
+	HU_DEATH_EXEC = 1 << 2,	       /* another thread of its process called execve(2) */
+	HU_DEATH_ITSELF = 1 << 3,      /* it called exit(2) */
+	HU_DEATH_EXIT_CALLED = 1 << 4, /* pthread_exit() or thrd_exit() */
+	HU_DEATH_CANCELLED = 1 << 5,   /* pthread_exit(PTHREAD_CANCELED): musl's way to cancel */
+};
+
+struct hu_death_record {
+	struct hu_record hdr;
+	__u32 tgid, tid;
+	__u64 proc_start, thread_start;
+	__u64 born_ns;
+	__u64 cpu_ns;		/* se.sum_exec_runtime */
+	__u64 runq_ns;		/* sched_info.run_delay */
+	__s32 exit_code;	/* as of wait(2) */
+	__u32 flags;		/* enum hu_death_flag */
+	char comm[HU_COMM_LEN]; /* the thread's */
+};
+
+/* Append only. */
+enum hu_pthread_call {
+	HU_PTHREAD_JOIN = 1,	  /* begins to wait for its end, for ever */
+	HU_PTHREAD_TIMEDJOIN = 2, /* … until a deadline */
+	HU_PTHREAD_JOINED = 3,	  /* pthread_tryjoin_np() has succeeded */
+	HU_PTHREAD_DETACH = 4,
+	HU_PTHREAD_CANCEL = 5,
+};
+
+struct hu_pthread_record {
+	struct hu_record hdr;
+	__u32 tgid, tid; /* of the caller */
+	__u64 proc_start;
+	__u64 thread;	   /* the pthread_t that it names: untrusted */
+	__s64 deadline_ns; /* TIMEDJOIN, by its clock */
+	__u16 what;	   /* enum hu_pthread_call */
+	__u16 clock;	   /* TIMEDJOIN: clockid_t; untrusted */
+	__u32 pad;
+};
+
+struct hu_alive_record {
+	struct hu_record hdr;
+	__u32 tgid, tid;
+	__u64 proc_start, thread_start;
+	__u64 born_ns;
+	__u64 tp;
+	__u64 cpu_ns, runq_ns;
+	__u64 off_ns;	  /* as in struct hu_thread_record */
+	__u64 arrival_ns; /* when the thread that asks came to its CPU, by the same clock */
+	__u32 flags;	  /* enum hu_thread_flag */
+	__u32 pad;
+	char comm[HU_COMM_LEN];
+	char leader[HU_COMM_LEN];
+};
+
+/* Births and deaths that found the ring full (map hu_life_sums). */
+struct hu_life_key {
+	__u64 proc_start;
+	__u32 tgid;
+	__u32 pad;
+};
+
+struct hu_life_sum {
+	__u64 born, died;
 };
 
 /* ---- Configuration, constant once loaded */
@@ -492,7 +591,7 @@ struct hu_config {
 	__u16 unwind;	   /* 1: by rows; 0: by frame pointers */
 	__u16 memo;	   /* enum hu_memo */
 	__u32 wakes_seen;  /* 1: hu_futex_fexit is attached */
-	__u32 pad;
+	__u32 lifetimes;   /* 1: births and deaths are sent, and each exec of a wanted process */
 	__u64 fd_calls[HU_FD_CALL_WORDS];
 	struct hu_glob comm;
 };
@@ -520,6 +619,12 @@ struct hu_config {
 	X(hu_lock, 24)            \
 	X(hu_call_key, 24)        \
 	X(hu_calls, 56)           \
+	X(hu_birth_record, 88)    \
+	X(hu_death_record, 88)    \
+	X(hu_pthread_record, 56)  \
+	X(hu_alive_record, 128)   \
+	X(hu_life_key, 16)        \
+	X(hu_life_sum, 16)        \
 	X(hu_config, 1160)
 
 #endif

@@ -47,7 +47,9 @@ static __always_inline int on_exec(__u64 *ctx)
 
 	task__id(t, &id);
 	flush(t, &id);
-	if (!bpf_map_lookup_elem(&hu_seen, &id.tgid))
+	/* What was created before matters even if nobody has waited. */
+	if (!bpf_map_lookup_elem(&hu_seen, &id.tgid) &&
+	    !(hu_cfg.lifetimes && task__wanted(t, id.tgid, id.tid)))
 		return 0;
 	bpf_map_delete_elem(&hu_seen, &id.tgid);
 	bpf_map_delete_elem(&hu_maps, &id.tgid);
@@ -68,7 +70,8 @@ static __always_inline int on_exit(__u64 *ctx)
 		bpf_map_delete_elem(&hu_threads_hash, &id.tid);
 	if (BPF_CORE_READ(t, signal, live.counter) != 0)
 		return 0;
-	if (hu_cfg.filters & HU_FILTER_FOLLOW)
+	/* Threads that end at the same time are told after it, and are wanted: there the loader deletes it. */
+	if ((hu_cfg.filters & HU_FILTER_FOLLOW) && !hu_cfg.lifetimes)
 		bpf_map_delete_elem(&hu_targets, &id.tgid);
 	if (!bpf_map_lookup_elem(&hu_seen, &id.tgid))
 		return 0;

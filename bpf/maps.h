@@ -231,6 +231,43 @@ HU_MAP struct {
 	__type(value, struct hu_proc_maps);
 } hu_maps SEC(".maps");
 
+/* What a thread has called and what is not over: creating another one, ending, trying to join. By tid. */
+enum pthread_mark {
+	MARK_CREATE = 1 << 0,
+	MARK_DETACHED = 1 << 1, /* … detached */
+	MARK_EXIT = 1 << 2,
+	MARK_CANCEL = 1 << 3,
+	MARK_TRYJOIN = 1 << 4,
+};
+
+struct pthread_call {
+	__u64 start_routine;
+	__u64 thread; /* TRYJOIN */
+	__u32 marks;  /* enum pthread_mark */
+	__u32 pad;
+};
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct pthread_call);
+} hu_pthread_calls SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct hu_life_key);
+	__type(value, struct hu_life_sum);
+} hu_life_sums SEC(".maps");
+
+HU_MAP struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stack_scratch);
+} hu_birth_scratch SEC(".maps");
+
 HU_MAP struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "user/commands.h"
+#include "user/last_look.h"
 #include "user/live.h"
 #include "user/look.h"
 #include "user/output.h"
@@ -23,6 +24,8 @@ static const char help[] =
 	"usage: holdup check [OPTION…] [-- PROGRAM ARGS…]\n\n"
 	"Looks for deadlocks, threads that wait for themselves, and locks whose owner is\n"
 	"gone. Exit status 10 and one line each if there are any, 0 and nothing if not.\n"
+	"Of a program that it runs also for what is left when it ends: threads that were\n"
+	"never joined, still run or are blocked, and locks that threads died with.\n"
 	"Without a choice of processes: those of the whole machine.\n\n"
 	"  -p, --pid PID[,PID…]   these processes\n"
 	"      --comm GLOB        processes whose name matches\n"
@@ -33,13 +36,18 @@ static const char help[] =
 	"      --timeout TIME     a program that runs longer hangs: it is ended, with a\n"
 	"                         report of what its threads wait for, and counts as found\n"
 	"  -o, --output FILE      write the lines there\n"
+	"      --ignore GLOB      nothing of threads with such a function in their stack, or\n"
+	"                         as start routine, or where they were created (repeatable)\n"
 	"  -v, --verbose          the whole report of holdup stacks as well, to standard error\n";
 
 struct check {
 	const struct options *opt;
 	struct look look;
+	struct live live; /* with a program: births and deaths of its threads */
+	struct last_deaths deaths;
 	struct output out;
-	int found; /* the last look's findings */
+	int found;		/* the last look's findings */
+	struct leftovers *left; /* of the process that is being looked at */
 };
 
 static int write_findings(void *ctx, FILE *out)
@@ -98,14 +106,26 @@ static int look_for(struct check *c)
 
 /* ---- a program of our own */
 
+/* Time passes until a process of the program is about to end, or for as long as can be said. */
+static bool next_exit(const struct program *p, struct exit_notice *ret)
+{
+	if (p->exits.fd > 0)
+		return exits__next(&p->exits, POLL_NS / 1000000, ret);
+	pause_until(live__now_ns() + POLL_NS);
+	return false;
+}
+
+/* No more is asked of it: who ends does not wait for us. */
 static void end_program(struct check *c)
 {
-	struct program *p = &c->look.program;
+	struct program *p = c->look.program;
 	uint64_t end = live__now_ns() + GRACE_NS;
+	struct exit_notice notice;
 
 	kill(p->pid, SIGTERM);
 	while (!program__ended(p) && live__now_ns() < end)
-		pause_until(live__now_ns() + POLL_NS);
+		if (next_exit(p, &notice))
+			exits__let_go(&p->exits, &notice);
 	if (!program__ended(p))
 		kill(p->pid, SIGKILL);
 	program__wait(p);
@@ -117,7 +137,7 @@ static int write_hang(void *ctx, FILE *out)
 	char took[TEXT_DURATION_SZ], name[256];
 
 	text__escape(c->opt->program[0], strlen(c->opt->program[0]), name, sizeof(name));
-	fprintf(out, "hang: %u %s: has not ended within %s\n", c->look.program.pid, name,
+	fprintf(out, "hang: %u %s: has not ended within %s\n", c->look.program->pid, name,
 		text__duration(c->opt->timeout_ns, took));
 	return 0;
 }
@@ -135,13 +155,56 @@ static int report_hang(struct check *c)
 	return EXIT_FOUND;
 }
 
+static int write_left(void *ctx, FILE *out)
+{
+	struct check *c = ctx;
+	int orphans = view__findings(out, c->look.report);
+	int left = orphans < 0 ? orphans : view__leftovers(out, c->left);
+
+	c->found = left < 0 ? left : orphans + left;
+	return c->found;
+}
+
+static void tell_left_out(const struct leftovers *left)
+{
+	if (left->helpers)
+		log__info("%zu threads that runtimes keep are no leftovers", left->helpers);
+	if (left->ignored)
+		log__info("%zu threads left out by --ignore", left->ignored);
+	if (left->partial)
+		log__info("not all of the memory of %u could be looked at", left->tgid);
+}
+
+/* One of the program's processes waits for us before it ends: what does it leave behind? */
+static int look_at_end(struct check *c, const struct exit_notice *notice)
+{
+	const struct last_look last = { &c->look, &c->live, &c->deaths, c->opt->ignore,
+					c->opt->ignore_cnt };
+	int status = last_look__take(&last, notice, &c->left) ? EXIT_FAILED : EXIT_FINE;
+
+	if (!status && c->left) {
+		tell_left_out(c->left);
+		if (output__write(&c->out, write_left, c))
+			status = EXIT_FAILED;
+		else if (c->found)
+			status = EXIT_FOUND;
+		if (c->found && c->opt->verbose)
+			print_report(c);
+	}
+	leftovers__free(c->left);
+	c->left = NULL;
+	exits__let_go(&c->look.program->exits, notice);
+	return status;
+}
+
 /* Until the program ends, something is found, or it has run for too long. */
 static int look_at_program(struct check *c)
 {
-	struct program *p = &c->look.program;
+	struct program *p = c->look.program;
 	uint64_t end = c->opt->timeout_ns ? live__now_ns() + c->opt->timeout_ns : UINT64_MAX;
 	uint64_t next = live__now_ns() + EVERY_NS;
-	int status = EXIT_FINE;
+	int status = EXIT_FINE, left = EXIT_FINE;
+	struct exit_notice notice;
 
 	while (!status && !program__ended(p) && !live__interrupted()) {
 		uint64_t now = live__now_ns();
@@ -151,25 +214,60 @@ static int look_at_program(struct check *c)
 		} else if (now >= next) {
 			status = look_once(c, false);
 			next = live__now_ns() + EVERY_NS;
-		} else {
-			pause_until(now + POLL_NS);
+		} else if (live__poll(&c->live, 0)) {
+			status = EXIT_FAILED;
+		} else if (next_exit(p, &notice)) {
+			int end_status = look_at_end(c, &notice);
+
+			if (end_status == EXIT_FAILED)
+				status = end_status;
+			else if (end_status)
+				left = end_status;
 		}
 	}
 	if (!program__ended(p))
 		end_program(c);
-	return status ? status : program__wait(p);
+	if (status || left)
+		return status ? status : left;
+	return program__wait(p);
 }
 
 static int run_program(struct check *c)
 {
 	char shown[128];
-	int err = program__release(&c->look.program);
+	const struct exits *exits = &c->look.program->exits;
+	int err = program__release(c->look.program);
 
+	if (exits->err)
+		log__msg("the program's end can't be waited for (%s): what it leaves running is "
+			 "not seen",
+			 exits->err == -EBUSY ? "it is looked at already, by another check"
+					      : strerror(-exits->err));
 	if (!err)
 		return look_at_program(c);
 	text__escape(c->opt->program[0], strlen(c->opt->program[0]), shown, sizeof(shown));
 	log__msg("%s can't be run: %s", shown, strerror(-err));
 	return err == -ENOENT ? 127 : 126; /* as shells and env(1) say it */
+}
+
+/* A program is watched from its first instruction on. */
+static int open_all(struct check *c)
+{
+	int status;
+
+	c->live.program.release_fd = c->live.program.error_fd = -1;
+	if (!c->opt->program)
+		return look__open(&c->look, c->opt);
+	c->live.what = LIVE_LIFETIMES;
+	c->live.exits = !c->opt->no_last_look;
+	c->live.on_death = last_deaths__note;
+	c->live.on_death_ctx = &c->deaths;
+	status = look__open_beside(&c->look, c->opt);
+	if (!status)
+		status = live__open(&c->live, c->opt);
+	if (!status)
+		c->look.program = &c->live.program;
+	return status;
 }
 
 int cmd_check(int argc, char **argv)
@@ -181,8 +279,10 @@ int cmd_check(int argc, char **argv)
 	if (status)
 		return status - 1;
 	log__set_verbose(opt.verbose > 1 ? opt.verbose : 0);
-	if (opt.timeout_ns && !opt.program) {
-		log__msg("--timeout is for -- PROGRAM; to look for some time use --for");
+	if ((opt.timeout_ns || opt.ignore_cnt) && !opt.program) {
+		log__msg(opt.timeout_ns ? "--timeout is for -- PROGRAM; to look for some time use "
+					  "--for"
+					: "--ignore is for -- PROGRAM");
 		return EXIT_USAGE;
 	}
 	status = output__open(&c.out, opt.output);
@@ -190,13 +290,15 @@ int cmd_check(int argc, char **argv)
 		return status;
 	c.out.style.utf8 = false;
 	live__catch_signals();
-	status = look__open(&c.look, &opt);
-	if (!status && c.look.has_program)
+	status = open_all(&c);
+	if (!status && c.look.program)
 		status = run_program(&c);
 	else if (!status)
 		status = look_for(&c);
 	if (output__close(&c.out) && !status)
 		status = EXIT_FAILED;
 	look__close(&c.look);
+	live__close(&c.live);
+	last_deaths__free(&c.deaths);
 	return status;
 }

@@ -5,7 +5,9 @@
 
 int cmd_check(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_leaks(int argc, char **argv);
 int cmd_locks(int argc, char **argv);
 int cmd_stacks(int argc, char **argv);
+int cmd_threads(int argc, char **argv);
 
 #endif

@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/vfs.h>
 #include <time.h>
@@ -115,6 +116,8 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.holder_every_ns = HOLDER_EVERY_NS,
 		.stacks = !o->no_stacks,
 		.futex_calls = o->futex_calls,
+		.no_waits = !(l->what & LIVE_WAITS),
+		.lifetimes = l->what & LIVE_LIFETIMES,
 		.force_hash = o->force_hash,
 		.force_raw = o->force_raw,
 		.memo = o->memo,
@@ -173,7 +176,8 @@ static int open_session(struct live *l)
 	if (status)
 		return status;
 	/* Is fexit refused here? Only attaching tells, and costs a few milliseconds. */
-	features__probe_fentry(&l->features);
+	if (l->what & LIVE_WAITS)
+		features__probe_fentry(&l->features);
 	err = open_and_attach(l, &cfg, &why);
 	if (err && !cfg.force_raw) {
 		/* Typed tracepoints may be what is refused: plain ones do, with less. */
@@ -194,7 +198,7 @@ static int open_session(struct live *l)
 			       ? EXIT_UNSUPPORTED
 			       : EXIT_FAILED;
 	}
-	if (!session__sees_futex_calls(l->session))
+	if ((l->what & LIVE_WAITS) && !session__sees_futex_calls(l->session))
 		log__info("futex calls that do not sleep are not counted here: fexit is refused; "
 			  "--futex-calls would, and slow every system call by about a quarter");
 	return EXIT_FINE;
@@ -248,7 +252,7 @@ static int start_program(struct live *l)
 
 	if (!l->opt->program)
 		return EXIT_FINE;
-	err = program__start(l->opt->program, &l->program);
+	err = program__start(l->opt->program, l->exits, &l->program);
 	if (err) {
 		log__msg("no process can be started: %s", strerror(-err));
 		return EXIT_FAILED;
@@ -262,6 +266,8 @@ int live__open(struct live *l, const struct options *opt)
 	int status, err = 0;
 
 	l->opt = opt;
+	if (!l->what)
+		l->what = LIVE_WAITS;
 	l->program.release_fd = l->program.error_fd = -1;
 	status = machine__check(&l->features);
 	if (!status)
@@ -276,7 +282,9 @@ int live__open(struct live *l, const struct options *opt)
 		status = open_rows(l);
 	if (!status) {
 		live__wire(l);
-		err = privileges__drop();
+		if (l->what & LIVE_LIFETIMES)
+			status = live__open_probes(l);
+		err = l->what & LIVE_LIFETIMES ? privileges__drop_but_probes() : privileges__drop();
 	}
 	if (err)
 		log__info("not all privileges could be dropped: %s", strerror(-err));
@@ -298,7 +306,9 @@ int live__adopt(struct live *l)
 		return 0; /* it has not begun */
 	if (l->opt->cgroup)
 		err = adopt__cgroup_members(l->opt->cgroup, add_target, l);
-	if (!err)
+	if (!err && (l->what & LIVE_LIFETIMES))
+		err = live__pass(l, live__now_ns());
+	if (!err && (l->what & LIVE_WAITS))
 		err = live__take_waiting(l);
 	if (err == -EOPNOTSUPP) {
 		log__info("threads that wait already are not seen: that needs Linux 5.15");
@@ -361,6 +371,8 @@ int live__poll(struct live *l, int timeout_ms)
 	int err = source__poll(session__source(l->session), timeout_ms);
 
 	make_room(l);
+	if (l->what & LIVE_LIFETIMES)
+		live__look_again(l);
 	return err == -EINTR ? 0 : tell(err);
 }
 
@@ -372,6 +384,11 @@ bool live__over(struct live *l)
 
 int live__stop(struct live *l)
 {
+	/* While ends are still told: what is gone later was not lost. */
+	int err = l->what & LIVE_LIFETIMES ? live__pass(l, live__now_ns()) : 0;
+
+	if (err)
+		return tell(err);
 	session__detach(l->session);
 	l->stopped_ns = live__now_ns();
 	l->aggregate.last = true;
@@ -391,8 +408,10 @@ int live__settle(struct live *l, uint64_t until_ns)
 	err = source__sums(source, aggregate__sum, &l->aggregate);
 	if (!err)
 		err = source__pending(source, decode__record, &pending);
-	if (!err)
+	if (!err && (l->what & LIVE_WAITS))
 		err = live__find_holders(l);
+	if (!err && (l->what & LIVE_LIFETIMES) && !l->stopped_ns)
+		err = live__pass(l, live__now_ns());
 	if (!err)
 		err = source__losses(source, now);
 	if (err)
@@ -411,7 +430,17 @@ int live__settle(struct live *l, uint64_t until_ns)
 
 void live__next(struct live *l)
 {
+	lifetimes__next(&l->lifetimes);
 	aggregate__reset(&l->aggregate);
+}
+
+void live__make_room(struct live *l)
+{
+	if (!lifetimes__crowded(&l->lifetimes))
+		return;
+	lifetimes__forget(&l->lifetimes);
+	if (!(l->what & LIVE_WAITS))
+		aggregate__reset(&l->aggregate);
 }
 
 int live__wait(struct live *l)
@@ -426,6 +455,10 @@ void live__close(struct live *l)
 {
 	program__free(&l->program);
 	watch__free(&l->watch);
+	probes__free(l->probes);
+	pthreads__free(l->pthreads);
+	free(l->later);
+	lifetimes__free(&l->lifetimes);
 	aggregate__free(&l->aggregate);
 	row_store__free(l->rows);
 	session__free(l->session);

@@ -13,7 +13,10 @@
 #include <stdint.h>
 
 #include "user/aggregate/aggregate.h"
+#include "user/aggregate/lifetimes.h"
 #include "user/collect/features.h"
+#include "user/collect/probes.h"
+#include "user/collect/pthreads.h"
 #include "user/collect/rows.h"
 #include "user/collect/session.h"
 #include "user/collect/target.h"
@@ -21,13 +24,29 @@
 #include "user/options.h"
 #include "user/sym/symbolizer.h"
 
+/* What is watched; none: waits. */
+enum live_what {
+	LIVE_WAITS = 1 << 0,
+	LIVE_LIFETIMES = 1 << 1, /* threads' births and deaths, calls of the thread library */
+};
+
 struct live {
+	unsigned what; /* enum live_what; set before live__open() */
+	/* Told of each death, if given; set before as well. */
+	void (*on_death)(void *ctx, const struct hu_death_record *rec);
+	void *on_death_ctx;
+	bool exits; /* the program's processes wait for us before they end; as well */
 	const struct options *opt;
 	struct features features;
 	struct session *session;
 	struct symbolizer *symbolizer;
 	struct row_store *rows; /* NULL: stacks by frame pointers */
 	struct aggregate aggregate;
+	struct lifetimes lifetimes;
+	struct probes *probes;	  /* of the thread library; NULL: none */
+	struct pthreads *pthreads; /* what C libraries know of their threads */
+	int64_t sched_offset_ns;  /* CLOCK_MONOTONIC less the scheduler's clock */
+	struct live_later *later; /* processes whose files are looked at once more */
 	struct decode_handler decoder;
 	struct watch watch;
 	struct program program;
@@ -39,7 +58,7 @@ struct live {
 	uint64_t losses[HU_LOSS_CNT];		/* of the interval that live__settle() ended */
 };
 
-/* Everything attached; a program to run is still held back. Attach *live zeroed. */
+/* Everything attached; a program to run is still held back. Attach *live zeroed but for `what`, `exits`, `on_death`. */
 int live__open(struct live *l, const struct options *opt);
 /* Takes in the threads that wait already; what is read of them is a snapshot, nothing is stopped. */
 int live__adopt(struct live *l);
@@ -58,6 +77,8 @@ int live__stop(struct live *l);
 int live__settle(struct live *l, uint64_t until_ns);
 /* A new interval begins. */
 void live__next(struct live *l);
+/* Forgets processes that are over where too many are for one interval. */
+void live__make_room(struct live *l);
 /* The exit status: the program's own, else EXIT_FINE. */
 int live__wait(struct live *l);
 void live__close(struct live *l);

@@ -96,7 +96,10 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 {
 	struct live *l = ctx;
 	struct agg_process *p = aggregate__find(&l->aggregate, rec->tgid, rec->proc_start);
+	int err = l->what & LIVE_LIFETIMES ? live__on_life_process(l, rec) : 0;
 
+	if (err)
+		return err;
 	switch (rec->hdr.kind) {
 	case HU_REC_RESCAN:
 		if (p && p->names)
@@ -401,6 +404,12 @@ void live__wire(struct live *l)
 		.holder = on_holder_record,
 		.ctx = l,
 	};
+	lifetimes__init(&l->lifetimes, &l->aggregate);
+	if (l->what & LIVE_LIFETIMES) {
+		l->decoder.birth = live__on_birth;
+		l->decoder.death = live__on_death;
+		l->decoder.call = live__on_call;
+	}
 	source->on_record = decode__record;
 	source->on_record_ctx = &l->decoder;
 }

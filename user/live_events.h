@@ -20,4 +20,16 @@ int live__take_waiting(struct live *l);
 /* Who holds what threads wait for at this moment, and where is it? One that sleeps shows itself to nobody. */
 int live__find_holders(struct live *l);
 
+/* Programs on the thread libraries in use; an exit status. */
+int live__open_probes(struct live *l);
+/* Takes in which threads live now; 0 or negative errno. */
+int live__pass(struct live *l, uint64_t now_ns);
+/* At processes that had mapped nothing yet when they were looked at. */
+void live__look_again(struct live *l);
+/* Handlers of records, ctx is the struct live. */
+int live__on_birth(void *ctx, const struct hu_birth_record *rec);
+int live__on_death(void *ctx, const struct hu_death_record *rec);
+int live__on_call(void *ctx, const struct hu_pthread_record *rec);
+int live__on_life_process(struct live *l, const struct hu_proc_record *rec);
+
 #endif

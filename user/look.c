@@ -50,11 +50,8 @@ static int fill_config(struct look *look, struct threads_config *cfg, struct hu_
 		cfg->filters |= HU_FILTER_TGIDS;
 	if (o->cgroup)
 		cfg->filters |= HU_FILTER_CGROUP;
-	if (look->has_program) {
+	if (o->program) /* its family is added at each look */
 		cfg->filters |= HU_FILTER_TGIDS;
-		cfg->tgids = &look->program.pid;
-		cfg->tgid_cnt = 1;
-	}
 	if (o->comm) {
 		if (glob__compile(o->comm, glob)) {
 			log__msg("--comm: a pattern of at most 31 characters with *, ? and [a-z]");
@@ -88,19 +85,19 @@ static int start_program(struct look *look)
 
 	if (!look->opt->program)
 		return EXIT_FINE;
-	err = program__start(look->opt->program, &look->program);
+	err = program__start(look->opt->program, !look->opt->no_last_look, &look->own_program);
 	if (err) {
 		log__msg("no process can be started: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	look->has_program = true;
+	look->program = &look->own_program;
 	return EXIT_FINE;
 }
 
-int look__open(struct look *look, const struct options *opt)
+static int open_beside(struct look *look, const struct options *opt, bool start)
 {
 	struct features features;
-	int status, err;
+	int status;
 
 	look->opt = opt;
 	look->query = (struct stacks_query){
@@ -113,7 +110,7 @@ int look__open(struct look *look, const struct options *opt)
 	status = machine__check(&features);
 	if (!status)
 		status = check_pids(opt);
-	if (!status)
+	if (!status && start)
 		status = start_program(look);
 	if (!status)
 		status = open_threads(look, &features);
@@ -121,7 +118,19 @@ int look__open(struct look *look, const struct options *opt)
 		log__msg("out of memory");
 		status = EXIT_FAILED;
 	}
-	err = status ? 0 : privileges__drop();
+	return status;
+}
+
+int look__open_beside(struct look *look, const struct options *opt)
+{
+	return open_beside(look, opt, false);
+}
+
+int look__open(struct look *look, const struct options *opt)
+{
+	int status = open_beside(look, opt, true);
+	int err = status ? 0 : privileges__drop();
+
 	if (err)
 		log__info("not all privileges could be dropped: %s", strerror(-err));
 	return status;
@@ -174,16 +183,18 @@ static int add_targets(struct look *look)
 {
 	struct family program = {
 		.threads = look->threads,
-		.pid = look->program.pid,
+		.pid = look->program ? look->program->pid : 0,
 		.depth = FAMILY_DEPTH,
 	};
 
-	if (!look->has_program && !look->opt->cgroup)
+	if (!look->program && !look->opt->cgroup)
 		return 0;
 	threads__clear_targets(look->threads);
-	if (!look->has_program)
+	if (!look->program)
 		return adopt__cgroup_members(look->opt->cgroup, add_member, look->threads);
 	add_family(&program);
+	if (!program.err && look->also)
+		program.err = threads__add_target(look->threads, look->also);
 	return program.err;
 }
 
@@ -262,6 +273,6 @@ void look__close(struct look *look)
 	threads__free(look->threads);
 	kernel_names__free(look->kernel);
 	watchdog__free(look->watchdog);
-	if (look->has_program)
-		program__free(&look->program);
+	if (look->program == &look->own_program)
+		program__free(&look->own_program);
 }

@@ -24,12 +24,18 @@ struct look {
 	struct snapshot *snapshot;
 	struct stacks_report *report;
 	struct stacks_query query;
-	struct program program; /* with -- PROGRAM */
-	bool has_program;
+	struct program *program; /* with -- PROGRAM; NULL: none */
+	struct program own_program;
+	pid_t also; /* one more process of the program, which may be no more among its children; 0: none */
 };
 
 /* *look zeroed. With a program to run it is started and held back. */
 int look__open(struct look *look, const struct options *opt);
+/*
+ * The same beside a struct live, which is opened after it: it starts the program, which is to be set then, and gives
+ * up the privileges.
+ */
+int look__open_beside(struct look *look, const struct options *opt);
 /* A new report in look->report, in place of the last one; between_ns: at least so long between its two looks. */
 int look__take(struct look *look, uint64_t between_ns);
 void look__close(struct look *look);

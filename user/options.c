@@ -39,6 +39,9 @@ enum {
 	OPT_LONGER,
 	OPT_FOR,
 	OPT_TIMEOUT,
+	OPT_IGNORE,
+	OPT_MIN_AGE,
+	OPT_BASELINE,
 };
 
 static const struct option long_options[] = {
@@ -67,6 +70,9 @@ static const struct option long_options[] = {
 	{ "longer-than", required_argument, NULL, OPT_LONGER },
 	{ "for", required_argument, NULL, OPT_FOR },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "ignore", required_argument, NULL, OPT_IGNORE },
+	{ "min-age", required_argument, NULL, OPT_MIN_AGE },
+	{ "baseline", required_argument, NULL, OPT_BASELINE },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -173,6 +179,8 @@ static int parse_assume(const char *text, struct options *o)
 		o->no_stacks = true;
 	else if (!strcmp(text, "no-iterator"))
 		o->by_proc = true;
+	else if (!strcmp(text, "no-last-look"))
+		o->no_last_look = true;
 	else if (!strcmp(text, "no-memo"))
 		o->memo = HU_MEMO_OFF;
 	else if (!strcmp(text, "check-memo"))
@@ -180,7 +188,7 @@ static int parse_assume(const char *text, struct options *o)
 	else
 		return complain("--assume", text,
 				"hash-state, raw-tracepoints, frame-pointers, no-iterator, "
-				"no-stacks, no-memo "
+				"no-last-look, no-stacks, no-memo "
 				"or check-memo");
 	return 0;
 }
@@ -259,6 +267,17 @@ static int parse_one(int c, const char *arg, struct options *o)
 		return parse_time("--for", arg, 1, &o->for_ns);
 	case OPT_TIMEOUT:
 		return parse_time("--timeout", arg, 1, &o->timeout_ns);
+	case OPT_MIN_AGE:
+		return parse_time("--min-age", arg, 1, &o->min_age_ns);
+	case OPT_BASELINE:
+		o->baseline = arg;
+		return 0;
+	case OPT_IGNORE:
+		if (!*arg || o->ignore_cnt == OPTIONS_IGNORE_MAX)
+			return complain("--ignore", arg,
+					"a pattern of functions, at most 64 times");
+		o->ignore[o->ignore_cnt++] = arg;
+		return 0;
 	case 'v':
 		o->verbose++;
 		return 0;

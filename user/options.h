@@ -21,7 +21,8 @@ enum exit_status {
 	EXIT_FOUND = 10,      /* `check` */
 };
 
-#define OPTIONS_PIDS_MAX 256
+#define OPTIONS_PIDS_MAX   256
+#define OPTIONS_IGNORE_MAX 64
 
 struct options {
 	pid_t pids[OPTIONS_PIDS_MAX];
@@ -33,9 +34,13 @@ struct options {
 	uint64_t duration_ns; /* 0: not given */
 	uint64_t interval_ns; /* 0: one report at the end */
 	struct locks_query query;
-	bool all, dot, watch;	     /* stacks */
-	uint64_t longer_ns;	     /* stacks --watch: blocked for so long */
-	uint64_t for_ns, timeout_ns; /* check; 0: not given */
+	bool all, dot, watch;			/* stacks */
+	uint64_t longer_ns;			/* stacks --watch: blocked for so long */
+	uint64_t for_ns, timeout_ns;		/* check; 0: not given */
+	const char *ignore[OPTIONS_IGNORE_MAX]; /* check: patterns of functions */
+	unsigned ignore_cnt;
+	uint64_t min_age_ns;  /* leaks; 0: not given */
+	const char *baseline; /* leaks: a file; NULL: none */
 	uint64_t min_wait_ns;
 	bool json;
 	const char *output; /* NULL: stdout */
@@ -44,7 +49,8 @@ struct options {
 	uint64_t ring_sz, unwind_mem; /* bytes */
 	int verbose;
 	/* --assume, for tests and benchmarks */
-	bool by_proc; /* --assume no-iterator: stacks and check */
+	bool by_proc;	   /* --assume no-iterator: stacks and check */
+	bool no_last_look; /* check: a kernel on which a program's end can't be waited for */
 	bool force_hash, force_raw, force_frame_pointers, no_stacks;
 	uint16_t memo; /* enum hu_memo; --assume too */
 };

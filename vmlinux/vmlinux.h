@@ -28,8 +28,37 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct task_struct;
+
 struct signal_struct {
 	atomic_t live; /* threads that have not yet passed do_exit() */
+	unsigned int flags;
+	int group_exit_code;
+	struct task_struct *group_exec_task; /* since 5.17, commit 60700e38fb68 */
+};
+
+struct signal_struct___5_16 {
+	struct task_struct *group_exit_task; /* until 5.16 */
+};
+
+struct thread_struct___x86 {
+	unsigned long fsbase;
+};
+
+struct thread_uw___arm64 {
+	unsigned long tp_value; /* since 4.17, commit 4e829b67de9b */
+};
+
+struct thread_struct___arm64 {
+	struct thread_uw___arm64 uw;
+};
+
+struct task_struct___x86 {
+	struct thread_struct___x86 thread;
+};
+
+struct task_struct___arm64 {
+	struct thread_struct___arm64 thread;
 };
 
 struct sched_entity {
@@ -39,6 +68,7 @@ struct sched_entity {
 
 struct sched_info {
 	u64 last_arrival; /* CONFIG_SCHED_INFO */
+	u64 run_delay;
 };
 
 typedef struct {
@@ -71,7 +101,9 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int exit_state;
-	u64 self_exec_id;   /* 64 bits since 5.7, commit d1e7fd6462ca */
+	u64 self_exec_id; /* 64 bits since 5.7, commit d1e7fd6462ca */
+	int exit_code;
+	u64 start_time;	    /* CLOCK_MONOTONIC */
 	u64 start_boottime; /* since 5.5, commit cf25e24db61c */
 	unsigned long nvcsw, nivcsw;
 	int on_cpu;		      /* CONFIG_SMP */
@@ -122,6 +154,8 @@ struct bpf_iter__task {
 };
 
 #pragma clang attribute pop
+
+#define SIGNAL_GROUP_EXIT 0x00000004 /* include/linux/sched/signal.h */
 
 /* include/linux/sched.h */
 #define PF_EXITING	   0x00000004

@@ -145,7 +145,6 @@ static const struct member members[] = {
 	M(hu_config, unwind),
 	M(hu_config, memo),
 	M(hu_config, wakes_seen),
-	M(hu_config, pad),
 	M(hu_config, fd_calls),
 	M(hu_config, comm),
 };

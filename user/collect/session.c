@@ -35,17 +35,52 @@ static void want(struct bpf_program *prog)
 	bpf_program__set_autoload(prog, true);
 }
 
+static struct bpf_program *birth_program(const struct session *s)
+{
+	if (s->raw)
+		return s->skel->progs.hu_birth_raw;
+	return s->unwind ? s->skel->progs.hu_birth : s->skel->progs.hu_birth_fp;
+}
+
+static struct bpf_program *death_program(const struct session *s)
+{
+	if (s->raw)
+		return s->skel->progs.hu_death_raw;
+	return s->unwind ? s->skel->progs.hu_death : s->skel->progs.hu_death_fp;
+}
+
+static void choose_life_programs(struct session *s)
+{
+	static const char *const calls[] = { SESSION_PTHREAD_PROGRAMS };
+	struct holdup_bpf *skel = s->skel;
+
+	if (!s->lives) {
+		bpf_map__set_max_entries(skel->maps.hu_pthread_calls, 1);
+		bpf_map__set_max_entries(skel->maps.hu_life_sums, 1);
+		bpf_map__set_autocreate(skel->maps.hu_birth_scratch, false);
+		return;
+	}
+	want(birth_program(s));
+	want(death_program(s));
+	want(skel->progs.hu_alive);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		want(session__program(s, calls[i]));
+}
+
 static void choose_programs(struct session *s, const struct features *f)
 {
 	struct holdup_bpf *skel = s->skel;
 
-	want(switch_program(s));
-	want(waking_program(s));
+	choose_life_programs(s);
+	if (s->waits) {
+		want(switch_program(s));
+		want(waking_program(s));
+		want(skel->progs.hu_pending);
+	}
 	want(s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork);
 	want(s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec);
 	want(s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit);
-	want(skel->progs.hu_pending);
-	if (f->task_regs) {
+	if (s->waits && f->task_regs) {
 		want(skel->progs.hu_adopt);
 		want(skel->progs.hu_where);
 	}
@@ -79,6 +114,7 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	c->join_cpu_ns = cfg->join_cpu_ns;
 	c->holder_every_ns = cfg->holder_every_ns;
 	c->stacks = cfg->stacks;
+	c->lifetimes = s->lives;
 	c->unwind = s->unwind;
 	c->wakes_seen = s->calls_wanted && !s->calls_by_tp;
 	c->memo = s->unwind && !s->hash ? cfg->memo : HU_MEMO_OFF;
@@ -176,8 +212,10 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	s->hash = cfg->force_raw || cfg->force_hash || !features->task_storage;
 	s->unwind = cfg->stacks && cfg->rows && features->bpf_loop && !s->raw &&
 		    !cfg->force_frame_pointers;
+	s->waits = !cfg->no_waits;
+	s->lives = cfg->lifetimes;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
-	s->calls_wanted = cfg->futex_calls || features->fentry;
+	s->calls_wanted = s->waits && (cfg->futex_calls || features->fentry);
 	raise_memlock();
 	err = open_and_load(s, cfg, features, why);
 	if (!err) {
@@ -236,8 +274,10 @@ int session__attach(struct session *s, const char **why)
 		s->raw ? skel->progs.hu_fork_raw : skel->progs.hu_fork,
 		s->raw ? skel->progs.hu_exec_raw : skel->progs.hu_exec,
 		s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit,
-		waking_program(s),
-		switch_program(s),
+		s->lives ? death_program(s) : NULL,
+		s->lives ? birth_program(s) : NULL,
+		s->waits ? waking_program(s) : NULL,
+		s->waits ? switch_program(s) : NULL,
 	};
 	int err;
 
@@ -246,7 +286,7 @@ int session__attach(struct session *s, const char **why)
 	if (err)
 		return err;
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
-		err = attach(s, progs[i]);
+		err = progs[i] ? attach(s, progs[i]) : 0;
 		if (err) {
 			*why = "the scheduler's tracepoints can't be attached: `holdup doctor` "
 			       "says "
@@ -274,6 +314,18 @@ int session__add_target(struct session *s, pid_t tgid)
 
 	return bpf_map__update_elem(s->skel->maps.hu_targets, &key, sizeof(key), &one, sizeof(one),
 				    BPF_ANY);
+}
+
+void session__drop_target(struct session *s, pid_t tgid)
+{
+	uint32_t key = tgid;
+
+	bpf_map__delete_elem(s->skel->maps.hu_targets, &key, sizeof(key), 0);
+}
+
+struct bpf_program *session__program(struct session *s, const char *name)
+{
+	return bpf_object__find_program_by_name(s->skel->obj, name);
 }
 
 struct source *session__source(struct session *s)

@@ -25,6 +25,8 @@ struct session_config {
 	uint64_t join_cpu_ns;
 	uint64_t holder_every_ns; /* at most so often one lock's holder shows its stack */
 	bool stacks;
+	bool lifetimes;	  /* births and deaths of threads */
+	bool no_waits;	  /* nothing at switches */
 	bool futex_calls; /* by the tracepoint where fexit is refused */
 	/* For tests: behave as an older kernel would make us. */
 	bool force_hash; /* thread state in a hash */
@@ -35,6 +37,13 @@ struct session_config {
 };
 
 struct session;
+
+/* Programs for calls of the thread library (bpf/pthread.bpf.c), loaded with session_config.lifetimes. */
+#define SESSION_PTHREAD_PROGRAMS                                                         \
+	"hu_pthread_create", "hu_pthread_create_musl", "hu_pthread_join",                \
+		"hu_pthread_timedjoin", "hu_pthread_clockjoin", "hu_pthread_tryjoin",    \
+		"hu_pthread_tryjoin_ret", "hu_pthread_detach", "hu_pthread_cancel",      \
+		"hu_pthread_exit", "hu_thrd_exit"
 
 /*
  * Loads, but attaches nothing yet. *why gets a sentence for the user when it fails (static text).
@@ -54,9 +63,20 @@ int session__adopt(struct session *s, source_record_fn fn, void *ctx);
  */
 int session__ask(struct session *s, pid_t tid, pid_t waiter_tgid, uint64_t uaddr);
 int session__where(struct session *s, source_record_fn fn, void *ctx);
+/* Every thread that lives now: fn gets a struct hu_alive_record for each. Needs session_config.lifetimes. */
+int session__alive(struct session *s, source_record_fn fn, void *ctx);
+/* Births and deaths that found the ring full; taken out. */
+typedef int (*session_lost_fn)(void *ctx, const struct hu_life_key *key,
+			       const struct hu_life_sum *sum);
+int session__lost_lives(struct session *s, session_lost_fn fn, void *ctx);
+/* The loaded programs, for those that are attached to processes' files (probes.h): by name, NULL: none. */
+struct bpf_program;
+struct bpf_program *session__program(struct session *s, const char *name);
 /* No new events from here on; those in the ring stay. Returns when no program runs any more. */
 void session__detach(struct session *s);
 int session__add_target(struct session *s, pid_t tgid);
+/* With lifetimes, programs do not do so when a process ends: its ID is another one's later. */
+void session__drop_target(struct session *s, pid_t tgid);
 
 struct source *session__source(struct session *s); /* belongs to the session */
 /* The maps that user/collect/rows.h fills; -1: this session does not unwind by rows. */

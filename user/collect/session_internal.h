@@ -13,10 +13,11 @@ struct session {
 	struct source source; /* first: ops get it back */
 	struct holdup_bpf *skel;
 	struct ring_buffer *ring;
-	struct bpf_link *links[8];
+	struct bpf_link *links[16];
 	size_t link_cnt;
 	int ncpus;
 	bool raw, hash, unwind;
+	bool waits, lives;
 	bool calls_wanted, calls_by_tp, sees_calls;
 	int handler_err;
 };

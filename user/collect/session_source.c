@@ -125,8 +125,31 @@ static int iterate(const struct bpf_program *prog, size_t record_sz, source_reco
 	return err;
 }
 
+int session__alive(struct session *s, source_record_fn fn, void *ctx)
+{
+	return iterate(s->skel->progs.hu_alive, sizeof(struct hu_alive_record), fn, ctx);
+}
+
+int session__lost_lives(struct session *s, session_lost_fn fn, void *ctx)
+{
+	int fd = bpf_map__fd(s->skel->maps.hu_life_sums), err;
+	struct hu_life_key key;
+	struct hu_life_sum sum;
+
+	while (!bpf_map_get_next_key(fd, NULL, &key)) {
+		err = take(fd, &key, &sum);
+		if (!err)
+			err = fn(ctx, &key, &sum);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 static int live_pending(struct source *src, source_record_fn fn, void *ctx)
 {
+	if (!session_of(src)->waits)
+		return 0;
 	return iterate(session_of(src)->skel->progs.hu_pending, sizeof(struct hu_wait_record), fn,
 		       ctx);
 }

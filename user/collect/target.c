@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -64,11 +65,13 @@ void watch__free(struct watch *w)
 	*w = (struct watch){ 0 };
 }
 
-static void run_child(char **argv, int release_fd, int error_fd)
+static void run_child(char **argv, int release_fd, int error_fd, int exits_fd)
 {
 	char byte;
 	int err;
 
+	if (exits_fd >= 0)
+		exits__install(exits_fd);
 	/* Nothing written: holdup gave up, and so does the program. */
 	if (read(release_fd, &byte, 1) != 1)
 		_exit(127);
@@ -80,34 +83,72 @@ static void run_child(char **argv, int release_fd, int error_fd)
 	_exit(127);
 }
 
-int program__start(char **argv, struct program *ret)
+static void close_pair(int fd[2])
 {
-	int release[2], error[2], err;
-	pid_t pid;
+	for (int i = 0; i < 2; i++)
+		if (fd[i] >= 0)
+			close(fd[i]);
+}
 
-	if (pipe2(release, O_CLOEXEC))
-		return -errno;
-	if (pipe2(error, O_CLOEXEC)) {
+/* What connects us with the child: [0] is read, or the child's; [1] is written, or ours. */
+struct ends {
+	int release[2], error[2], exits[2];
+};
+
+static int connect_ends(struct ends *e, bool exits)
+{
+	int err = 0;
+
+	*e = (struct ends){ { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	if (pipe2(e->release, O_CLOEXEC) || pipe2(e->error, O_CLOEXEC) ||
+	    (exits && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, e->exits)))
 		err = -errno;
-		close(release[0]);
-		close(release[1]);
-		return err;
+	if (err) {
+		close_pair(e->release);
+		close_pair(e->error);
+		close_pair(e->exits);
 	}
-	pid = fork();
+	return err;
+}
+
+static void close_end(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+int program__start(char **argv, bool exits, struct program *ret)
+{
+	struct program p = { .exits = { .fd = -1, .keep_fd = -1 } };
+	struct ends e;
+	int err = connect_ends(&e, exits);
+
+	if (err)
+		return err;
+	p.pid = fork();
 	err = -errno;
-	if (pid == 0) {
-		close(release[1]);
-		close(error[0]);
-		run_child(argv, release[0], error[1]);
+	if (!p.pid) {
+		close(e.release[1]);
+		close(e.error[0]);
+		close_end(&e.exits[1]);
+		run_child(argv, e.release[0], e.error[1], e.exits[0]);
 	}
-	close(release[0]);
-	close(error[1]);
-	if (pid < 0) {
-		close(release[1]);
-		close(error[0]);
+	if (p.pid < 0) {
+		close_pair(e.release);
+		close_pair(e.error);
+		close_pair(e.exits);
 		return err;
 	}
-	*ret = (struct program){ .pid = pid, .release_fd = release[1], .error_fd = error[0] };
+	close(e.release[0]);
+	close(e.error[1]);
+	close_end(&e.exits[0]);
+	p.release_fd = e.release[1];
+	p.error_fd = e.error[0];
+	if (exits)
+		exits__accept(e.exits[1], &p.exits);
+	close_end(&e.exits[1]);
+	*ret = p;
 	return 0;
 }
 
@@ -125,7 +166,10 @@ int program__release(struct program *p)
 	do
 		n = read(p->error_fd, &err, sizeof(err));
 	while (n < 0 && errno == EINTR);
-	return n == sizeof(err) ? -err : 0;
+	if (n != sizeof(err))
+		return 0;
+	kill(p->pid, SIGKILL); /* it may be waiting for us before it ends */
+	return -err;
 }
 
 bool program__ended(struct program *p)
@@ -153,4 +197,5 @@ void program__free(struct program *p)
 	if (p->error_fd >= 0)
 		close(p->error_fd);
 	p->release_fd = p->error_fd = -1;
+	exits__free(&p->exits);
 }

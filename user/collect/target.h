@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "user/collect/exits.h"
+
 /* Processes by ID. Ownership: watch__free() closes the descriptors. */
 struct watch {
 	int *fds; /* pidfds; -1: ended */
@@ -25,13 +27,15 @@ void watch__free(struct watch *w);
 /* A child that waits to be released before it becomes the program. */
 struct program {
 	pid_t pid;
-	int release_fd; /* closed or written: the child goes on */
-	int error_fd;	/* the child's errno when the program can't be run */
+	int release_fd;	    /* closed or written: the child goes on */
+	int error_fd;	    /* the child's errno when the program can't be run */
+	struct exits exits; /* of it and its children; fd -1: not asked for, or not possible */
 	bool reaped;
 	int status; /* as of waitpid(), once reaped */
 };
 
-int program__start(char **argv, struct program *ret);
+/* exits: its processes wait for us before they end. */
+int program__start(char **argv, bool exits, struct program *ret);
 /* Lets it run; 0, or the -errno of executing it. */
 int program__release(struct program *p);
 bool program__ended(struct program *p);

@@ -59,6 +59,45 @@ static int decode_stack(struct decode_handler *h, const void *data)
 	return h->stack(h->ctx, rec);
 }
 
+static int decode_birth(struct decode_handler *h, const void *data)
+{
+	struct hu_birth_record rec;
+
+	memcpy(&rec, data, sizeof(rec));
+	if (!rec.tgid || !rec.tid || rec.tid == rec.tgid || !h->birth) {
+		h->bad++;
+		return 0;
+	}
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	return h->birth(h->ctx, &rec);
+}
+
+static int decode_death(struct decode_handler *h, const void *data)
+{
+	struct hu_death_record rec;
+
+	memcpy(&rec, data, sizeof(rec));
+	if (!rec.tgid || !rec.tid || !h->death) {
+		h->bad++;
+		return 0;
+	}
+	rec.comm[HU_COMM_LEN - 1] = '\0';
+	return h->death(h->ctx, &rec);
+}
+
+static int decode_call(struct decode_handler *h, const void *data)
+{
+	struct hu_pthread_record rec;
+
+	memcpy(&rec, data, sizeof(rec));
+	if (!rec.tgid || !rec.tid || rec.what < HU_PTHREAD_JOIN || rec.what > HU_PTHREAD_CANCEL ||
+	    !h->call) {
+		h->bad++;
+		return 0;
+	}
+	return h->call(h->ctx, &rec);
+}
+
 int decode__record(void *handler, const void *data, size_t sz)
 {
 	struct decode_handler *h = handler;
@@ -86,6 +125,18 @@ int decode__record(void *handler, const void *data, size_t sz)
 	case HU_REC_STACK:
 		if (head.size == sizeof(struct hu_stack_record) || head.size == HU_RAW_SHORT_SZ)
 			return decode_stack(h, data);
+		break;
+	case HU_REC_BIRTH:
+		if (head.size == sizeof(struct hu_birth_record))
+			return decode_birth(h, data);
+		break;
+	case HU_REC_DEATH:
+		if (head.size == sizeof(struct hu_death_record))
+			return decode_death(h, data);
+		break;
+	case HU_REC_PTHREAD:
+		if (head.size == sizeof(struct hu_pthread_record))
+			return decode_call(h, data);
 		break;
 	case HU_REC_SEEN:
 	case HU_REC_EXEC:

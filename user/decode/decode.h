@@ -16,6 +16,9 @@ struct decode_handler {
 	int (*process)(void *ctx, const struct hu_proc_record *rec);
 	int (*holder)(void *ctx, const struct hu_holder_record *rec);
 	int (*stack)(void *ctx, const struct hu_stack_record *rec);
+	int (*birth)(void *ctx, const struct hu_birth_record *rec);
+	int (*death)(void *ctx, const struct hu_death_record *rec);
+	int (*call)(void *ctx, const struct hu_pthread_record *rec);
 	void *ctx;
 	uint64_t bad;
 };

@@ -172,7 +172,7 @@ static bool make_room(struct symfile_set *set)
  * path within the process's root may have become another file's, hence the check of the inode; the
  * device is not compared, see symfile.h.
  */
-static int open_mapped(pid_t tgid, const struct mapping *map, const char *root)
+int symfile__open_mapped(pid_t tgid, const struct mapping *map, const char *root)
 {
 	struct stat st;
 	char path[80];
@@ -251,7 +251,7 @@ struct symfile *symfile_set__open(struct symfile_set *set, pid_t tgid, const str
 	if (f)
 		return f;
 	snprintf(root, sizeof(root), "/proc/%d/root", tgid);
-	fd = open_mapped(tgid, map, root);
+	fd = symfile__open_mapped(tgid, map, root);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		goto bad;
 	key = key_of(map, &st);

@@ -25,6 +25,11 @@ void symfile_set__use_debuginfod(struct symfile_set *set, struct debuginfod *d);
 /* The file behind a mapping of tgid, opened but not parsed; NULL: it can't be reached, or no
  * memory. */
 struct symfile *symfile_set__open(struct symfile_set *set, pid_t tgid, const struct mapping *map);
+/*
+ * The file itself, for reading: a descriptor, or negative errno. root: "/proc/TGID/root", where it is looked for if
+ * the mapping can't be opened.
+ */
+int symfile__open_mapped(pid_t tgid, const struct mapping *map, const char *root);
 /* The kernel's own: our vdso's image is that of every 64-bit process. NULL: we have none. */
 struct symfile *symfile_set__vdso(struct symfile_set *set);
 /* The ELF file, parsed at the first call; NULL: it is none. */

@@ -29,6 +29,12 @@ int symtab__finish(struct symtab *t);
 bool symtab__func(const struct symtab *t, uint64_t vaddr, struct symbol *ret);
 bool symtab__object(const struct symtab *t, uint64_t vaddr, struct symbol *ret);
 bool symtab__by_name(struct symtab *t, const char *name, struct symbol *ret);
+/*
+ * All different addresses that have this name, old versions included, into ret[cap]; returns how many. Linear, and
+ * before or after symtab__finish().
+ */
+size_t symtab__all_by_name(const struct symtab *t, const char *name, struct symbol *ret,
+			   size_t cap);
 size_t symtab__count(const struct symtab *t); /* symbols of any type */
 
 #endif

@@ -86,3 +86,21 @@ bool symtab__by_name(struct symtab *t, const char *name, struct symbol *ret)
 	}
 	return false;
 }
+
+size_t symtab__all_by_name(const struct symtab *t, const char *name, struct symbol *ret, size_t cap)
+{
+	size_t cnt = 0, known;
+
+	for (size_t i = 0; i < t->raw_cnt && cnt < cap; i++) {
+		const struct raw *r = &t->raw[i];
+		const char *its = symtab__name(t, r->name);
+
+		if (strcmp(its, name) != 0)
+			continue;
+		for (known = 0; known < cnt && ret[known].addr != r->addr; known++)
+			;
+		if (known == cnt)
+			ret[cnt++] = (struct symbol){ its, r->addr, r->size };
+	}
+	return cnt;
+}

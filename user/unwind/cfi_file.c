@@ -237,6 +237,51 @@ static int mark_sigreturn(const struct elf_file *f, struct cfi_table *t)
 	return err;
 }
 
+static bool begins_with(const struct elf_file *f, uint64_t vaddr, const uint8_t *code, size_t sz)
+{
+	uint8_t found[4];
+
+	for (size_t i = 0; i < f->phdr_cnt; i++) {
+		const Elf64_Phdr *ph = &f->phdr[i];
+
+		if (ph->p_type == PT_LOAD && (ph->p_flags & PF_X) && vaddr >= ph->p_vaddr &&
+		    vaddr - ph->p_vaddr < ph->p_filesz)
+			return sz <= sizeof(found) &&
+			       !elf_file__read(f, vaddr - ph->p_vaddr + ph->p_offset, found, sz) &&
+			       !memcmp(found, code, sz);
+	}
+	return false;
+}
+
+#define CLONE_GAP_MAX 24 /* from the system call to where the new thread goes on */
+
+/*
+ * glibc's clone() and clone3() end their FDE right before the system call, since what it says would be wrong for
+ * the new thread, and begin another one where that goes on (sysdeps/unix/sysv/linux/x86_64/clone3.S and the like).
+ * For the caller it stays true: who creates threads has its return address there.
+ */
+static void bridge_clone(const struct elf_file *f, struct cfi_table *t)
+{
+	static const uint8_t x86_64[] = { 0x0f, 0x05 }, arm64[] = { 0x01, 0x00, 0x00, 0xd4 };
+	bool arm = f->ehdr.e_machine == EM_AARCH64;
+
+	for (size_t i = 1; i + 1 < t->cnt; i++) {
+		struct hu_row *gap = &t->row[i], *next = gap + 1;
+		uint32_t len = next->pc - gap->pc;
+
+		/* Behind padding a function would be aligned: most gaps need no look at the file. */
+		if (gap->kind != HU_CFA_GAP || next->kind == HU_CFA_GAP || len > CLONE_GAP_MAX ||
+		    len <= sizeof(arm64) || (!arm && !((t->base + next->pc) & 15)))
+			continue;
+		if (!begins_with(f, t->base + gap->pc, arm ? arm64 : x86_64,
+				 arm ? sizeof(arm64) : sizeof(x86_64)))
+			continue;
+		gap->kind = gap[-1].kind;
+		gap->cfa_off = gap[-1].cfa_off;
+		gap->fp_off = gap[-1].fp_off;
+	}
+}
+
 /* Functions behind padding: where the gap ends is kept in it. */
 static void mark_gaps(struct cfi_table *t)
 {
@@ -252,8 +297,10 @@ static void mark_gaps(struct cfi_table *t)
 /* What call frame information does not tell; t may be without rows. */
 static int complete(const struct elf_file *f, size_t max_rows, struct cfi_table *t)
 {
-	int err = derive(f, max_rows, t);
+	int err;
 
+	bridge_clone(f, t);
+	err = derive(f, max_rows, t);
 	if (!err)
 		err = mark_sigreturn(f, t);
 	mark_gaps(t);

@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -52,12 +53,13 @@ static int drop_capabilities(void)
 #endif
 
 #ifdef OUR_ARCH
+#define NO_CALL 0x3fffffff
 #define REFUSE(nr)                                     \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
 
 /* What SYS_PTRACE and the others would still allow, and nothing of ours does once all is attached. */
-static int refuse_calls(void)
+static int refuse_calls(bool keep_probes)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
@@ -84,7 +86,8 @@ static int refuse_calls(void)
 		REFUSE(SYS_keyctl),
 		REFUSE(SYS_add_key),
 		REFUSE(SYS_request_key),
-		REFUSE(SYS_perf_event_open),
+		/* A number that no call has stands in for one that stays. */
+		REFUSE(keep_probes ? NO_CALL : SYS_perf_event_open),
 		REFUSE(SYS_userfaultfd),
 #ifdef SYS_iopl
 		REFUSE(SYS_iopl),
@@ -101,15 +104,25 @@ static int refuse_calls(void)
 		       : 0;
 }
 #else
-static int refuse_calls(void)
+static int refuse_calls(bool keep_probes)
 {
 	return -ENOTSUP;
 }
 #endif
 
-int privileges__drop(void)
+static int drop(bool keep_probes)
 {
-	int err = refuse_calls(), caps_err = drop_capabilities();
+	int err = refuse_calls(keep_probes), caps_err = drop_capabilities();
 
 	return err ? err : caps_err;
+}
+
+int privileges__drop(void)
+{
+	return drop(false);
+}
+
+int privileges__drop_but_probes(void)
+{
+	return drop(true);
 }

@@ -52,6 +52,8 @@ static inline const char *plural(uint64_t n)
  */
 void page__print_stack(const struct page *p, const struct sym_frame *frames, size_t cnt, int api,
 		       bool complete);
+/* What a thread does: "sleeps in read from pipe:[4711]", "waits for mutex ledger_lock" (stacks_text.c). */
+void page__print_doing(const struct page *p, const struct blocked_thread *t);
 /* Every frame, one a line. */
 void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt,
 			     bool complete);

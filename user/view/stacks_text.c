@@ -125,8 +125,7 @@ static void print_wait(const struct page *p, const struct blocked_thread *t)
 		fprintf(p->out, " (%s)", t->kernel);
 }
 
-/* The same as what a thread does: "sleeps in fdatasync", "waits for mutex ledger_lock". */
-static void print_doing(const struct page *p, const struct blocked_thread *t)
+void page__print_doing(const struct page *p, const struct blocked_thread *t)
 {
 	if (t->state == BLOCKED_RUNNING || t->state == BLOCKED_EXITING) {
 		fputs(t->state == BLOCKED_RUNNING ? "runs" : "ends", p->out);
@@ -356,7 +355,7 @@ static void print_chain(const struct page *p, const struct wait_chain *c)
 		fputc('\n', p->out);
 		return;
 	}
-	print_doing(p, t);
+	page__print_doing(p, t);
 	print_since(p, t);
 	fputs("\n      at ", p->out);
 	print_stack(p, t);
@@ -541,7 +540,7 @@ static void print_holders(const struct page *p, const struct blocked_thread *t)
 		fputs("\n   ", p->out);
 		print_who(p, t);
 		fputc(' ', p->out);
-		print_doing(p, t);
+		page__print_doing(p, t);
 		fputs("\n   at ", p->out);
 		print_stack(p, t);
 	}
@@ -556,7 +555,7 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 	fprintf(out, "%s of ", p.plain);
 	print_process(&p, t->thread->process);
 	fputc(' ', out);
-	print_doing(&p, t);
+	page__print_doing(&p, t);
 	if (t->lock)
 		print_held_by(&p, t->lock);
 	print_since(&p, t);

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What a program leaves behind at its end, a line for each group of alike things: `check -- PROGRAM`. */
+#include <errno.h>
+
+#include "user/view/page.h"
+
+static void print_size(FILE *out, uint64_t bytes)
+{
+	if (bytes >= 10ULL << 30)
+		fprintf(out, "%.0f GiB", bytes / (double)(1ULL << 30));
+	else if (bytes >= 1 << 20)
+		fprintf(out, "%.1f MiB", bytes / (double)(1 << 20));
+	else
+		fprintf(out, "%llu KiB", (unsigned long long)(bytes >> 10));
+}
+
+static void print_frames(const struct page *p, const char *before, const struct sym_frame *frames,
+			 size_t cnt)
+{
+	if (!cnt)
+		return;
+	fputs(before, p->out);
+	page__print_stack(p, frames, cnt, -1, true);
+}
+
+static void print_start(const struct page *p, const struct left_group *g)
+{
+	char name[NAME_SZ];
+
+	if (*g->start.function)
+		fprintf(p->out, " started in %s", escaped(g->start.function, name));
+	else if (*g->start.module)
+		fprintf(p->out, " started in %s+0x%llx", escaped(g->start.module, name),
+			(unsigned long long)g->start.offset);
+	if (*g->start.file) {
+		const char *slash = strrchr(g->start.file, '/');
+
+		fprintf(p->out, " %s:%d", escaped(slash ? slash + 1 : g->start.file, name),
+			g->start.line);
+	}
+}
+
+static void print_threads(const struct page *p, const struct left_group *g)
+{
+	char name[NAME_SZ];
+
+	fprintf(p->out, "%zu thread%s", g->cnt, plural(g->cnt));
+	if (g->cnt == 1 && g->tid && *g->comm)
+		fprintf(p->out, " (%s %u)", escaped(g->comm, name), g->tid);
+	print_start(p, g);
+}
+
+static void print_doing(const struct page *p, const struct left_group *g)
+{
+	const struct blocked_thread *t = g->thread;
+
+	fputs(", ", p->out);
+	page__print_doing(p, t);
+	if (t->stack) {
+		fputs(" at ", p->out);
+		page__print_stack(p, t->stack->frames, t->stack->frame_cnt, t->api,
+				  t->stack->stack->stack.flags & HU_STACK_COMPLETE);
+	}
+}
+
+static void print_group(const struct page *p, const struct leftovers *l, const struct left_group *g)
+{
+	static const char *const kinds[] = {
+		[LEFT_UNJOINED] = "unjoined",
+		[LEFT_RUNNING] = "still running",
+		[LEFT_BLOCKED] = "blocked",
+		[LEFT_DIED_HOLDING] = "died holding a lock",
+	};
+	char name[NAME_SZ];
+
+	fprintf(p->out, "%s: %u %s: ", kinds[g->kind], l->tgid, escaped(l->comm, name));
+	if (g->kind == LEFT_DIED_HOLDING) {
+		if (*g->name)
+			fprintf(p->out, "mutex %s", escaped(g->name, name));
+		else
+			fprintf(p->out, "what looks like a mutex at 0x%llx",
+				(unsigned long long)g->address);
+		fprintf(p->out, " held by tid %u, which is gone", g->owner);
+	} else {
+		print_threads(p, g);
+		if (g->kind == LEFT_UNJOINED) {
+			fprintf(p->out, " ended and %s never joined", g->cnt == 1 ? "was" : "were");
+			if (g->stack_bytes) {
+				fputs(", stacks hold ", p->out);
+				print_size(p->out, g->stack_bytes);
+			}
+		} else {
+			print_doing(p, g);
+		}
+	}
+	print_frames(p, "; created at ", g->created_by, g->created_cnt);
+	fputc('\n', p->out);
+}
+
+int view__leftovers(FILE *out, const struct leftovers *l)
+{
+	struct view_style plain = { .utf8 = false };
+	struct page p = page__begin(out, &plain);
+
+	for (size_t i = 0; i < l->cnt; i++)
+		print_group(&p, l, &l->group[i]);
+	return ferror(out) ? -EIO : (int)l->cnt;
+}
