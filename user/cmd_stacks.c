@@ -62,8 +62,9 @@ static int write_report(void *ctx, FILE *out)
 
 /* A thread that was printed, or was idle: not again until it has run. */
 struct known {
-	uint32_t tid;
-	uint64_t start, switches;
+	uint32_t tid;	/* 0: a goroutine … */
+	uint64_t start; /* … of this g and goid */
+	uint64_t switches;
 	uint64_t turn; /* when it was seen last: those that have gone on are forgotten */
 };
 
@@ -90,6 +91,17 @@ static struct known *find(struct watching *w, uint32_t tid, uint64_t start, uint
 			   &key);
 }
 
+static struct known key_of(const struct blocked_thread *t)
+{
+	const struct hu_thread_record *rec = &t->thread->rec;
+
+	if (t->goroutine)
+		return (struct known){ .start = hash__mix(t->goroutine->addr ^ rec->tgid,
+							  t->goroutine->goid),
+				       .switches = t->goroutine->seq };
+	return (struct known){ rec->tid, rec->thread_start, rec->switches };
+}
+
 static int on_long(void *ctx, const struct hu_record *rec)
 {
 	const struct hu_thread_brief *brief = (const void *)rec;
@@ -108,21 +120,32 @@ static int on_long(void *ctx, const struct hu_record *rec)
 
 static int remember(struct watching *w, const struct blocked_thread *t)
 {
-	const struct hu_thread_record *rec = &t->thread->rec;
-	struct known *k = find(w, rec->tid, rec->thread_start, rec->switches);
+	struct known key = key_of(t), *k = find(w, key.tid, key.start, key.switches);
 	int err;
 
-	if (k)
+	if (k) {
+		k->turn = w->turn;
 		return 0;
+	}
 	k = malloc(sizeof(*k));
 	if (!k)
 		return -ENOMEM;
-	*k = (struct known){ rec->tid, rec->thread_start, rec->switches, w->turn };
-	err = table__add(&w->known,
-			 hash__mix(hash__mix(rec->tid, rec->thread_start), rec->switches), k);
+	*k = key;
+	k->turn = w->turn;
+	err = table__add(&w->known, hash__mix(hash__mix(k->tid, k->start), k->switches), k);
 	if (err)
 		free(k);
 	return err;
+}
+
+/* Has it been printed, or passed over, already? */
+static bool is_known(struct watching *w, const struct blocked_thread *t)
+{
+	struct known key = key_of(t), *k = find(w, key.tid, key.start, key.switches);
+
+	if (k)
+		k->turn = w->turn;
+	return k;
 }
 
 static int write_new(void *ctx, FILE *out)
@@ -135,10 +158,8 @@ static int write_new(void *ctx, FILE *out)
 	w->printed = w->left = 0;
 	for (size_t i = 0; i < r->thread_cnt && !err; i++) {
 		const struct blocked_thread *t = &r->thread[i];
-		const struct hu_thread_record *rec = &t->thread->rec;
 
-		if (t->at_least_ns < longer || t->state == BLOCKED_RUNNING ||
-		    find(w, rec->tid, rec->thread_start, rec->switches))
+		if (t->at_least_ns < longer || t->state == BLOCKED_RUNNING || is_known(w, t))
 			continue;
 		err = remember(w, t);
 		if (err || (t->idle && !w->run->opt->query.idle))
@@ -162,7 +183,9 @@ static int look_for_new(struct watching *w)
 	int err;
 
 	w->turn++;
-	w->fresh = !threads__clock_offset(look->threads, &offset); /* the first look tells */
+	/* The first look tells; and goroutines are seen by whole looks only. */
+	w->fresh = !threads__clock_offset(look->threads, &offset) ||
+		   (look->report && look->report->goroutine_cnt);
 	if (!w->fresh) {
 		ask.off_before_ns = live__now_ns() - longer - offset;
 		err = threads__pass(look->threads, &ask, on_long, w);

@@ -56,17 +56,29 @@ static void check_name(const char *name, const char *module, enum lock_kind kind
 static void test_kind_names(void **state)
 {
 	static const char *const names[LOCK_KINDS] = {
-		[LOCK_INVALID] = "invalid", [LOCK_FUTEX] = "futex",
-		[LOCK_MUTEX] = "mutex",	    [LOCK_RWLOCK] = "rwlock",
-		[LOCK_CONDVAR] = "condvar", [LOCK_SEMAPHORE] = "semaphore",
-		[LOCK_BARRIER] = "barrier", [LOCK_JOIN] = "join",
-		[LOCK_ONCE] = "once",	    [LOCK_PARK] = "futex",
+		[LOCK_INVALID] = "invalid",
+		[LOCK_FUTEX] = "futex",
+		[LOCK_MUTEX] = "mutex",
+		[LOCK_RWLOCK] = "rwlock",
+		[LOCK_CONDVAR] = "condvar",
+		[LOCK_SEMAPHORE] = "semaphore",
+		[LOCK_BARRIER] = "barrier",
+		[LOCK_JOIN] = "join",
+		[LOCK_ONCE] = "once",
+		[LOCK_PARK] = "futex",
+		[LOCK_GO_MUTEX] = "go-mutex",
+		[LOCK_GO_RWMUTEX] = "go-rwmutex",
+		[LOCK_GO_WAITGROUP] = "go-waitgroup",
+		[LOCK_GO_CHAN] = "go-chan",
+		[LOCK_GO_SELECT] = "go-select",
+		[LOCK_GO_COND] = "go-cond",
 	};
 
 	for (int kind = 0; kind < LOCK_KINDS; kind++) {
 		assert_string_equal(lock_kind__name(kind), names[kind]);
-		assert_int_equal(lock_kind__idle(kind),
-				 kind == LOCK_CONDVAR || kind == LOCK_JOIN || kind == LOCK_PARK);
+		assert_int_equal(lock_kind__idle(kind), kind == LOCK_CONDVAR || kind == LOCK_JOIN ||
+								kind == LOCK_PARK ||
+								kind == LOCK_GO_COND);
 	}
 	assert_string_equal(lock_kind__name(LOCK_KINDS), "invalid");
 	assert_false(lock_kind__idle(LOCK_KINDS));

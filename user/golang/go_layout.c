@@ -48,6 +48,8 @@ static const struct go_layout go1_18 = {
 	.p_runqhead = 400,
 	.p_runqtail = 404,
 	.p_runnext = 2456,
+	.p_goidcache = 384,
+	.p_goidcacheend = 392,
 	.p_created = GO_NO_FIELD,
 	.sched_goidgen = 0,
 	.sched_nmidle = 40,
@@ -56,6 +58,7 @@ static const struct go_layout go1_18 = {
 	.sched_nspinning = 92,
 	.sched_runq = 112,
 	.sched_mutex_wait = GO_NO_FIELD,
+	.sched_created = GO_NO_FIELD,
 	.md_gofunc = 304,
 	.func_wrapper = 21,
 };
@@ -98,6 +101,8 @@ static void to_1_23(struct go_layout *l)
 	l->g_startpc = 304;
 	l->g_waiting = 320;
 	l->p_m = 48;
+	l->p_goidcache = 376;
+	l->p_goidcacheend = 384;
 	l->p_runqhead = 392;
 	l->p_runqtail = 396;
 	l->p_runnext = 2448;
@@ -142,6 +147,8 @@ static void to_1_26(struct go_layout *l)
 	l->s_waitlink = 72;
 	l->s_c = 88;
 	l->m_p = 208;
+	l->p_goidcache = 384;
+	l->p_goidcacheend = 392;
 	l->p_runqhead = 400;
 	l->p_runqtail = 404;
 	l->p_runnext = 2456;
@@ -152,6 +159,7 @@ static void to_1_26(struct go_layout *l)
 	l->sched_nspinning = 116;
 	l->sched_runq = 144;
 	l->sched_mutex_wait = 1664;
+	l->sched_created = 6864; /* by P's that are no more */
 }
 
 static void to_1_27(struct go_layout *l)
@@ -225,6 +233,8 @@ const struct go_field go_fields[] = {
 	FIELD("p", "runqhead", p_runqhead),
 	FIELD("p", "runqtail", p_runqtail),
 	FIELD("p", "runnext", p_runnext),
+	FIELD("p", "goidcache", p_goidcache),
+	FIELD("p", "goidcacheend", p_goidcacheend),
 	FIELD("p", "goroutinesCreated", p_created),
 	FIELD("schedt", "goidgen", sched_goidgen),
 	FIELD("schedt", "nmidle", sched_nmidle),
@@ -233,6 +243,7 @@ const struct go_field go_fields[] = {
 	FIELD("schedt", "nmspinning", sched_nspinning),
 	FIELD("schedt", "runqsize", sched_runq),
 	FIELD("schedt", "totalMutexWaitTime", sched_mutex_wait),
+	FIELD("schedt", "goroutinesCreated", sched_created),
 	FIELD("moduledata", "gofunc", md_gofunc),
 };
 const size_t go_field_cnt = sizeof(go_fields) / sizeof(go_fields[0]);

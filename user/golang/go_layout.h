@@ -28,10 +28,11 @@ struct go_layout {
 	/* runtime.m, runtime.p */
 	uint16_t m_procid, m_curg, m_p;
 	uint16_t p_id, p_status, p_m, p_runqhead, p_runqtail, p_runnext;
+	uint16_t p_goidcache, p_goidcacheend;
 	uint16_t p_created; /* from 1.26 */
 	/* runtime.schedt */
 	uint16_t sched_goidgen, sched_nmidle, sched_maxm, sched_npidle, sched_nspinning;
-	uint16_t sched_runq, sched_mutex_wait;
+	uint16_t sched_runq, sched_mutex_wait, sched_created;
 	/* runtime.moduledata */
 	uint16_t md_gofunc;
 	uint16_t func_wrapper; /* abi.FuncIDWrapper: no offset, but it changes with the version too */

@@ -566,7 +566,7 @@ int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct
 		page__print_created(&p, t, 3);
 	}
 	print_holders(&p, t);
-	fputs(t->created ? "\n" : "\n\n", out);
+	fputs(t->created && !t->holder ? "\n" : "\n\n", out);
 	return ferror(out) ? -EIO : 0;
 }
 

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "user/golang/go_sched.h"
 #include "user/model/leaks.h"
 #include "user/model/leftovers.h"
 #include "user/model/locks.h"
@@ -37,6 +38,9 @@ int view__threads_json(FILE *out, const struct threads_report *r, const struct v
 int view__blocked_thread(FILE *out, const struct blocked_thread *t, const struct view_style *style);
 /* The graph of who waits for whom, for Graphviz. */
 int view__stacks_dot(FILE *out, const struct stacks_report *r);
+/* Go's scheduler; before: an earlier look, for rates, or NULL. */
+int view__go_sched(FILE *out, const struct go_sched *before, const struct go_sched *now,
+		   const char *version, const struct view_style *style);
 /* One line for each finding; returns how many, or negative. */
 int view__findings(FILE *out, const struct stacks_report *r);
 /* The same of what a program leaves behind. */

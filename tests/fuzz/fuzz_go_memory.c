@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * libFuzzer target for the readers of a Go program's memory: module data, variables, goroutines, what they wait for.
+ * The input changes a program that is made by hand (tests/unit/go_image.h): a byte for the version, then pieces of
+ * 1 byte for the part, 2 for the place, 8 for what stands there instead.
+ */
+#include <stdio.h>
+
+#include "tests/fuzz/check.h"
+#include "tests/unit/go_image.h"
+#include "user/golang/go_evidence.h"
+#include "user/golang/go_sites.h"
+#include "user/golang/go_wait.h"
+
+#define PIECE_SZ 11
+
+static void change(struct go_image *img, const uint8_t *piece)
+{
+	static const uint64_t part[] = { IMG_RO, IMG_RW,  IMG_HEAP, IMG_STACKS,
+					 IMG_MD, IMG_BSS, IMG_G(1), IMG_SUDOG };
+	uint64_t addr = part[piece[0] % 8] + (piece[1] | (uint64_t)piece[2] << 8);
+	uint8_t *at = img__at(img, addr, 8);
+
+	if (at)
+		memcpy(at, piece + 3, 8);
+}
+
+static void check_goroutine(struct go_process *p, const struct go_snapshot *s,
+			    const struct go_goroutine *g)
+{
+	struct go_frame frame[16];
+	struct go_wait w;
+	size_t cnt = 0;
+
+	CHECK(g->chans <= GO_CHANS_MAX && g->chan_at + g->chans <= s->chan_cnt);
+	CHECK(!g->stack || g->stack->frames <= GO_FRAMES_MAX);
+	for (size_t i = 0; g->stack && i < g->stack->frames && cnt < 16; i++)
+		cnt += go_process__frames(p, g->stack->pcs[i], false, frame + cnt, 16 - cnt);
+	go_wait__classify(g, go_process__reason(p, g->reason), frame, cnt, "main.main",
+			  g->chans ? s->chan[g->chan_at] : 0, &w);
+	CHECK(w.kind < LOCK_KINDS && w.api < (int)cnt);
+}
+
+static void check_evidence(struct go_process *p, const struct go_snapshot *s)
+{
+	static const uint64_t lock[] = { IMG_BSS + 0x700, IMG_HEAP + 0x7000 };
+	struct go_evidence *found = NULL;
+	struct go_sites *sites;
+	size_t cnt = 0;
+	uint64_t pc;
+
+	if (go_evidence__gather(p, s, lock, 2, &found, &cnt))
+		return;
+	for (size_t i = 0; i < cnt; i++)
+		CHECK(found[i].lock < 2 && found[i].goroutine < s->cnt && found[i].hints);
+	free(found);
+	if (go_sites__new(p, &sites))
+		return;
+	for (size_t i = 0; i < s->cnt; i++)
+		go_sites__held(sites, s->goroutine[i].stack, &pc);
+	go_sites__free(sites);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
+{
+	struct go_snapshot *s;
+	struct go_memory memory;
+	struct go_process p;
+	struct go_image *img;
+	const char *why;
+
+	if (!sz)
+		return 0;
+	img = img__new(GO_MINOR_FIRST + data[0] % (GO_MINOR_LAST - GO_MINOR_FIRST + 1));
+	if (!img)
+		return 0;
+	for (size_t at = 1; at + PIECE_SZ <= sz; at += PIECE_SZ)
+		change(img, data + at);
+	memory = img__memory(img);
+	if (!go_pclntab__parse(img->ro, img->table_sz, &img->binary.pclntab) &&
+	    !go_process__open(&img->binary, &memory, 0, &p, &why)) {
+		if (!go_snapshot__take(&p, &s)) {
+			CHECK(s->cnt + s->rejected <= s->listed);
+			for (size_t i = 0; i < s->cnt; i++)
+				check_goroutine(&p, s, &s->goroutine[i]);
+			check_evidence(&p, s);
+			go_snapshot__recheck(&p, s);
+			go_snapshot__free(s);
+		}
+		go_process__close(&p);
+	}
+	free(img);
+	return 0;
+}
