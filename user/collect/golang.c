@@ -148,6 +148,7 @@ void go_target__free(struct go_target *t)
 	if (t->open)
 		go_process__close(&t->process);
 	go_snapshot__free(t->now);
+	go_population__free(&t->population);
 	free(t->seen);
 	free(t);
 }
@@ -206,6 +207,30 @@ int go_target__look(struct go_target *t)
 	t->now = NULL;
 	snprintf(t->why, sizeof(t->why), "its goroutines can't be read; native threads are shown");
 	return err == -ENOMEM ? err : 0;
+}
+
+int go_target__sample(struct go_target *t, uint64_t *ret_took_ns)
+{
+	struct go_snapshot *s;
+	uint64_t *gopc;
+	int err;
+
+	*ret_took_ns = 0;
+	go_target__open(t);
+	err = t->open ? go_snapshot__take(&t->process, &s) : -ENOTSUP;
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	*ret_took_ns = s->taken_ns - s->began_ns;
+	gopc = malloc((s->cnt + 1) * sizeof(*gopc));
+	if (!gopc)
+		err = -ENOMEM;
+	for (size_t i = 0; gopc && i < s->cnt; i++)
+		gopc[i] = s->goroutine[i].gopc;
+	if (!err)
+		err = go_population__sample(&t->population, s->taken_ns, gopc, s->cnt);
+	free(gopc);
+	go_snapshot__free(s);
+	return err;
 }
 
 /* Functions that leave the stack that they were called on: FuncFlagSPWrite, src/internal/abi/symtab.go. */

@@ -189,6 +189,8 @@ static int find_all(struct leaks_builder *b)
 		err = leaks__find_unjoined(b);
 	if (!err && b->in->lifetimes)
 		err = leaks__find_growing(b);
+	if (!err)
+		err = leaks__find_goroutines(b);
 	return err;
 }
 

@@ -63,8 +63,9 @@ struct leaks_stack {
 
 struct leak_suspect {
 	enum leak_reason reason;
-	bool exact;  /* else `sure` is how likely it is */
-	double sure; /* 0…1 */
+	bool goroutines; /* of a Go program; else threads */
+	bool exact;	 /* else `sure` is how likely it is */
+	double sure;	 /* 0…1 */
 	uint32_t tgid;
 	char comm[HU_COMM_LEN];
 	uint64_t count;

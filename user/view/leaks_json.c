@@ -37,6 +37,7 @@ static json_t *suspect_json(struct writer *w, const struct leak_suspect *s)
 	json__put(w, o, "reason", json_string(leak_reason__name(s->reason)));
 	json__put_u64(w, o, "pid", s->tgid);
 	json__put_text(w, o, "comm", s->comm);
+	json__put(w, o, "goroutines", json_boolean(s->goroutines));
 	json__put_u64(w, o, "count", s->count);
 	json__put_u64(w, o, "known", s->known);
 	json__put(w, o, "growth_per_min", json_real(s->growth_per_min));

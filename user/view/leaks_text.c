@@ -88,8 +88,9 @@ static void print_title(const struct page *p, const struct leak_suspect *s)
 
 	fputc('\n', p->out);
 	print_reason(p, s);
-	fprintf(p->out, "  %s thread%s of %s (%u)", text__count(s->count, n), plural(s->count),
-		escaped(s->comm, name), s->tgid);
+	fprintf(p->out, "  %s %s%s of %s (%u)", text__count(s->count, n),
+		s->goroutines ? "goroutine" : "thread", plural(s->count), escaped(s->comm, name),
+		s->tgid);
 	if (s->known)
 		fprintf(p->out, ", %llu of them in the baseline", (unsigned long long)s->known);
 	if (s->growth_per_min > 0)
