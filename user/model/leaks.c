@@ -160,7 +160,8 @@ static void fill_totals(struct leaks_builder *b)
 
 	r->took_ns = in->now_ns - in->began_ns;
 	r->processes = in->stacks->processes;
-	r->threads = in->stacks->thread_cnt;
+	r->goroutines = in->stacks->goroutine_cnt;
+	r->threads = in->stacks->thread_cnt - r->goroutines;
 	r->stacks = in->stacks;
 	r->coverage.times_unknown = in->stacks->coverage.times_unknown;
 	r->coverage.births_unknown = !in->lifetimes;

@@ -198,10 +198,11 @@ static void test(const struct history *h, struct trend *ret)
 /* Of those that were created here: where most of them are, and who of these has been there longest. */
 static const struct blocked_group *typical(const struct leaks_builder *b,
 					   const struct snap_process *p, uint64_t gopc,
-					   const struct blocked_thread **ret)
+					   const struct blocked_thread **ret, size_t *ret_cnt)
 {
 	const struct stacks_report *r = b->in->stacks;
 	const struct blocked_group *most = NULL;
+	size_t cnt = 0;
 
 	for (size_t i = 0; i < r->group_cnt; i++) {
 		const struct blocked_group *g = &r->group[i];
@@ -212,12 +213,15 @@ static const struct blocked_group *typical(const struct leaks_builder *b,
 			most = g;
 	}
 	*ret = most ? most->thread[0] : NULL;
-	for (size_t i = 0; !most && i < r->thread_cnt; i++) {
+	for (size_t i = 0; i < r->thread_cnt; i++) {
 		const struct blocked_thread *t = &r->thread[i];
 
-		if (t->goroutine && t->goroutine->gopc == gopc && t->thread->process == p)
-			*ret = t;
+		if (t->goroutine && t->goroutine->gopc == gopc && t->thread->process == p) {
+			*ret = *ret ? *ret : t;
+			cnt++;
+		}
 	}
+	*ret_cnt = cnt;
 	return most;
 }
 
@@ -229,17 +233,18 @@ static int add_growing(struct leaks_builder *b, const struct snap_process *p,
 	char span[TEXT_DURATION_SZ], alike[64] = "";
 	struct leak_suspect *s;
 	struct trend trend;
+	size_t cnt;
 
 	test(&place->history, &trend);
 	if (trend.stretches >= TREND_POINTS_LEAST)
 		b->r.coverage.growth_unknown = false;
-	most = trend.grows ? typical(b, p, place->gopc, &t) : NULL;
+	most = trend.grows ? typical(b, p, place->gopc, &t, &cnt) : NULL;
 	if (!trend.grows || !t || t->go.system)
 		return 0;
 	s = add(b, LEAK_GROWING, t);
 	if (!s)
 		return -ENOMEM;
-	s->count = place->live;
+	s->count = cnt;
 	s->growth_per_min = trend.per_min;
 	s->sure = trend.sure;
 	if (most)

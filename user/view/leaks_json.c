@@ -68,6 +68,7 @@ int view__leaks_json(FILE *out, const struct leaks_report *r, const struct view_
 	json__put(&w, doc, "coverage", coverage_json(&w, r));
 	json__put_u64(&w, doc, "processes", r->processes);
 	json__put_u64(&w, doc, "threads", r->threads);
+	json__put_u64(&w, doc, "goroutine_count", r->goroutines);
 	json__put_u64(&w, doc, "created", r->born);
 	json__put_u64(&w, doc, "exited", r->ended);
 	json__put_u64(&w, doc, "sites", r->sites);

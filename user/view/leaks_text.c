@@ -47,8 +47,11 @@ static void print_head(const struct page *p, const struct leaks_report *r)
 	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ];
 
 	fprintf(p->out, "%s %s ", text__duration(r->took_ns, t), p->dot);
-	fprintf(p->out, "%s thread%s of %zu process%s", text__count(r->threads, n),
-		plural(r->threads), r->processes, r->processes == 1 ? "" : "es");
+	fprintf(p->out, "%s thread%s", text__count(r->threads, n), plural(r->threads));
+	if (r->goroutines)
+		fprintf(p->out, " and %s goroutine%s", text__count(r->goroutines, n),
+			plural(r->goroutines));
+	fprintf(p->out, " of %zu process%s", r->processes, r->processes == 1 ? "" : "es");
 	if (!r->coverage.births_unknown) {
 		fprintf(p->out, " %s %s created", p->dot, text__count(r->born, n));
 		fprintf(p->out, ", %s ended", text__count(r->ended, n));
@@ -176,7 +179,7 @@ static void print_none(const struct page *p, const struct leaks_report *r)
 {
 	char n[TEXT_COUNT_SZ];
 
-	fputs("\nNo thread is suspected", p->out);
+	fprintf(p->out, "\nNo %sthread is suspected", r->goroutines ? "goroutine and no " : "");
 	if (r->old)
 		fputs(" that the baseline has not", p->out);
 	fprintf(p->out, ": looked at what %s thread%s wait%s for", text__count(r->threads, n),
