@@ -68,7 +68,8 @@ class Leaks(unittest.TestCase):
             self.assertTrue(suspect["goroutines"], suspect)
             self.assertTrue(suspect["evidence"])
             found.setdefault(by_pid[suspect["pid"]], []).append(suspect)
-        self.assertEqual(set(found), set(self.EXPECTED))
+        rest = {key: value for key, value in document.items() if key != "suspects"}
+        self.assertEqual(set(found), set(self.EXPECTED), f"{rest}, {by_pid}")
         for name, (_, expected) in self.EXPECTED.items():
             with self.subTest(name):
                 self.check_suspects(programs[name], found[name], *expected)

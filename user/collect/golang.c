@@ -168,9 +168,8 @@ static bool same(const struct go_seen *a, const struct go_goroutine *g)
 }
 
 /* Both are sorted by address. */
-static int remember(struct go_target *t)
+static int remember(struct go_target *t, struct go_snapshot *s)
 {
-	struct go_snapshot *s = t->now;
 	struct go_seen *seen = malloc((s->cnt + 1) * sizeof(*seen));
 	size_t old = 0;
 
@@ -203,29 +202,29 @@ int go_target__look(struct go_target *t)
 		return 0;
 	err = go_snapshot__take(&t->process, &t->now);
 	if (!err)
-		return remember(t);
+		return remember(t, t->now);
 	t->now = NULL;
 	snprintf(t->why, sizeof(t->why), "its goroutines can't be read; native threads are shown");
 	return err == -ENOMEM ? err : 0;
 }
 
-int go_target__sample(struct go_target *t, uint64_t *ret_took_ns)
+int go_target__sample(struct go_target *t)
 {
 	struct go_snapshot *s;
 	uint64_t *gopc;
 	int err;
 
-	*ret_took_ns = 0;
 	go_target__open(t);
 	err = t->open ? go_snapshot__take(&t->process, &s) : -ENOTSUP;
 	if (err)
 		return err == -ENOMEM ? err : 0;
-	*ret_took_ns = s->taken_ns - s->began_ns;
 	gopc = malloc((s->cnt + 1) * sizeof(*gopc));
 	if (!gopc)
 		err = -ENOMEM;
 	for (size_t i = 0; gopc && i < s->cnt; i++)
 		gopc[i] = s->goroutine[i].gopc;
+	if (!err)
+		err = remember(t, s);
 	if (!err)
 		err = go_population__sample(&t->population, s->taken_ns, gopc, s->cnt);
 	free(gopc);

@@ -45,7 +45,7 @@ void go_target__open(struct go_target *t);
 void go_target__end_stack(const struct go_target *t, struct hu_stack *stack);
 /* Its goroutines as they are now, in t->now. */
 int go_target__look(struct go_target *t);
-/* Counts its goroutines by where they were created; *ret_took_ns: how long it took, 0 when it is not understood. */
-int go_target__sample(struct go_target *t, uint64_t *ret_took_ns);
+/* Counts its goroutines by where they were created, and sees which have not run; t->now stays as it is. */
+int go_target__sample(struct go_target *t);
 
 #endif

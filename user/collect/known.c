@@ -100,18 +100,13 @@ int known__golang(struct known_names *k, const struct hu_thread_record *rec, str
 	return err;
 }
 
-int known__sample_golang(struct known_names *k, uint64_t *ret_took_ns)
+int known__sample_golang(struct known_names *k)
 {
 	const struct known_process *p;
-	uint64_t took;
 	int err = 0;
 
-	*ret_took_ns = 0;
-	for (size_t i = 0; !err && (p = table__next(&k->processes, &i));) {
-		if (!p->go)
-			continue;
-		err = go_target__sample(p->go, &took);
-		*ret_took_ns += took;
-	}
+	for (size_t i = 0; !err && (p = table__next(&k->processes, &i));)
+		if (p->go)
+			err = go_target__sample(p->go);
 	return err;
 }
