@@ -94,8 +94,10 @@ def tools(build, path, scratch):
     delve, gdb = find_delve(), watchers.program("gdb")
     script = os.path.join(scratch, "delve.txt")
     with open(script, "w", encoding="ascii") as file:
-        file.write("goroutines -t 8\nexit -c\n")
-    delve_argv = [delve, "attach", "PID", path, "--allow-non-terminal-interactive=true", "--init", script]
+        file.write("goroutines -t 8\nexit\n")
+    # It asks whether to kill the process.
+    delve_argv = ["sh", "-c", 'pid=$1; shift; echo n | "$0" attach "$pid" "$@"', delve, "PID", path,
+                  "--allow-non-terminal-interactive=true", "--init", script]  # fmt: skip
     runtime = glob.glob(os.path.expanduser(f"~/.cache/holdup/go/go-{RELEASE}-*/usr/share/go-{RELEASE}/src/runtime"))
     runtime += glob.glob(f"/usr/share/go-{RELEASE}/src/runtime")
     gdb_argv = [gdb, "-nx", "-batch", "-iex", "set debuginfod enabled off", "-p", "PID",
