@@ -44,4 +44,8 @@ void go_target__end_stack(const struct go_target *t, struct hu_stack *stack);
 /* Its goroutines as they are now, in t->now. */
 int go_target__look(struct go_target *t);
 
+/* All Go programs among these processes: their goroutines, and later which of them have not run since. */
+int golang__look(const struct table *processes); /* of struct snap_process */
+void golang__recheck(const struct table *processes);
+
 #endif
