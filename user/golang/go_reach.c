@@ -28,7 +28,8 @@ struct reach {
 	size_t objects;
 	struct target *now, *next;
 	size_t nows, nexts;
-	uint64_t lo, hi; /* of all targets of this step */
+	uint64_t lo, hi;   /* of all targets of this step */
+	struct table seen; /* of struct target: each is followed once */
 };
 
 /* ---- where a word is */
@@ -170,12 +171,35 @@ static int add_goroutine(struct go_object *o, size_t goroutine)
 	return 0;
 }
 
-static void add_target(struct reach *r, struct target t)
+static bool target__is(const void *value, const void *key)
 {
-	if (r->nexts == TARGETS_MAX)
+	const struct target *a = value, *b = key;
+
+	return a->from == b->from && a->to == b->to && a->object == b->object;
+}
+
+static int add_target(struct reach *r, struct target t)
+{
+	uint64_t hash = hash__mix(t.from, t.object);
+	struct target *seen;
+	int err;
+
+	if (table__find(&r->seen, hash, target__is, &t))
+		return 0;
+	if (r->nexts == TARGETS_MAX) {
 		r->object[t.object].rooted = true;
+		return 0;
+	}
+	seen = malloc(sizeof(*seen));
+	if (!seen)
+		return -ENOMEM;
+	*seen = t;
+	err = table__add(&r->seen, hash, seen);
+	if (err)
+		free(seen);
 	else
 		r->next[r->nexts++] = t;
+	return err;
 }
 
 /* A word at addr leads to the target. */
@@ -194,13 +218,15 @@ static int on_reference(struct reach *r, const struct go_copy *c, uint64_t addr,
 	t->found = true;
 	if (g)
 		return add_goroutine(o, g - r->s->goroutine);
-	if (within(&r->p->data, addr) || within(&r->p->bss, addr) || within(&r->p->noptrbss, addr))
+	if (within(&r->p->data, addr) || within(&r->p->bss, addr) ||
+	    within(&r->p->noptrbss, addr)) {
 		o->rooted = true;
-	else if (find_closure(r, c, addr, &closure))
-		add_target(r, (struct target){ closure, closure + 1, t->object, true, false });
-	else
-		add_target(r, (struct target){ addr - NEAR_SZ, addr + 1, t->object, false, false });
-	return 0;
+		return 0;
+	}
+	if (find_closure(r, c, addr, &closure))
+		return add_target(r,
+				  (struct target){ closure, closure + 1, t->object, true, false });
+	return add_target(r, (struct target){ addr - NEAR_SZ, addr + 1, t->object, false, false });
 }
 
 static int by_start(const void *a, const void *b)
@@ -327,6 +353,7 @@ int go_reach__find(const struct go_process *p, const struct go_snapshot *s,
 		qsort(r.now, r.nows, sizeof(r.now[0]), by_start);
 		err = run(&r);
 	}
+	table__clear(&r.seen, free);
 	free(r.now);
 	free(r.next);
 	return err;
