@@ -87,7 +87,7 @@ static bool in_sudog(const struct reach *r, const struct go_copy *c, uint64_t ad
 {
 	const struct go_layout *l = &r->p->binary->layout;
 	/* From 1.26 both are kept twice, as a pointer and as a number (maybeTraceablePtr). */
-	const uint16_t off[] = { l->s_c, l->s_elem, l->s_c - 8, l->s_elem + 8 };
+	const uint16_t off[] = { l->s_c, l->s_elem, l->s_c + 8, l->s_elem + 8 };
 	const struct go_goroutine *g;
 	uint64_t owner;
 
