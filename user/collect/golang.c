@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/collect/snapshot.h"
 #include "user/util/text.h"
 
 /* ---- programs */
@@ -249,4 +250,24 @@ void go_target__end_stack(const struct go_target *t, struct hu_stack *stack)
 			stack->exact = stack->frames;
 		return;
 	}
+}
+
+int golang__look(const struct table *processes)
+{
+	struct snap_process *p;
+	int err = 0;
+
+	for (size_t i = 0; !err && (p = table__next(processes, &i));)
+		if (p->go)
+			err = go_target__look(p->go);
+	return err;
+}
+
+void golang__recheck(const struct table *processes)
+{
+	struct snap_process *p;
+
+	for (size_t i = 0; (p = table__next(processes, &i));)
+		if (p->go && p->go->now)
+			go_snapshot__recheck(&p->go->process, p->go->now);
 }

@@ -48,4 +48,8 @@ int go_target__look(struct go_target *t);
 /* Counts its goroutines by where they were created, and sees which have not run; t->now stays as it is. */
 int go_target__sample(struct go_target *t);
 
+/* All Go programs among these processes: their goroutines, and later which of them have not run since. */
+int golang__look(const struct table *processes); /* of struct snap_process */
+void golang__recheck(const struct table *processes);
+
 #endif
