@@ -38,7 +38,8 @@ class Leaks(unittest.TestCase):
         "nil-channel": ((), ("blocked-forever", "sender", 1)),
         "panic-lock": ((), ("orphaned", "waiter", 3)),
         "rw-writer": ((), ("same-line", "reader", 4)),
-        "send-timeout": ((), ("same-line", "sender", 7)),
+        "select-stuck": ((), ("blocked-forever", "relay", 4)),
+        "send-timeout": ((), ("blocked-forever", "sender", 7)),
         "ticker-leak": (GROW, ("growing", "ticker", 20)),
         "unbounded": (GROW, ("growing", "item", 500)),
     }
@@ -105,7 +106,7 @@ class Leaks(unittest.TestCase):
             args = ["leaks", "-p", program.pid, "--for", "3s", "--min-age", "500ms"]
             status, out, err = holdup.run(args, timeout=50)
         self.assertEqual(status, 0, err)
-        self.assertRegex(out, r"(?m)^SAME-LINE +7 goroutines of send-timeout \(\d+\)")
+        self.assertRegex(out, r"(?m)^BLOCKED-FOREVER +7 goroutines of send-timeout \(\d+\)")
         self.assertRegex(out, r"(?m)^ +created at +main\.ask main\.go:\d+$")
         self.assertTrue(re.search(r"(?m)^ +at +main\.ask\.func1 main\.go:\d+$", out), out)
 

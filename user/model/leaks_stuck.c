@@ -89,7 +89,7 @@ static bool is_old(const struct leaks_builder *b, const struct blocked_thread *t
 /* Of goroutines: where they were created is known. */
 static void use_goroutine(struct leak_suspect *s, const struct deadlock *d)
 {
-	const struct named_stack *created = d->thread[0]->created;
+	const struct named_stack *created = s->thread->created;
 
 	s->goroutines = true;
 	s->created_by = created ? created->frames : NULL;
