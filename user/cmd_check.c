@@ -23,6 +23,8 @@ static const char help[] =
 	"usage: holdup check [OPTION…] [-- PROGRAM ARGS…]\n\n"
 	"Looks for deadlocks, threads that wait for themselves, and locks whose owner is\n"
 	"gone. Exit status 10 and one line each if there are any, 0 and nothing if not.\n"
+	"Goroutines count as well: what is probable only (Go's locks name nobody) after it\n"
+	"has stood for a second.\n"
 	"Without a choice of processes: those of the whole machine.\n\n"
 	"  -p, --pid PID[,PID…]   these processes\n"
 	"      --comm GLOB        processes whose name matches\n"
