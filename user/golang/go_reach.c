@@ -5,8 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STEPS	     5	   /* back from an object */
-#define NEAR_SZ	     256   /* below a place: most objects that hold a pointer are smaller */
+#define STEPS 5 /* back from an object */
+/* Below a place: larger objects with a pointer at their end are very rare. */
+#define NEAR_SZ	     4096
 #define TARGETS_MAX  16384 /* in one step; more are not followed */
 #define OLD_STACK_SZ 2048  /* the smallest that there are */
 #define CLOSURE_SZ   256   /* of captured variables before the one that is looked at */
@@ -240,7 +241,7 @@ static int by_start(const void *a, const void *b)
 }
 
 /* No target is larger than this: how far back those that hold a word can begin. */
-#define LARGEST 4096
+#define LARGEST 8192
 
 static int match(struct reach *r, const struct go_copy *c, uint64_t addr, uint64_t word)
 {

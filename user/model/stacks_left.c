@@ -13,7 +13,7 @@
 
 #define MEMORY_MAX	(64u << 20) /* a program that has more is not searched: it would take too long */
 #define OBJECTS_MAX	8192
-#define WAITGROUP_BELOW 256 /* where the object that it is in may begin */
+#define WAITGROUP_BELOW 4096 /* where the object that it is in may begin */
 #define WAITGROUP_SZ	12
 
 struct left {

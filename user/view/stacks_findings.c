@@ -101,16 +101,29 @@ static const char *stuck_text(const struct stuck_wait *s)
 	}
 }
 
+static bool several_objects(const struct stuck_wait *s)
+{
+	for (size_t i = 1; i < s->cnt; i++)
+		if (s->thread[i]->lock != s->thread[0]->lock)
+			return true;
+	return false;
+}
+
 void page__print_stuck(const struct page *p, const struct stuck_wait *s)
 {
 	const struct blocked_thread *t = s->thread[0];
+	char name[NAME_SZ];
 
 	fprintf(p->out, "\n%s%s%s  %zu goroutine%s of ", p->bold,
 		s->certain ? "WAITS FOR EVER" : "PROBABLY WAITS FOR EVER", p->plain, s->cnt,
 		plural(s->cnt));
 	page__print_process(p, t->thread->process);
-	fprintf(p->out, "\n   ");
-	page__print_wait(p, t);
+	fputs("\n   ", p->out);
+	if (several_objects(s))
+		fprintf(p->out, "%s, each for a %s of its own", escaped(t->call.call, name),
+			lock_kind__name(t->go.kind));
+	else
+		page__print_wait(p, t);
 	page__print_since(p, t);
 	fprintf(p->out, ": %s: %s\n   at ", s->certain ? "certain" : "probable", stuck_text(s));
 	page__print_thread_stack(p, t);
