@@ -26,6 +26,8 @@ static const char help[] =
 	"gone. Exit status 10 and one line each if there are any, 0 and nothing if not.\n"
 	"Of a program that it runs also for what is left when it ends: threads that were\n"
 	"never joined, still run or are blocked, and locks that threads died with.\n"
+	"Goroutines count as well: what is probable only (Go's locks name nobody) after it\n"
+	"has stood for a second.\n"
 	"Without a choice of processes: those of the whole machine.\n\n"
 	"  -p, --pid PID[,PID…]   these processes\n"
 	"      --comm GLOB        processes whose name matches\n"

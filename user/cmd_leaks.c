@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "user/collect/proc.h"
 #include "user/commands.h"
@@ -21,6 +22,8 @@
 #define BETWEEN_NS	   20000000ULL	/* between the two looks of one */
 #define SAMPLE_NS	   100000000ULL
 #define POLL_MS		   50
+#define GOROUTINES_NS	   500000000ULL /* between two countings of goroutines … */
+#define GOROUTINES_SHARE   50		/* … of which they take one part at most */
 
 static const char help[] =
 	"usage: holdup leaks [OPTION…] [-- PROGRAM ARGS…]\n\n"
@@ -141,12 +144,35 @@ static uint64_t end_of(const struct run *run)
 	return o->program ? UINT64_MAX : run->began_ns + FOR_DEFAULT_NS;
 }
 
+static uint64_t cpu_time_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* Counts goroutines by where they were created when it is time to; from the first answer on it is known which are. */
+static int sample_goroutines(struct run *run, uint64_t now_ns, uint64_t *next_ns)
+{
+	uint64_t took;
+	int err;
+
+	if (now_ns < *next_ns)
+		return 0;
+	took = cpu_time_ns();
+	err = known__sample_golang(&run->look.known);
+	took = (cpu_time_ns() - took) * GOROUTINES_SHARE;
+	*next_ns = now_ns + (took > GOROUTINES_NS ? took : GOROUTINES_NS);
+	return err;
+}
+
 /* Takes events in until it is over, with an answer in between when there is one: at once, and at the least age. */
 static int collect(struct run *run)
 {
 	const uint64_t looks[] = { FIRST_LOOK_NS, run->query.min_age_ns + FIRST_LOOK_NS,
 				   UINT64_MAX };
-	uint64_t end = end_of(run), sample = run->began_ns, now;
+	uint64_t end = end_of(run), sample = run->began_ns, goroutines = 0, now;
 	const uint64_t *look = looks;
 	int err = 0;
 
@@ -158,12 +184,14 @@ static int collect(struct run *run)
 			lifetimes__sample(&run->live.lifetimes, now);
 			sample = now + SAMPLE_NS;
 		}
-		if (now - run->began_ns >= *look) {
+		err = sample_goroutines(run, now, &goroutines);
+		if (!err && now - run->began_ns >= *look) {
 			look++;
 			err = answer(run, false);
 			continue;
 		}
-		err = live__poll(&run->live, POLL_MS);
+		if (!err)
+			err = live__poll(&run->live, POLL_MS);
 		if (!err)
 			live__make_room(&run->live);
 	}

@@ -18,8 +18,9 @@
 #define WATCH_MAX	  20 /* threads that are printed in one turn; the rest is counted */
 
 static const char help[] = "usage: holdup stacks [OPTION…]\n\n"
-			   "Prints what every thread waits for at this moment, and who keeps it "
-			   "waiting:\n"
+			   "Prints what every thread, and every goroutine of Go programs, waits "
+			   "for at this\n"
+			   "moment, and who keeps it waiting:\n"
 			   "first deadlocks and locks whose owner is gone, then threads behind "
 			   "which others\n"
 			   "wait, then all, alike ones as one entry. Nothing is stopped.\n"

@@ -9,6 +9,7 @@
 #include "tests/fuzz/check.h"
 #include "tests/unit/go_image.h"
 #include "user/golang/go_evidence.h"
+#include "user/golang/go_reach.h"
 #include "user/golang/go_sites.h"
 #include "user/golang/go_wait.h"
 
@@ -61,6 +62,26 @@ static void check_evidence(struct go_process *p, const struct go_snapshot *s)
 	go_sites__free(sites);
 }
 
+static void check_reach(struct go_process *p, const struct go_snapshot *s, struct go_image *img)
+{
+	struct go_object *o = calloc(2, sizeof(*o));
+	const struct go_copy copy[] = {
+		{ IMG_BSS, 0x800, img__at(img, IMG_BSS, 0x800) },
+		{ IMG_HEAP, IMG_HEAP_SZ, img->heap },
+		{ IMG_STACKS, sizeof(img->stacks), img->stacks },
+	};
+
+	if (!o)
+		return;
+	o[0] = (struct go_object){ .addr = IMG_HEAP + 0x7000, .below = 256, .above = 12 };
+	o[1] = (struct go_object){ .addr = IMG_HEAP + 0x7100, .above = 1 };
+	if (!go_reach__find(p, s, copy, 3, o, 2))
+		for (int i = 0; i < 2; i++)
+			for (size_t n = 0; n < o[i].by_cnt; n++)
+				CHECK(o[i].by[n] < s->cnt && (!n || o[i].by[n - 1] < o[i].by[n]));
+	go_reach__free(o, 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 {
 	struct go_snapshot *s;
@@ -84,6 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 			for (size_t i = 0; i < s->cnt; i++)
 				check_goroutine(&p, s, &s->goroutine[i]);
 			check_evidence(&p, s);
+			check_reach(&p, s, img);
 			go_snapshot__recheck(&p, s);
 			go_snapshot__free(s);
 		}

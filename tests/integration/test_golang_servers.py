@@ -182,7 +182,8 @@ class Servers(unittest.TestCase):
         self.assertEqual((status, out), (0, ""), err)
         document = golang.stacks(server.pid)
         self.assertEqual(document["coverage"]["go_unread"], 0)
-        self.assertEqual(document["deadlocks"] + document["orphaned_locks"], [])
+        found = document["deadlocks"] + document["orphaned_locks"] + document["stuck"]
+        self.assertEqual(found, [])
         self.assertGreater(len(golang.goroutines(document)), 5)
 
     def under_load(self, server):

@@ -146,6 +146,32 @@ class Verdicts(unittest.TestCase):
             self.assertEqual(sorted(stuck["goroutines"]), self.ids(program, "waiter"))
             self.assertFalse(stuck["certain"])
 
+    def nobody_left(self, name, *roles):
+        """What they wait for is known to them alone, as far as can be seen from outside."""
+        for program, document in self.each(name):
+            found = [s for s in document["stuck"] if s["reason"] == "nobody-left"]
+            self.assertFalse(any(stuck["certain"] for stuck in found))
+            self.assertEqual(
+                sorted(g for stuck in found for g in stuck["goroutines"]),
+                sorted(g for role in roles for g in self.ids(program, role)),
+            )
+
+    @holdup.timeout(300)
+    def test_circular(self):
+        self.nobody_left("circular", "ping", "pong")
+
+    @holdup.timeout(300)
+    def test_missing_done(self):
+        self.nobody_left("missing-done", "collector")
+
+    @holdup.timeout(300)
+    def test_send_timeout(self):
+        self.nobody_left("send-timeout", "sender")
+
+    @holdup.timeout(300)
+    def test_select_stuck(self):
+        self.nobody_left("select-stuck", "relay")
+
     @holdup.timeout(300)
     def test_nil_channel(self):
         for program, document in self.each("nil-channel"):

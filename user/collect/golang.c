@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "user/collect/snapshot.h"
 #include "user/util/text.h"
 
 /* ---- programs */
@@ -148,6 +149,7 @@ void go_target__free(struct go_target *t)
 	if (t->open)
 		go_process__close(&t->process);
 	go_snapshot__free(t->now);
+	go_population__free(&t->population);
 	free(t->seen);
 	free(t);
 }
@@ -167,9 +169,8 @@ static bool same(const struct go_seen *a, const struct go_goroutine *g)
 }
 
 /* Both are sorted by address. */
-static int remember(struct go_target *t)
+static int remember(struct go_target *t, struct go_snapshot *s)
 {
-	struct go_snapshot *s = t->now;
 	struct go_seen *seen = malloc((s->cnt + 1) * sizeof(*seen));
 	size_t old = 0;
 
@@ -202,10 +203,34 @@ int go_target__look(struct go_target *t)
 		return 0;
 	err = go_snapshot__take(&t->process, &t->now);
 	if (!err)
-		return remember(t);
+		return remember(t, t->now);
 	t->now = NULL;
 	snprintf(t->why, sizeof(t->why), "its goroutines can't be read; native threads are shown");
 	return err == -ENOMEM ? err : 0;
+}
+
+int go_target__sample(struct go_target *t)
+{
+	struct go_snapshot *s;
+	uint64_t *gopc;
+	int err;
+
+	go_target__open(t);
+	err = t->open ? go_snapshot__take(&t->process, &s) : -ENOTSUP;
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	gopc = malloc((s->cnt + 1) * sizeof(*gopc));
+	if (!gopc)
+		err = -ENOMEM;
+	for (size_t i = 0; gopc && i < s->cnt; i++)
+		gopc[i] = s->goroutine[i].gopc;
+	if (!err)
+		err = remember(t, s);
+	if (!err)
+		err = go_population__sample(&t->population, s->taken_ns, gopc, s->cnt);
+	free(gopc);
+	go_snapshot__free(s);
+	return err;
 }
 
 /* Functions that leave the stack that they were called on: FuncFlagSPWrite, src/internal/abi/symtab.go. */
@@ -225,4 +250,24 @@ void go_target__end_stack(const struct go_target *t, struct hu_stack *stack)
 			stack->exact = stack->frames;
 		return;
 	}
+}
+
+int golang__look(const struct table *processes)
+{
+	struct snap_process *p;
+	int err = 0;
+
+	for (size_t i = 0; !err && (p = table__next(processes, &i));)
+		if (p->go)
+			err = go_target__look(p->go);
+	return err;
+}
+
+void golang__recheck(const struct table *processes)
+{
+	struct snap_process *p;
+
+	for (size_t i = 0; (p = table__next(processes, &i));)
+		if (p->go && p->go->now)
+			go_snapshot__recheck(&p->go->process, p->go->now);
 }

@@ -13,6 +13,7 @@
 #include <sys/types.h>
 
 #include "bpf/abi.h"
+#include "user/aggregate/goroutines.h"
 #include "user/golang/go_snapshot.h"
 #include "user/util/table.h"
 
@@ -30,6 +31,7 @@ struct go_target {
 	struct go_snapshot *now; /* NULL: could not be taken */
 	struct go_seen *seen;	 /* when each goroutine was first seen as it is */
 	size_t seen_cnt;
+	struct go_population population; /* by go_target__sample() */
 };
 
 /* *ret NULL: not a Go program. */
@@ -43,5 +45,11 @@ void go_target__open(struct go_target *t);
 void go_target__end_stack(const struct go_target *t, struct hu_stack *stack);
 /* Its goroutines as they are now, in t->now. */
 int go_target__look(struct go_target *t);
+/* Counts its goroutines by where they were created, and sees which have not run; t->now stays as it is. */
+int go_target__sample(struct go_target *t);
+
+/* All Go programs among these processes: their goroutines, and later which of them have not run since. */
+int golang__look(const struct table *processes); /* of struct snap_process */
+void golang__recheck(const struct table *processes);
 
 #endif

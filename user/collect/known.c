@@ -99,3 +99,14 @@ int known__golang(struct known_names *k, const struct hu_thread_record *rec, str
 	*ret = p->go;
 	return err;
 }
+
+int known__sample_golang(struct known_names *k)
+{
+	const struct known_process *p;
+	int err = 0;
+
+	for (size_t i = 0; !err && (p = table__next(&k->processes, &i));)
+		if (p->go)
+			err = go_target__sample(p->go);
+	return err;
+}

@@ -36,5 +36,7 @@ int known__process(struct known_names *k, const struct hu_thread_record *rec,
 /* The same process as a Go program, once its names are known; *ret NULL: it is none, or not known. -ENOMEM. */
 int known__golang(struct known_names *k, const struct hu_thread_record *rec,
 		  struct go_target **ret);
+/* Samples the goroutines of all Go programs that are known (go_target__sample()). */
+int known__sample_golang(struct known_names *k);
 
 #endif

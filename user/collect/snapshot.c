@@ -270,28 +270,6 @@ static int observe(struct taking *t, struct snap_thread *thread)
 	return stack__get(t, thread->process, &stack, &thread->stack);
 }
 
-/* ---- goroutines */
-
-static int take_goroutines(struct taking *t)
-{
-	struct snap_process *p;
-	int err = 0;
-
-	for (size_t i = 0; !err && (p = table__next(&t->s->processes, &i));)
-		if (p->go)
-			err = go_target__look(p->go);
-	return err;
-}
-
-static void recheck_goroutines(struct taking *t)
-{
-	struct snap_process *p;
-
-	for (size_t i = 0; (p = table__next(&t->s->processes, &i));)
-		if (p->go && p->go->now)
-			go_snapshot__recheck(&p->go->process, p->go->now);
-}
-
 /* ---- passes */
 
 static bool tid__equal(const void *value, const void *key)
@@ -439,7 +417,7 @@ static int look(struct taking *t)
 	for (size_t i = 0; i < s->cnt && !err; i++)
 		err = observe(t, &s->thread[i]);
 	if (!err)
-		err = take_goroutines(t);
+		err = golang__look(&t->s->processes);
 	for (int tries = 0; !err; tries++) {
 		if (!tries)
 			wait_until(now_ns() + t->cfg->between_ns);
@@ -498,7 +476,7 @@ static int finish(struct taking *t)
 		s->thread[kept++] = *thread;
 	}
 	s->cnt = kept;
-	recheck_goroutines(t);
+	golang__recheck(&t->s->processes);
 	qsort(s->thread, s->cnt, sizeof(s->thread[0]), by_process);
 	table__clear(&s->by_tid, NULL);
 	return index_threads(t);

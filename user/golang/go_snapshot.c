@@ -229,6 +229,9 @@ static size_t decode(struct taking *t, struct go_view *view)
 		go_read__decode(t->p, b->addr[i], b->bytes + i * b->g_sz, g);
 		if (lives(g->status))
 			view[cnt++].g = g;
+		else if (g->lo < g->hi)
+			t->s->range[t->s->ranges++] =
+				(struct go_stack_range){ g->lo, g->hi, SIZE_MAX };
 	}
 	return cnt;
 }
@@ -316,7 +319,9 @@ static int take(struct taking *t)
 	if (err)
 		return err;
 	t->again = malloc((cnt + 1) * sizeof(*t->again));
-	err = t->again ? take_all(t, addr, cnt) : -ENOMEM;
+	/* One of each at most, but for those that are read again. */
+	t->s->range = calloc((TRIES + 1) * cnt + 1, sizeof(*t->s->range));
+	err = t->again && t->s->range ? take_all(t, addr, cnt) : -ENOMEM;
 	t->s->retried = t->again_cnt;
 	for (int i = 1; i < TRIES && t->again_cnt && !err; i++) {
 		cnt = t->again_cnt;
@@ -335,11 +340,40 @@ static int goroutine_order(const void *a, const void *b)
 			  &((const struct go_goroutine *)b)->addr);
 }
 
+static int range_order(const void *a, const void *b)
+{
+	const struct go_stack_range *x = a, *y = b;
+
+	return x->lo < y->lo ? -1 : x->lo > y->lo;
+}
+
+/* Of those that live; a stack that another one has got meanwhile is the living one's. */
+static void list_ranges(struct go_snapshot *s)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < s->cnt; i++)
+		if (s->goroutine[i].lo < s->goroutine[i].hi)
+			s->range[s->ranges++] = (struct go_stack_range){ s->goroutine[i].lo,
+									 s->goroutine[i].hi, i };
+	qsort(s->range, s->ranges, sizeof(s->range[0]), range_order);
+	for (size_t i = 0; i < s->ranges; i++) {
+		if (kept && s->range[i].lo < s->range[kept - 1].hi) {
+			if (s->range[kept - 1].goroutine == SIZE_MAX)
+				s->range[kept - 1] = s->range[i];
+			continue;
+		}
+		s->range[kept++] = s->range[i];
+	}
+	s->ranges = kept;
+}
+
 static void finish(struct taking *t)
 {
 	struct go_snapshot *s = t->s;
 
 	qsort(s->goroutine, s->cnt, sizeof(s->goroutine[0]), goroutine_order);
+	list_ranges(s);
 	go_read__threads(t->p, s);
 	s->taken_ns = now_ns();
 	for (size_t i = 0; i < s->cnt; i++) {
@@ -398,6 +432,7 @@ void go_snapshot__free(struct go_snapshot *s)
 		return;
 	table__clear(&s->stacks, free);
 	free(s->goroutine);
+	free(s->range);
 	free(s->chan);
 	free(s);
 }

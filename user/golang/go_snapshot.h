@@ -61,12 +61,20 @@ struct go_goroutine {
 	const struct go_stack *stack; /* NULL: it runs, or its stack can't be read */
 };
 
+/* Memory of a stack; those of goroutines that ended are kept by the runtime for others. */
+struct go_stack_range {
+	uint64_t lo, hi;
+	size_t goroutine; /* in the snapshot; SIZE_MAX: of one that has ended */
+};
+
 struct go_snapshot {
 	struct go_goroutine *goroutine; /* those that live, by address */
 	size_t cnt;
 	uint64_t *chan; /* addresses of channels, goroutine by goroutine */
 	size_t chan_cnt;
-	struct table stacks; /* of struct go_stack */
+	struct table stacks;	      /* of struct go_stack */
+	struct go_stack_range *range; /* ascending */
+	size_t ranges;
 	size_t status[GO_STATUSES];
 	size_t listed;	 /* gs there are, dead ones included */
 	size_t rejected; /* would not hold still */

@@ -160,7 +160,8 @@ static void fill_totals(struct leaks_builder *b)
 
 	r->took_ns = in->now_ns - in->began_ns;
 	r->processes = in->stacks->processes;
-	r->threads = in->stacks->thread_cnt;
+	r->goroutines = in->stacks->goroutine_cnt;
+	r->threads = in->stacks->thread_cnt - r->goroutines;
 	r->stacks = in->stacks;
 	r->coverage.times_unknown = in->stacks->coverage.times_unknown;
 	r->coverage.births_unknown = !in->lifetimes;
@@ -189,6 +190,8 @@ static int find_all(struct leaks_builder *b)
 		err = leaks__find_unjoined(b);
 	if (!err && b->in->lifetimes)
 		err = leaks__find_growing(b);
+	if (!err)
+		err = leaks__find_goroutines(b);
 	return err;
 }
 

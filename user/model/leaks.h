@@ -63,8 +63,9 @@ struct leaks_stack {
 
 struct leak_suspect {
 	enum leak_reason reason;
-	bool exact;  /* else `sure` is how likely it is */
-	double sure; /* 0…1 */
+	bool goroutines; /* of a Go program; else threads */
+	bool exact;	 /* else `sure` is how likely it is */
+	double sure;	 /* 0…1 */
 	uint32_t tgid;
 	char comm[HU_COMM_LEN];
 	uint64_t count;
@@ -88,7 +89,7 @@ struct leaks_report {
 	struct leak_suspect *suspect; /* highest score first */
 	size_t cnt;
 	size_t old; /* suspects that the baseline has */
-	size_t processes, threads;
+	size_t processes, threads, goroutines;
 	uint64_t born, ended, joined; /* in that time */
 	size_t sites;		      /* whose threads were watched */
 	size_t helpers;		      /* suspects that are a runtime's own threads: left out */

@@ -39,5 +39,6 @@ int leaks__find_growing(struct leaks_builder *b);
 int leaks__find_orphaned(struct leaks_builder *b);
 int leaks__find_blocked(struct leaks_builder *b);
 int leaks__find_same_line(struct leaks_builder *b);
+int leaks__find_goroutines(struct leaks_builder *b); /* leaks_go.c */
 
 #endif

@@ -86,8 +86,22 @@ static bool is_old(const struct leaks_builder *b, const struct blocked_thread *t
 	return t->at_least_ns >= b->r.query->min_age_ns;
 }
 
+/* Of goroutines: where they were created is known. */
+static void use_goroutine(struct leak_suspect *s, const struct deadlock *d)
+{
+	const struct named_stack *created = s->thread->created;
+
+	s->goroutines = true;
+	s->created_by = created ? created->frames : NULL;
+	s->created_cnt = created ? created->frame_cnt : 0;
+	s->created_whole = true;
+	s->exact = !d->probable;
+	s->sure = d->probable ? 0.9 : 1;
+}
+
 static int add_deadlock(struct leaks_builder *b, const struct deadlock *d)
 {
+	const char *who;
 	const struct blocked_thread *first = d->thread[0];
 	struct leak_suspect *s;
 
@@ -104,10 +118,15 @@ static int add_deadlock(struct leaks_builder *b, const struct deadlock *d)
 	s->count = d->cnt + d->behind;
 	s->oldest_ns = first->at_least_ns;
 	s->lock = first->lock->name;
+	if (first->goroutine)
+		use_goroutine(s, d);
+	who = s->goroutines ? "goroutine" : "thread";
 	if (d->cnt == 1)
-		return leaks__say(s, "deadlock: a thread waits for what it holds itself%s",
+		return leaks__say(s, "%sdeadlock: a %s waits for what it holds itself%s",
+				  d->probable ? "probable " : "", who,
 				  d->behind ? ", and others behind it" : "");
-	return leaks__say(s, "deadlock: %zu threads wait for one another%s", d->cnt,
+	return leaks__say(s, "%sdeadlock: %zu %ss wait for one another%s",
+			  d->probable ? "probable " : "", d->cnt, who,
 			  d->behind ? ", and others behind them" : "");
 }
 

@@ -107,6 +107,7 @@ struct blocked_thread {
 	const struct named_stack *created;    /* where the goroutine was created; NULL: not known */
 	struct blocked_thread *
 		on; /* of a goroutine: the thread that it has; of a thread: the goroutine; NULL: none */
+	bool left;		       /* nobody else who could go on refers to what it waits for */
 	bool own;		       /* a thread that does nothing but serve a runtime */
 	struct blocked_thread *holder; /* who must act for this one to go on; NULL: not known */
 	bool probable;		       /* that it is that one */

@@ -40,6 +40,8 @@ int stacks__get_lock(struct stacks_builder *b, const struct blocked_thread *t,
 		     const struct target_wait *wait, struct waited_lock **ret);
 /* Who probably holds the locks of Go's that goroutines wait for. */
 int stacks__find_go_holders(struct stacks_builder *b);
+/* Who waits for what nobody else refers to who could go on. */
+int stacks__find_left(struct stacks_builder *b);
 /* Waits that nobody is left to end; after grouping. */
 int stacks__find_stuck(struct stacks_builder *b);
 /* Probable findings about goroutines must have stood for so long: 1 s. */

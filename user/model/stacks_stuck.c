@@ -74,6 +74,32 @@ static int add_abandoned(struct stacks_builder *b, const struct waited_lock *loc
 	return 0;
 }
 
+/* Those of a group that nobody is left for. */
+static int add_left(struct stacks_builder *b, const struct blocked_group *g)
+{
+	struct stuck_wait stuck = { .why = STUCK_NOBODY_LEFT,
+				    .fault = true,
+				    .lock = g->thread[0]->lock };
+	bool ripe = true;
+	int err;
+
+	stuck.own = calloc(g->cnt + 1, sizeof(stuck.own[0]));
+	if (!stuck.own)
+		return -ENOMEM;
+	stuck.thread = stuck.own;
+	for (size_t i = 0; i < g->cnt; i++) {
+		if (!g->thread[i]->left)
+			continue;
+		ripe &= g->thread[i]->at_least_ns >= STACKS_RIPE_NS;
+		stuck.own[stuck.cnt++] = g->thread[i];
+	}
+	err = stuck.cnt && ripe ? add(b, stuck) : 0;
+	b->r.unripe += stuck.cnt && !ripe;
+	if (err || !stuck.cnt || !ripe)
+		free(stuck.own);
+	return err;
+}
+
 static int certain_first(const void *a, const void *b)
 {
 	const struct stuck_wait *x = a, *y = b;
@@ -93,6 +119,11 @@ int stacks__find_stuck(struct stacks_builder *b)
 	for (size_t i = 0; i < r->group_cnt && !err; i++)
 		if (r->group[i].thread[0]->go.never)
 			err = add_nil(b, &r->group[i]);
+	if (r->query->peers && !err)
+		err = stacks__find_left(b);
+	for (size_t i = 0; i < r->group_cnt && !err; i++)
+		if (r->group[i].thread[0]->goroutine)
+			err = add_left(b, &r->group[i]);
 	for (size_t i = 0; i < r->lock_cnt && !err; i++)
 		if (r->lock[i]->abandoned)
 			err = add_abandoned(b, r->lock[i]);

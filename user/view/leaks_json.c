@@ -37,6 +37,7 @@ static json_t *suspect_json(struct writer *w, const struct leak_suspect *s)
 	json__put(w, o, "reason", json_string(leak_reason__name(s->reason)));
 	json__put_u64(w, o, "pid", s->tgid);
 	json__put_text(w, o, "comm", s->comm);
+	json__put(w, o, "goroutines", json_boolean(s->goroutines));
 	json__put_u64(w, o, "count", s->count);
 	json__put_u64(w, o, "known", s->known);
 	json__put(w, o, "growth_per_min", json_real(s->growth_per_min));
@@ -67,6 +68,7 @@ int view__leaks_json(FILE *out, const struct leaks_report *r, const struct view_
 	json__put(&w, doc, "coverage", coverage_json(&w, r));
 	json__put_u64(&w, doc, "processes", r->processes);
 	json__put_u64(&w, doc, "threads", r->threads);
+	json__put_u64(&w, doc, "goroutine_count", r->goroutines);
 	json__put_u64(&w, doc, "created", r->born);
 	json__put_u64(&w, doc, "exited", r->ended);
 	json__put_u64(&w, doc, "sites", r->sites);

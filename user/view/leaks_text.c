@@ -47,8 +47,11 @@ static void print_head(const struct page *p, const struct leaks_report *r)
 	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ];
 
 	fprintf(p->out, "%s %s ", text__duration(r->took_ns, t), p->dot);
-	fprintf(p->out, "%s thread%s of %zu process%s", text__count(r->threads, n),
-		plural(r->threads), r->processes, r->processes == 1 ? "" : "es");
+	fprintf(p->out, "%s thread%s", text__count(r->threads, n), plural(r->threads));
+	if (r->goroutines)
+		fprintf(p->out, " and %s goroutine%s", text__count(r->goroutines, n),
+			plural(r->goroutines));
+	fprintf(p->out, " of %zu process%s", r->processes, r->processes == 1 ? "" : "es");
 	if (!r->coverage.births_unknown) {
 		fprintf(p->out, " %s %s created", p->dot, text__count(r->born, n));
 		fprintf(p->out, ", %s ended", text__count(r->ended, n));
@@ -88,8 +91,9 @@ static void print_title(const struct page *p, const struct leak_suspect *s)
 
 	fputc('\n', p->out);
 	print_reason(p, s);
-	fprintf(p->out, "  %s thread%s of %s (%u)", text__count(s->count, n), plural(s->count),
-		escaped(s->comm, name), s->tgid);
+	fprintf(p->out, "  %s %s%s of %s (%u)", text__count(s->count, n),
+		s->goroutines ? "goroutine" : "thread", plural(s->count), escaped(s->comm, name),
+		s->tgid);
 	if (s->known)
 		fprintf(p->out, ", %llu of them in the baseline", (unsigned long long)s->known);
 	if (s->growth_per_min > 0)
@@ -175,7 +179,7 @@ static void print_none(const struct page *p, const struct leaks_report *r)
 {
 	char n[TEXT_COUNT_SZ];
 
-	fputs("\nNo thread is suspected", p->out);
+	fprintf(p->out, "\nNo %sthread is suspected", r->goroutines ? "goroutine and no " : "");
 	if (r->old)
 		fputs(" that the baseline has not", p->out);
 	fprintf(p->out, ": looked at what %s thread%s wait%s for", text__count(r->threads, n),

@@ -52,11 +52,26 @@ static inline const char *plural(uint64_t n)
  */
 void page__print_stack(const struct page *p, const struct sym_frame *frames, size_t cnt, int api,
 		       bool complete);
-/* What a thread does: "sleeps in read from pipe:[4711]", "waits for mutex ledger_lock" (stacks_text.c). */
-void page__print_doing(const struct page *p, const struct blocked_thread *t);
 /* Every frame, one a line. */
 void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt,
 			     bool complete);
+/* stacks_words.c: parts of sentences about a thread or goroutine. */
+void page__print_time(const struct page *p, uint64_t ns); /* "?" for 0 */
+void page__print_since(const struct page *p, const struct blocked_thread *t);
+void page__print_who(const struct page *p, const struct blocked_thread *t);
+void page__print_process(const struct page *p, const struct snap_process *process);
+void page__print_waited_lock(const struct page *p, const struct waited_lock *lock);
+void page__print_held_by(const struct page *p, const struct waited_lock *lock);
+void page__print_behind(const struct page *p, const struct blocked_thread *t);
+void page__print_wait(const struct page *p, const struct blocked_thread *t);
+void page__print_doing(const struct page *p, const struct blocked_thread *t);
+void page__print_thread_stack(const struct page *p, const struct blocked_thread *t);
+/* stacks_findings.c: what is wrong, and who keeps others waiting. */
+void page__print_deadlock(const struct page *p, const struct deadlock *d);
+void page__print_orphan(const struct page *p, const struct waited_lock *lock);
+void page__print_stuck(const struct page *p, const struct stuck_wait *s);
+void page__print_chains(const struct page *p);
+
 /* Where a goroutine was created, on a line of its own after so many blanks; nothing for a thread. */
 void page__print_created(const struct page *p, const struct blocked_thread *t, int indent);
 /* " on THREAD", which runs it or is in its system call, and the other way around. */

@@ -16,12 +16,26 @@ static void print_quoted(FILE *out, const char *text)
 	}
 }
 
+static void print_node(FILE *out, const struct blocked_thread *t)
+{
+	if (t->goroutine)
+		fprintf(out, "g%u_%llu", t->thread->rec.tgid,
+			(unsigned long long)t->goroutine->goid);
+	else
+		fprintf(out, "t%u", t->thread->rec.tid);
+}
+
 static void print_thread(FILE *out, const struct blocked_thread *t)
 {
-	fprintf(out, "  t%u [shape=box%s,label=\"", t->thread->rec.tid,
-		t->holder ? "" : ",style=bold");
-	print_quoted(out, t->thread->rec.comm);
-	fprintf(out, " (%u)", t->thread->rec.tid);
+	fputs("  ", out);
+	print_node(out, t);
+	fprintf(out, " [shape=box%s,label=\"", t->holder ? "" : ",style=bold");
+	if (t->goroutine) {
+		fprintf(out, "goroutine %llu", (unsigned long long)t->goroutine->goid);
+	} else {
+		print_quoted(out, t->thread->rec.comm);
+		fprintf(out, " (%u)", t->thread->rec.tid);
+	}
 	if (t->state == BLOCKED_RUNNING) {
 		fputs("\\nruns", out);
 	} else if (!t->lock && *t->call.call) {
@@ -44,12 +58,15 @@ static void print_lock(FILE *out, size_t n, const struct waited_lock *lock)
 	else if (lock->address)
 		fprintf(out, "0x%llx", (unsigned long long)lock->address);
 	fprintf(out, "\"%s];\n", lock->held_by == HELD_GONE ? ",color=red" : "");
-	if (lock->owner && (lock->held_by == HELD_OWNER || lock->held_by == HELD_TARGET))
-		fprintf(out, "  l%zu -> t%u;\n", n, lock->owner->thread->rec.tid);
-	else if (lock->held_by == HELD_GONE)
+	if (lock->owner && lock->held_by != HELD_UNKNOWN && lock->held_by != HELD_NOBODY) {
+		fprintf(out, "  l%zu -> ", n);
+		print_node(out, lock->owner);
+		fputs(lock->held_by == HELD_PROBABLE ? " [style=dashed];\n" : ";\n", out);
+	} else if (lock->held_by == HELD_GONE) {
 		fprintf(out,
 			"  l%zu -> gone%u;\n  gone%u [shape=box,color=red,label=\"%u, gone\"];\n",
 			n, lock->owner_word, lock->owner_word, lock->owner_word);
+	}
 }
 
 /* Waits for work say nothing about who keeps whom waiting, unless it is known who is to bring it. */
@@ -74,8 +91,11 @@ int view__stacks_dot(FILE *out, const struct stacks_report *r)
 			continue;
 		print_lock(out, n, lock);
 		for (size_t i = 0; i < r->thread_cnt; i++)
-			if (r->thread[i].lock == lock)
-				fprintf(out, "  t%u -> l%zu;\n", r->thread[i].thread->rec.tid, n);
+			if (r->thread[i].lock == lock) {
+				fputs("  ", out);
+				print_node(out, &r->thread[i]);
+				fprintf(out, " -> l%zu;\n", n);
+			}
 	}
 	fputs("}\n", out);
 	return ferror(out) ? -EIO : 0;

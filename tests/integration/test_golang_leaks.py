@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`holdup leaks` on Go programs: each suspect with the line where it was created and the one where it waits, and
+none in healthy programs, nor in real servers at rest.
+"""
+
+import contextlib
+import re
+import unittest
+
+import golang
+import holdup
+
+FOR, MIN_AGE = "25s", "3s"
+GROW = ("-every", "200ms")
+
+
+def line_of(program, role):
+    """(where it waits, where it was created), as the program says: function and line each."""
+    (wait,) = [wait for wait in program.truth["waits"] if wait["role"] == role]
+    return (wait["function"], wait["line"]), (wait["created_by"], wait["created_line"])
+
+
+def place_of(suspect):
+    """The same of a suspect."""
+    frame = golang.own_frame(suspect["stack"])
+    created = [f for f in suspect["created_by"] if golang.shown(f)]
+    at = (golang.plain(frame["function"]), frame["line"])
+    return at, (created[0]["function"], created[0]["line"]) if created else None
+
+
+class Leaks(unittest.TestCase):
+    """All programs of a form are looked at together, in one run."""
+
+    # program: (arguments, what is suspected: reason, role, and how many of it at least)
+    EXPECTED = {
+        "double-lock": ((), ("blocked-forever", "teller", 1)),
+        "lock-order": ((), ("blocked-forever", "transfer", 2)),
+        "nil-channel": ((), ("blocked-forever", "sender", 1)),
+        "panic-lock": ((), ("orphaned", "waiter", 3)),
+        "rw-writer": ((), ("same-line", "reader", 4)),
+        "select-stuck": ((), ("blocked-forever", "relay", 4)),
+        "send-timeout": ((), ("blocked-forever", "sender", 7)),
+        "ticker-leak": (GROW, ("growing", "ticker", 20)),
+        "unbounded": (GROW, ("growing", "item", 500)),
+    }
+    HEALTHY = (
+        "after-func", "cond-workers", "contended", "errgroup", "http-idle", "pool", "signals", "sql-pool",
+    )  # fmt: skip
+
+    def run_all(self, form):
+        """(programs by name, the report)"""
+        with contextlib.ExitStack() as stack:
+            programs = {}
+            for name in [*self.EXPECTED, *self.HEALTHY]:
+                path = dict(golang.builds(name)).get(form)
+                if path is None:
+                    self.skipTest("Go: " + "; ".join(golang.missing()))
+                args = self.EXPECTED[name][0] if name in self.EXPECTED else ()
+                programs[name] = stack.enter_context(golang.Program(path, *args))
+            pids = ",".join(str(program.pid) for program in programs.values())
+            command = ["leaks", "-p", pids, "--for", FOR, "--min-age", MIN_AGE, "-n", "100"]
+            return programs, holdup.run_json(command, timeout=150)
+
+    def check(self, form):
+        programs, document = self.run_all(form)
+        by_pid = {program.pid: name for name, program in programs.items()}
+        found = {}
+        for suspect in document["suspects"]:
+            self.assertTrue(suspect["goroutines"], suspect)
+            self.assertTrue(suspect["evidence"])
+            found.setdefault(by_pid[suspect["pid"]], []).append(suspect)
+        rest = {key: value for key, value in document.items() if key != "suspects"}
+        self.assertEqual(set(found), set(self.EXPECTED), f"{rest}, {by_pid}")
+        for name, (_, expected) in self.EXPECTED.items():
+            with self.subTest(name):
+                self.check_suspects(programs[name], found[name], *expected)
+
+    def check_suspects(self, program, suspects, reason, role, least):
+        (suspect,) = [suspect for suspect in suspects if suspect["reason"] == reason]
+        # Of a circle each of its goroutines is as good as the other.
+        roles = ("transfer", "refund") if role == "transfer" else (role,)
+        self.assertIn(place_of(suspect), [line_of(program, role) for role in roles])
+        self.assertGreaterEqual(suspect["count"], least)
+        if reason == "growing":
+            self.assertGreater(suspect["growth_per_min"], 0)
+            self.assertRegex(suspect["evidence"], r"from \d+ to \d+ live goroutines")
+        else:
+            self.assertEqual(suspect["count"], least)
+        # unbounded's goroutines wait at one line besides
+        others = {other["reason"] for other in suspects} - {reason}
+        self.assertLessEqual(others, {"same-line"} if reason == "growing" else set())
+
+    @holdup.timeout(240)
+    def test_oldest(self):
+        self.check("1.19-plain")
+
+    @holdup.timeout(240)
+    def test_newest(self):
+        self.check("newest-stripped")
+
+    @holdup.timeout(60)
+    def test_text(self):
+        """What it looks like."""
+        path = golang.builds("send-timeout")[0][1]
+        with golang.Program(path) as program:
+            args = ["leaks", "-p", program.pid, "--for", "3s", "--min-age", "500ms"]
+            status, out, err = holdup.run(args, timeout=50)
+        self.assertEqual(status, 0, err)
+        self.assertRegex(out, r"(?m)^BLOCKED-FOREVER +7 goroutines of send-timeout \(\d+\)")
+        self.assertRegex(out, r"(?m)^ +created at +main\.ask main\.go:\d+$")
+        self.assertTrue(re.search(r"(?m)^ +at +main\.ask\.func1 main\.go:\d+$", out), out)
+
+
+if __name__ == "__main__":
+    unittest.main()
