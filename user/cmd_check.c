@@ -171,6 +171,10 @@ static void tell_left_out(const struct leftovers *left)
 		log__info("%zu threads that runtimes keep are no leftovers", left->helpers);
 	if (left->ignored)
 		log__info("%zu threads left out by --ignore", left->ignored);
+	if (left->unsure_locks)
+		log__info("%zu places in the memory of %u look like mutexes of dead threads, which "
+			  "is not certain",
+			  left->unsure_locks, left->tgid);
 	if (left->partial)
 		log__info("not all of the memory of %u could be looked at", left->tgid);
 }

@@ -141,7 +141,6 @@ static int build(struct ending *e, struct leftovers **ret)
 		.comm = e->comm,
 		.libc = e->has_libc ? &e->libc : NULL,
 		.dead = e->has_dead ? &e->dead : NULL,
-		.dead_known = e->l->deaths && !e->in_pid_namespace,
 		.birth = e->births.birth,
 		.birth_cnt = e->births.cnt,
 		.ignore = e->l->ignore,

@@ -271,8 +271,11 @@ static int add_dead_mutexes(struct building *b)
 		if (is_waited_for(b->in, g.address))
 			continue;
 		g.name = name_mutex(b, g.address);
-		if (!*g.name && !b->in->dead_known)
+		/* It may lie in memory that was freed with what was in it. */
+		if (!*g.name) {
+			b->l->unsure_locks++;
 			continue;
+		}
 		err = add(b, &g);
 	}
 	return err;
