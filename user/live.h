@@ -43,10 +43,10 @@ struct live {
 	struct row_store *rows; /* NULL: stacks by frame pointers */
 	struct aggregate aggregate;
 	struct lifetimes lifetimes;
-	struct probes *probes;	  /* of the thread library; NULL: none */
+	struct probes *probes;	   /* of the thread library; NULL: none */
 	struct pthreads *pthreads; /* what C libraries know of their threads */
-	int64_t sched_offset_ns;  /* CLOCK_MONOTONIC less the scheduler's clock */
-	struct live_later *later; /* processes whose files are looked at once more */
+	int64_t sched_offset_ns;   /* CLOCK_MONOTONIC less the scheduler's clock */
+	struct live_later *later;  /* processes whose files are looked at once more */
 	struct decode_handler decoder;
 	struct watch watch;
 	struct program program;

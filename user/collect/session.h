@@ -39,11 +39,10 @@ struct session_config {
 struct session;
 
 /* Programs for calls of the thread library (bpf/pthread.bpf.c), loaded with session_config.lifetimes. */
-#define SESSION_PTHREAD_PROGRAMS                                                         \
-	"hu_pthread_create", "hu_pthread_create_musl", "hu_pthread_join",                \
-		"hu_pthread_timedjoin", "hu_pthread_clockjoin", "hu_pthread_tryjoin",    \
-		"hu_pthread_tryjoin_ret", "hu_pthread_detach", "hu_pthread_cancel",      \
-		"hu_pthread_exit", "hu_thrd_exit"
+#define SESSION_PTHREAD_PROGRAMS                                                                  \
+	"hu_pthread_create", "hu_pthread_create_musl", "hu_pthread_join", "hu_pthread_timedjoin", \
+		"hu_pthread_clockjoin", "hu_pthread_tryjoin", "hu_pthread_tryjoin_ret",           \
+		"hu_pthread_detach", "hu_pthread_cancel", "hu_pthread_exit", "hu_thrd_exit"
 
 /*
  * Loads, but attaches nothing yet. *why gets a sentence for the user when it fails (static text).
