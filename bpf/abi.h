@@ -544,7 +544,7 @@ struct hu_alive_record {
 struct hu_life_key {
 	__u64 proc_start;
 	__u32 tgid;
-	__u32 pad;
+	__u32 cpu; /* an entry is only changed on one CPU, so plain stores are exact */
 };
 
 struct hu_life_sum {

@@ -17,6 +17,32 @@ int hu_death(__u64 *ctx)
 	return on_death(ctx);
 }
 
+/*
+ * From about 7.0 on threads can be preempted within a tracepoint, and while one is in a program, another one on its
+ * CPU passes without it: that would lose births and deaths where they come in crowds. So nobody else comes in
+ * between, where the kernel has the means (6.11, commit fc7566ad0a82).
+ */
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+SEC("?tp_btf/sched_process_fork")
+int hu_birth_calm(__u64 *ctx)
+{
+	bpf_preempt_disable();
+	on_birth(ctx);
+	bpf_preempt_enable();
+	return 0;
+}
+
+SEC("?tp_btf/sched_process_exit")
+int hu_death_calm(__u64 *ctx)
+{
+	bpf_preempt_disable();
+	on_death(ctx);
+	bpf_preempt_enable();
+	return 0;
+}
+
 static __always_inline void fill_alive(struct hu_alive_record *rec, struct task_struct *t)
 {
 	rec->hdr.kind = HU_REC_ALIVE;

@@ -15,20 +15,18 @@
 /* The record found no room: at least it is counted. */
 static __always_inline void life__count(const struct task_id *id, __u64 born, __u64 died)
 {
-	struct hu_life_key key = { .proc_start = id->proc_start, .tgid = id->tgid };
+	struct hu_life_key key = { .proc_start = id->proc_start,
+				   .tgid = id->tgid,
+				   .cpu = bpf_get_smp_processor_id() };
 	struct hu_life_sum fresh = { .born = born, .died = died };
 	struct hu_life_sum *sum = bpf_map_lookup_elem(&hu_life_sums, &key);
 
-	if (!sum && bpf_map_update_elem(&hu_life_sums, &key, &fresh, BPF_NOEXIST)) {
-		sum = bpf_map_lookup_elem(&hu_life_sums, &key); /* another CPU was first */
-		if (!sum) {
-			loss__add(HU_LOSS_LIVES_FULL, born + died);
-			return;
-		}
-	}
 	if (sum) {
-		__sync_fetch_and_add(&sum->born, born);
-		__sync_fetch_and_add(&sum->died, died);
+		sum->born += born;
+		sum->died += died;
+	} else if (bpf_map_update_elem(&hu_life_sums, &key, &fresh, BPF_NOEXIST)) {
+		loss__add(HU_LOSS_LIVES_FULL, born + died);
+		return;
 	}
 	loss__add(HU_LOSS_LIVES, born + died);
 }

@@ -186,16 +186,20 @@ int hu_pthread_cancel(const arch_regs *r)
 	return caller__wanted(&c) ? send_call(&c, HU_PTHREAD_CANCEL, arch__fn_arg0(r), 0, 0) : 0;
 }
 
-/* pthread_exit(value): musl cancels a thread by PTHREAD_CANCELED (src/thread/pthread_cancel.c). */
+/*
+ * pthread_exit(value): musl cancels a thread by PTHREAD_CANCELED (src/thread/pthread_cancel.c). Its thrd_exit() calls
+ * it as well, with any number, and has been seen by then.
+ */
 SEC("?kprobe")
 int hu_pthread_exit(const arch_regs *r)
 {
-	struct pthread_call call = { .marks = MARK_EXIT };
+	struct pthread_call call = { .marks = MARK_EXIT }, *known;
 	struct caller c;
 
 	if (!caller__wanted(&c))
 		return 0;
-	if (arch__fn_arg0(r) == PTHREAD_CANCELED)
+	known = bpf_map_lookup_elem(&hu_pthread_calls, &c.id.tid);
+	if (arch__fn_arg0(r) == PTHREAD_CANCELED && !(known && (known->marks & MARK_EXIT)))
 		call.marks |= MARK_CANCEL;
 	mark(c.id.tid, &call);
 	return 0;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -276,6 +277,9 @@ int live__open(struct live *l, const struct options *opt)
 		status = open_symbolizer(l);
 	if (!status)
 		status = start_program(l);
+	/* Threads' creators are often over soon: to look at them in time, we go first. */
+	if (!status && (l->what & LIVE_LIFETIMES) && setpriority(PRIO_PROCESS, 0, -20))
+		log__info("holdup's priority can't be raised: %s", strerror(errno));
 	if (!status)
 		status = open_session(l);
 	if (!status)
@@ -389,6 +393,8 @@ int live__stop(struct live *l)
 
 	if (err)
 		return tell(err);
+	if (l->what & LIVE_LIFETIMES)
+		setpriority(PRIO_PROCESS, 0, 0); /* there is no hurry any more */
 	session__detach(l->session);
 	l->stopped_ns = live__now_ns();
 	l->aggregate.last = true;

@@ -62,7 +62,8 @@ static void on_process(void *ctx, struct agg_process *p)
 	p->cgroup = proc__cgroup(p->tgid);
 	/* Owners may be gone when their names are asked for: a process that is killed takes all along. */
 	proc__each_thread(p->tgid, note_thread, &noting);
-	set_rows(l, p);
+	if (!l->early)
+		set_rows(l, p);
 }
 
 static bool all_mapped(const struct agg_process *p, const __u64 *pcs, size_t cnt)
@@ -105,6 +106,12 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 		if (p && p->names)
 			rescan(l, p);
 		return 0;
+	case HU_REC_SEEN:
+		/* Looked at early: now it has mapped all that its first stack needs, or is over. */
+		if ((l->what & LIVE_LIFETIMES) && p && p->names &&
+		    symbolizer__rescan(l->symbolizer, p->names) != -ENOMEM)
+			set_rows(l, p);
+		break;
 	case HU_REC_EXEC:
 		/* Looked at too late: those are the next program's names. */
 		if (p && p->names && p->names_ns > rec->hdr.ts_ns)
@@ -115,7 +122,8 @@ int live__on_process_record(void *ctx, const struct hu_proc_record *rec)
 			row_store__remove_process(l->rows, rec->tgid);
 		break;
 	}
-	return aggregate__process(&l->aggregate, rec);
+	err = aggregate__process(&l->aggregate, rec);
+	return err || !(l->what & LIVE_LIFETIMES) ? err : live__look_early(l, rec);
 }
 
 /* Needs l->rows. */

@@ -31,5 +31,6 @@ int live__on_birth(void *ctx, const struct hu_birth_record *rec);
 int live__on_death(void *ctx, const struct hu_death_record *rec);
 int live__on_call(void *ctx, const struct hu_pthread_record *rec);
 int live__on_life_process(struct live *l, const struct hu_proc_record *rec);
+int live__look_early(struct live *l, const struct hu_proc_record *rec);
 
 #endif

@@ -56,6 +56,7 @@ int live__open_probes(struct live *l)
 	int err = probes__new(pthread_probes, sizeof(pthread_probes) / sizeof(pthread_probes[0]),
 			      find_program, l->session, &l->probes);
 
+	l->lifetimes.stacks_guessed = !l->rows;
 	l->sched_offset_ns = INT64_MAX;
 	l->later = calloc(1, sizeof(*l->later));
 	if (!err)
@@ -101,6 +102,24 @@ int live__on_life_process(struct live *l, const struct hu_proc_record *rec)
 		l->later->process[l->later->cnt++].looks = LATER_LOOK;
 	}
 	return lifetimes__process(&l->lifetimes, rec);
+}
+
+/*
+ * A program that was started to be watched creates threads: its mappings are read while it begins, since it may be
+ * over soon. What is mapped later is found with the first stack.
+ */
+int live__look_early(struct live *l, const struct hu_proc_record *rec)
+{
+	struct hu_proc_record seen = *rec;
+	int err;
+
+	if (rec->hdr.kind != HU_REC_EXEC || !l->has_program)
+		return 0;
+	seen.hdr.kind = HU_REC_SEEN;
+	l->early = true;
+	err = aggregate__process(&l->aggregate, &seen);
+	l->early = false;
+	return err;
 }
 
 int live__on_birth(void *ctx, const struct hu_birth_record *rec)

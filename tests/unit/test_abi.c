@@ -132,6 +132,11 @@ static const struct member members[] = {
 	M(hu_snap_ask, kernel),
 	M(hu_snap_ask, self_tid),
 	M(hu_snap_ask, pad),
+	M(hu_life_key, proc_start),
+	M(hu_life_key, tgid),
+	M(hu_life_key, cpu),
+	M(hu_life_sum, born),
+	M(hu_life_sum, died),
 	M(hu_config, filters),
 	M(hu_config, tid),
 	M(hu_config, self_tgid),
@@ -145,7 +150,7 @@ static const struct member members[] = {
 	M(hu_config, unwind),
 	M(hu_config, memo),
 	M(hu_config, wakes_seen),
-	M(hu_config, pad),
+	M(hu_config, lifetimes),
 	M(hu_config, fd_calls),
 	M(hu_config, comm),
 };
@@ -154,8 +159,11 @@ static const struct member members[] = {
  * Clang writes BTF for what maps, globals and functions' prototypes reach; records are only built
  * in the ring's memory, so no BTF describes them. Their layout is held by test_records().
  */
-static const char *const not_in_btf[] = { "hu_wait_record",   "hu_proc_record",	 "hu_stack_record",
-					  "hu_holder_record", "hu_adopt_record", "hu_thread_brief" };
+static const char *const not_in_btf[] = { "hu_wait_record",    "hu_proc_record",
+					  "hu_stack_record",   "hu_holder_record",
+					  "hu_adopt_record",   "hu_thread_brief",
+					  "hu_birth_record",   "hu_death_record",
+					  "hu_pthread_record", "hu_alive_record" };
 
 static bool expected_in_btf(const char *name)
 {
@@ -309,6 +317,39 @@ static void test_records(void **state)
 		M(hu_wait_record, word),       M(hu_wait_record, comm),
 		M(hu_wait_record, owner),
 	};
+	static const struct member birth[] = {
+		M(hu_birth_record, hdr),	  M(hu_birth_record, tgid),
+		M(hu_birth_record, tid),	  M(hu_birth_record, proc_start),
+		M(hu_birth_record, thread_start), M(hu_birth_record, stack_id),
+		M(hu_birth_record, tp),		  M(hu_birth_record, start_routine),
+		M(hu_birth_record, creator_tid),  M(hu_birth_record, flags),
+		M(hu_birth_record, comm),
+	};
+	static const struct member death[] = {
+		M(hu_death_record, hdr),	  M(hu_death_record, tgid),
+		M(hu_death_record, tid),	  M(hu_death_record, proc_start),
+		M(hu_death_record, thread_start), M(hu_death_record, born_ns),
+		M(hu_death_record, cpu_ns),	  M(hu_death_record, runq_ns),
+		M(hu_death_record, exit_code),	  M(hu_death_record, flags),
+		M(hu_death_record, comm),
+	};
+	static const struct member call[] = {
+		M(hu_pthread_record, hdr),    M(hu_pthread_record, tgid),
+		M(hu_pthread_record, tid),    M(hu_pthread_record, proc_start),
+		M(hu_pthread_record, thread), M(hu_pthread_record, deadline_ns),
+		M(hu_pthread_record, what),   M(hu_pthread_record, clock),
+		M(hu_pthread_record, pad),
+	};
+	static const struct member alive[] = {
+		M(hu_alive_record, hdr),	  M(hu_alive_record, tgid),
+		M(hu_alive_record, tid),	  M(hu_alive_record, proc_start),
+		M(hu_alive_record, thread_start), M(hu_alive_record, born_ns),
+		M(hu_alive_record, tp),		  M(hu_alive_record, cpu_ns),
+		M(hu_alive_record, runq_ns),	  M(hu_alive_record, off_ns),
+		M(hu_alive_record, arrival_ns),	  M(hu_alive_record, flags),
+		M(hu_alive_record, pad),	  M(hu_alive_record, comm),
+		M(hu_alive_record, leader),
+	};
 	static const struct member process[] = {
 		M(hu_proc_record, hdr),	       M(hu_proc_record, tgid), M(hu_proc_record, tid),
 		M(hu_proc_record, proc_start), M(hu_proc_record, pc),	M(hu_proc_record, comm),
@@ -352,6 +393,10 @@ static void test_records(void **state)
 	CHECK_FILLED(hu_adopt_record, adopt);
 	CHECK_FILLED(hu_holder_record, holder);
 	CHECK_FILLED(hu_record, head);
+	CHECK_FILLED(hu_birth_record, birth);
+	CHECK_FILLED(hu_death_record, death);
+	CHECK_FILLED(hu_pthread_record, call);
+	CHECK_FILLED(hu_alive_record, alive);
 	CHECK_FILLED(hu_wait_record, wait);
 	CHECK_FILLED(hu_proc_record, process);
 	CHECK_FILLED(hu_stack_record, stack);

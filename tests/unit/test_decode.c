@@ -336,6 +336,75 @@ static void test_returns_the_handlers_error(void **state)
 	assert_int_equal(h.bad, 1);
 }
 
+static int on_birth(void *ctx, const struct hu_birth_record *rec)
+{
+	struct seen *s = ctx;
+
+	assert_int_equal(rec->comm[HU_COMM_LEN - 1], '\0');
+	s->processes++;
+	return s->ret;
+}
+
+static int on_death(void *ctx, const struct hu_death_record *rec)
+{
+	struct seen *s = ctx;
+
+	assert_int_equal(rec->comm[HU_COMM_LEN - 1], '\0');
+	s->processes++;
+	return s->ret;
+}
+
+static int on_call(void *ctx, const struct hu_pthread_record *rec)
+{
+	struct seen *s = ctx;
+
+	assert_in_range(rec->what, HU_PTHREAD_JOIN, HU_PTHREAD_CANCEL);
+	s->processes++;
+	return s->ret;
+}
+
+static void test_lives(void **state)
+{
+	struct hu_birth_record birth = { .hdr = { HU_REC_BIRTH, sizeof(birth) },
+					 .tgid = 1,
+					 .tid = 2 };
+	struct hu_death_record death = { .hdr = { HU_REC_DEATH, sizeof(death) },
+					 .tgid = 1,
+					 .tid = 1 };
+	struct hu_pthread_record call = { .hdr = { HU_REC_PTHREAD, sizeof(call) },
+					  .tgid = 1,
+					  .tid = 2,
+					  .what = HU_PTHREAD_JOIN };
+	struct seen seen = { 0 };
+	struct decode_handler h = handler_for(&seen);
+
+	/* Nobody has asked for them. */
+	decode(&h, &birth, sizeof(birth));
+	decode(&h, &death, sizeof(death));
+	decode(&h, &call, sizeof(call));
+	assert_int_equal(h.bad, 3);
+	h.birth = on_birth;
+	h.death = on_death;
+	h.call = on_call;
+	memset(birth.comm, 'x', sizeof(birth.comm));
+	memset(death.comm, 'x', sizeof(death.comm));
+	decode(&h, &birth, sizeof(birth));
+	decode(&h, &death, sizeof(death));
+	decode(&h, &call, sizeof(call));
+	assert_int_equal(seen.processes, 3);
+	birth.tid = birth.tgid; /* a process's first thread has no creator in it */
+	decode(&h, &birth, sizeof(birth));
+	death.tid = 0;
+	decode(&h, &death, sizeof(death));
+	call.what = HU_PTHREAD_CANCEL + 1;
+	decode(&h, &call, sizeof(call));
+	call.what = 0;
+	decode(&h, &call, sizeof(call));
+	decode(&h, &birth, sizeof(birth) - 8);
+	assert_int_equal(h.bad, 8);
+	assert_int_equal(seen.processes, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +418,7 @@ int main(void)
 		cmocka_unit_test(test_process_without_id),
 		cmocka_unit_test(test_comm_gets_an_end),
 		cmocka_unit_test(test_stack),
+		cmocka_unit_test(test_lives),
 		cmocka_unit_test(test_returns_the_handlers_error),
 	};
 

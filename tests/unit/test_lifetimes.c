@@ -276,6 +276,32 @@ static void test_reused_descriptor(void **state)
 	assert_counts(f, 2, 1, 2, 0);
 }
 
+/* … even if its end has not been told, as its joiner was quicker. */
+static void test_reused_before_the_end_is_told(void **state)
+{
+	struct fixture *f = *state;
+	struct hu_birth_record rec = {
+		.hdr = HEAD(f),
+		.tgid = TGID,
+		.tid = 2,
+		.proc_start = START,
+		.thread_start = START + 2,
+		.tp = 0x10000,
+		.flags = HU_BIRTH_PTHREAD,
+	};
+
+	born(f, 1);
+	calls(f, TGID, HU_PTHREAD_TIMEDJOIN, 1, f->now_ns + 1000 * MS);
+	assert_int_equal(lifetimes__birth(&f->l, &rec), 0);
+	calls(f, TGID, HU_PTHREAD_TIMEDJOIN, 1,
+	      f->now_ns + 2 * MS); /* of 2, which has its descriptor */
+	dies(f, 1);
+	assert_counts(f, 2, 1, 2, 0);
+	f->now_ns += 100 * MS;
+	dies(f, 2);
+	assert_counts(f, 2, 2, 1, 1);
+}
+
 static void test_how_they_end(void **state)
 {
 	struct fixture *f = *state;
@@ -518,6 +544,7 @@ int main(void)
 		T(test_timed_join),
 		T(test_joins_in_vain),
 		T(test_reused_descriptor),
+		T(test_reused_before_the_end_is_told),
 		T(test_how_they_end),
 		T(test_exec),
 		T(test_older_threads),

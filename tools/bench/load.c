@@ -25,7 +25,8 @@
 
 #define CALLS_A_BATCH  2000 /* system calls between two looks at the clock: well below a slice */
 #define MAX_BATCHES    100000
-#define TURNS_A_LOOK   100	   /* rounds of a pair between two looks */
+#define TURNS_A_LOOK   100 /* rounds of a pair between two looks */
+#define THREADS_A_LOOK 100
 #define TICK_NS	       1000000	   /* a paced load does its work in bursts, one a tick */
 #define STACK_SZ       (64 * 1024) /* 5,000 of them have to fit */
 #define FORGOTTEN_S    120	   /* nobody will end a crowd that lives so long */
@@ -359,6 +360,28 @@ static void run_modules(const char *dir, int modules, int processes, int each)
 	wait_for_start(); /* which says that it is over */
 }
 
+/* ---- threads: one after the other is created and joined */
+
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static void run_threads(uint64_t for_ns)
+{
+	uint64_t start_ns = now_ns(), last_ns = start_ns, threads = 0;
+	pthread_t thread;
+
+	for (; last_ns - start_ns < for_ns; last_ns = now_ns()) {
+		for (int i = 0; i < THREADS_A_LOOK; i++) {
+			ok(pthread_create(&thread, NULL, nothing, NULL), "pthread_create");
+			ok(pthread_join(thread, NULL), "pthread_join");
+		}
+		threads += THREADS_A_LOOK;
+	}
+	report(threads, last_ns - start_ns);
+}
+
 /* ---- */
 
 static long number(const char *text, long most)
@@ -386,6 +409,11 @@ int main(int argc, char **argv)
 
 		wait_for_start();
 		run_getppid(for_ns);
+	} else if (!strcmp(what, "threads") && argc == 3) {
+		uint64_t for_ns = (uint64_t)number(argv[2], 60000) * 1000000;
+
+		wait_for_start();
+		run_threads(for_ns);
 	} else if (!strcmp(what, "waits") && argc == 5) {
 		uint64_t for_ns = (uint64_t)number(argv[2], 60000) * 1000000;
 
@@ -399,7 +427,7 @@ int main(int argc, char **argv)
 		run_modules(argv[2], (int)number(argv[3], 1000), (int)number(argv[4], 1000),
 			    (int)number(argv[5], 1000));
 	} else {
-		fprintf(stderr, "usage: load getppid MS | crowd PROCESSES THREADS"
+		fprintf(stderr, "usage: load getppid MS | threads MS | crowd PROCESSES THREADS"
 				" | waits MS DEPTH WAITS_A_SECOND (0: all it can)"
 				" | modules DIRECTORY COUNT PROCESSES EACH\n");
 		return 2;

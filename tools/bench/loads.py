@@ -70,6 +70,14 @@ class Getppid(Load):
         super().__init__(build, "getppid", int(sample_s * 1000))
 
 
+class Threads(Load):
+    operation = "a thread"
+    note = "threads are created and joined one after the other, on one CPU"
+
+    def __init__(self, build, sample_s):
+        super().__init__(build, "threads", int(sample_s * 1000))
+
+
 class Waits(Load):
     operation, switches = "a wait", 1
     note = "two threads hand each other semaphores on one CPU, 10 frames deep: every turn sleeps"

@@ -154,6 +154,29 @@ def all_of(build, futexctn):
     return {watcher.name: watcher for watcher in watchers}
 
 
+# What threadsnoop tells, and from where.
+BPFTRACE_THREADS = """
+uprobe:%s:pthread_create { @[comm, pid, usym(arg2), ustack] = count(); }
+"""
+
+
+def of_threads(build):
+    """Those that watch threads being created. Where bcc can't compile, bpftrace's one probe stands
+    for threadsnoop: it sees births alone, neither joins nor ends."""
+    trace, bcc = program("bpftrace"), program("threadsnoop-bpfcc")
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        libc = [line.split()[-1] for line in maps if "/libc.so.6" in line or "/libc-2" in line]
+    tool = [f"{build}/holdup", "threads", "-d", f"{LONGEST_S}s", "-o", "/dev/null"]
+    watchers = [
+        Watcher("holdup threads", tool, 5),
+        Watcher("holdup threads -p", tool, 5, chooses=True),
+        peer("bpftrace pthread_create", trace,
+             [trace, "-e", until_end(BPFTRACE_THREADS % libc[0] if libc else "")], "bpftrace"),
+        Watcher("threadsnoop", [bcc], 1, missing_for_bcc(bcc)),
+    ]  # fmt: skip
+    return {watcher.name: watcher for watcher in watchers}
+
+
 def bpf_stats():
     """Makes the kernel measure programs' run time as long as the returned file descriptor is open
     (no setting that would stay behind)."""

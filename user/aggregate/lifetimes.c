@@ -260,7 +260,8 @@ int lt__site_get(struct lifetimes *l, struct lt_process *p, const struct lt_wher
 	static const struct lt_where elsewhere = { .beyond = true };
 	struct lt_site *s = p->sites;
 
-	while (s && (s->stack_id != where->stack_id || s->start_routine != where->start_routine ||
+	while (s && ((s->stack_id != where->stack_id && !where->guessed) ||
+		     s->guessed != where->guessed || s->start_routine != where->start_routine ||
 		     s->before != where->before || s->beyond != where->beyond))
 		s = s->next;
 	if (!s && !where->beyond && !where->before &&
@@ -273,6 +274,7 @@ int lt__site_get(struct lifetimes *l, struct lt_process *p, const struct lt_wher
 		s->process = p;
 		s->stack_id = where->stack_id;
 		s->start_routine = where->start_routine;
+		s->guessed = where->guessed;
 		s->before = where->before;
 		s->beyond = where->beyond;
 		s->next = p->sites;

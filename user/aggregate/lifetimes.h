@@ -97,7 +97,8 @@ struct lt_site {
 	uint64_t stack_id;	/* 0: none, see `before` and `beyond` */
 	uint64_t start_routine; /* 0: not known */
 	bool before; /* all threads that are older than holdup: who made them is not known */
-	bool beyond; /* all for which there was no room, or whose birth was lost */
+	bool guessed; /* stack_id is one of several that go by frame pointers: only start_routine tells */
+	bool beyond;		 /* all for which there was no room, or whose birth was lost */
 	struct lt_counts all;	 /* since holdup looked */
 	struct lt_counts now;	 /* in this interval */
 	uint32_t live, unjoined; /* at this moment; of a process that is over: at its end */
@@ -154,6 +155,7 @@ struct lt_totals {
 
 struct lifetimes {
 	struct aggregate *aggregate;
+	bool stacks_guessed; /* there are none by unwind rows; to be set after lifetimes__init() */
 	struct lt_process
 		*processes; /* all that have or had more than one thread, and those asked for */
 	struct index by_tgid, by_tid, by_tp;

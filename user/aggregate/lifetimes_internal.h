@@ -11,7 +11,7 @@
 /* What names a site within its process. */
 struct lt_where {
 	uint64_t stack_id, start_routine;
-	bool before, beyond;
+	bool before, beyond, guessed;
 };
 
 /* The process, a new one if it was not known. */

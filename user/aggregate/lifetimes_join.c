@@ -56,7 +56,11 @@ void lt__free_namesakes(struct lifetimes *l, struct lt_process *p, uint64_t tp)
 		struct lt_thread *t = index__entry(n, struct lt_thread, by_tp);
 
 		more = index__more(n);
-		if (t->process == p && t->tp == tp && t->end != LT_ALIVE)
+		if (t->process != p || t->tp != tp)
+			continue;
+		/* One that seems to live has ended as well: its descriptor was free, and its end is on its way. */
+		index__remove(&l->by_tp, &t->by_tp);
+		if (t->join == LT_JOINABLE || t->join == LT_JOIN_UNKNOWN)
 			lt__thread_collected(l, t, LT_JOINED);
 	}
 }

@@ -25,7 +25,9 @@ static int site_of_birth(struct lifetimes *l, struct lt_process *p,
 			 const struct hu_birth_record *rec, struct lt_site **ret)
 {
 	struct process_key key = { rec->tgid, rec->proc_start };
-	struct lt_where where = { .start_routine = rec->start_routine };
+	/* Frame pointers find whatever lies on the stack where code keeps none: as many stacks as threads. */
+	struct lt_where where = { .start_routine = rec->start_routine,
+				  .guessed = l->stacks_guessed };
 	int err = 0;
 
 	if (!p->names)

@@ -97,6 +97,7 @@ int features__detect(struct features *ret)
 										     "current_task_"
 										     "btf");
 	ret->task_regs = has_helper(btf, "BPF_FUNC_task_pt_regs");
+	ret->calm = has_func(btf, "bpf_preempt_disable");
 	ret->bpf_loop = has_helper(btf, "BPF_FUNC_loop");
 	ret->ringbuf = has_helper(btf, "BPF_FUNC_ringbuf_output");
 	ret->switch_state = tracepoint_args(btf, "btf_trace_sched_switch") >= 4;

@@ -39,6 +39,8 @@ static struct bpf_program *birth_program(const struct session *s)
 {
 	if (s->raw)
 		return s->skel->progs.hu_birth_raw;
+	if (s->unwind && s->calm)
+		return s->skel->progs.hu_birth_calm;
 	return s->unwind ? s->skel->progs.hu_birth : s->skel->progs.hu_birth_fp;
 }
 
@@ -46,6 +48,8 @@ static struct bpf_program *death_program(const struct session *s)
 {
 	if (s->raw)
 		return s->skel->progs.hu_death_raw;
+	if (s->unwind && s->calm)
+		return s->skel->progs.hu_death_calm;
 	return s->unwind ? s->skel->progs.hu_death : s->skel->progs.hu_death_fp;
 }
 
@@ -214,6 +218,7 @@ int session__open(const struct session_config *cfg, const struct features *featu
 		    !cfg->force_frame_pointers;
 	s->waits = !cfg->no_waits;
 	s->lives = cfg->lifetimes;
+	s->calm = features->calm;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
 	s->calls_wanted = s->waits && (cfg->futex_calls || features->fentry);
 	raise_memlock();

@@ -18,6 +18,7 @@ struct session {
 	int ncpus;
 	bool raw, hash, unwind;
 	bool waits, lives;
+	bool calm; /* features.calm */
 	bool calls_wanted, calls_by_tp, sees_calls;
 	int handler_err;
 };

@@ -181,11 +181,26 @@ int session__where(struct session *s, source_record_fn fn, void *ctx)
 	return iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
 }
 
+static bool begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
+/* What it means that a program did not run. */
+static enum hu_loss missed_as(const struct session *s, const char *name)
+{
+	if (begins(name, "hu_pthread") || begins(name, "hu_thrd"))
+		return HU_LOSS_PTHREAD;
+	/* Who has ended is found by the next pass; the others keep the maps in order, and lose no thread. */
+	if (!s->waits && !begins(name, "hu_birth"))
+		return HU_LOSS_NONE;
+	return HU_LOSS_MISSED;
+}
+
 /* Since 5.12 (commit 9ed9e9ba2337) the kernel counts what it did not run to avoid recursion. */
-static uint64_t missed(const struct session *s)
+static void count_missed(const struct session *s, uint64_t ret[HU_LOSS_CNT])
 {
 	struct bpf_program *prog;
-	uint64_t sum = 0;
 
 	bpf_object__for_each_program(prog, s->skel->obj)
 	{
@@ -194,9 +209,8 @@ static uint64_t missed(const struct session *s)
 
 		if (bpf_program__fd(prog) >= 0 &&
 		    !bpf_obj_get_info_by_fd(bpf_program__fd(prog), &info, &sz))
-			sum += info.recursion_misses;
+			ret[missed_as(s, bpf_program__name(prog))] += info.recursion_misses;
 	}
-	return sum;
 }
 
 static int live_losses(struct source *src, uint64_t ret[HU_LOSS_CNT])
@@ -217,7 +231,8 @@ static int live_losses(struct source *src, uint64_t ret[HU_LOSS_CNT])
 			for (int i = 0; i < HU_LOSS_CNT; i++)
 				ret[i] += values[(size_t)cpu * HU_LOSS_CNT + i];
 	}
-	ret[HU_LOSS_MISSED] = missed(s);
+	if (!err)
+		count_missed(s, ret);
 	free(values);
 	return err;
 }

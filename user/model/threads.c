@@ -302,6 +302,14 @@ static void add_stacks(const struct threads_input *in, const struct lt_site *s,
 		c->stacks_incomplete += s->now.born;
 }
 
+static bool is_named(const struct lt_process *p)
+{
+	const struct maps *maps = p->names && p->names->names ? sym_process__maps(p->names->names)
+							      : NULL;
+
+	return maps && maps->cnt;
+}
+
 static void fill_coverage(const struct threads_input *in, struct threads_coverage *c)
 {
 	const struct lifetimes *l = in->lifetimes;
@@ -320,6 +328,7 @@ static void fill_coverage(const struct threads_input *in, struct threads_coverag
 	c->probes_failed = in->probes.failed;
 	c->probes_err = in->probes.failed_err;
 	for (const struct lt_process *p = l->processes; p; p = p->next) {
+		c->unnamed += p->all.born && !is_named(p);
 		c->unprobed += p->all.born && !p->probed;
 		for (const struct lt_site *s = p->sites; s; s = s->next)
 			add_stacks(in, s, c);

@@ -67,9 +67,10 @@ struct threads_coverage {
 	uint64_t stacks_incomplete; /* births at sites whose stack is known in part only */
 	uint64_t malformed;
 	uint64_t processes_forgotten; /* too many ended in one interval */
-	uint64_t libraries;	      /* files whose calls are seen */
-	uint64_t probes_failed;	      /* programs that could not be attached to them */
-	int probes_err;		      /* why; negative errno */
+	uint64_t unnamed; /* processes that create threads and were gone before they could be looked at */
+	uint64_t libraries;	/* files whose calls are seen */
+	uint64_t probes_failed; /* programs that could not be attached to them */
+	int probes_err;		/* why; negative errno */
 	uint64_t unprobed; /* processes in the report that create threads, none by a library that is seen */
 };
 

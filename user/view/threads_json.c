@@ -109,6 +109,7 @@ static json_t *coverage_json(struct writer *w, const struct threads_coverage *c)
 	json__put_u64(w, o, "stacks_incomplete", c->stacks_incomplete);
 	json__put_u64(w, o, "malformed", c->malformed);
 	json__put_u64(w, o, "processes_forgotten", c->processes_forgotten);
+	json__put_u64(w, o, "processes_unnamed", c->unnamed);
 	json__put_u64(w, o, "libraries", c->libraries);
 	json__put_u64(w, o, "probes_failed", c->probes_failed);
 	json__put_u64(w, o, "processes_unprobed", c->unprobed);

@@ -36,6 +36,9 @@ static void print_gaps(const struct page *p, const struct threads_report *r)
 	if (c->stacks_incomplete * 1000 >= r->counts.created && c->stacks_incomplete)
 		fprintf(p->out, " %s %s birth%s with an incomplete stack", p->dot,
 			text__count(c->stacks_incomplete, n), plural(c->stacks_incomplete));
+	if (c->unnamed)
+		fprintf(p->out, " %s %s process%s without names (gone too soon or unreadable)",
+			p->dot, text__count(c->unnamed, n), c->unnamed == 1 ? "" : "es");
 	if (c->unprobed)
 		fprintf(p->out, " %s joins not seen in %s process%s", p->dot,
 			text__count(c->unprobed, n), c->unprobed == 1 ? "" : "es");
