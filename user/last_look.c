@@ -234,3 +234,53 @@ int last_look__take(const struct last_look *l, const struct exit_notice *notice,
 	free(e);
 	return err;
 }
+
+/* ---- without having looked */
+
+/* It has ended by itself, and had other threads than its first. */
+static bool has_exited(const struct lt_process *p)
+{
+	return p->over && !p->by_exec && p->all.born &&
+	       !(p->exit_code & 0x7f); /* wait(2): a signal */
+}
+
+static int build_of_dead(const struct last_look *l, const struct lt_process *p,
+			 const struct last_births *births, struct leftovers **ret)
+{
+	const struct leftovers_input in = {
+		.symbolizer = l->live->symbolizer,
+		.names = p->names ? p->names->names : NULL,
+		.tgid = p->tgid,
+		.comm = p->comm,
+		.birth = births->birth,
+		.birth_cnt = births->cnt,
+		.end = births->end,
+		.end_cnt = births->end_cnt,
+		.ignore = l->ignore,
+		.ignore_cnt = l->ignore_cnt,
+	};
+
+	return leftovers__build(&in, ret);
+}
+
+int last_look__of_dead(const struct last_look *l,
+		       int (*tell)(void *ctx, const struct leftovers *left), void *ctx)
+{
+	int err = live__poll(l->live, 0);
+
+	for (const struct lt_process *p = l->live->lifetimes.processes; p && !err; p = p->next) {
+		struct last_births births = { 0 };
+		struct leftovers *left = NULL;
+
+		if (!has_exited(p))
+			continue;
+		err = last_births__take(l->live, p, &births);
+		if (!err)
+			err = build_of_dead(l, p, &births, &left);
+		if (!err && left->cnt)
+			err = tell(ctx, left);
+		leftovers__free(left);
+		last_births__free(&births);
+	}
+	return err;
+}

@@ -131,6 +131,19 @@ class AtTheEnd(unittest.TestCase):
                 for kind in ("unjoined", "still running", "blocked", "died holding"):
                     self.assertNotRegex(out, f"(?m)^{kind}", err)
 
+    def test_without_a_look(self):
+        """Where the program's end can't be waited for: by births and deaths, if with less."""
+        options = ("--assume", "no-last-look")
+        args = ("leaks", "--how", "unjoined", "--count", 4)
+        line, told, _ = self.left(*args, options=options, kind="unjoined", count=4)
+        self.created(line, told)
+        args = ("leaks", "--how", "timed", "--count", 4)
+        line, told, _ = self.left(*args, options=options, kind="still running", count=4)
+        self.created(line, told)
+        args = ("healthy", "--how", "idle-pool", "--end", "--status", 3)
+        status, _, lines = leak.check(*args, options=options)
+        self.assertEqual((status, lines), (3, []))
+
     def test_killed(self):
         """There is no end to look at: its status says it."""
         command = ["sh", "-c", "kill -9 $$"]

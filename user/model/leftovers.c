@@ -78,7 +78,7 @@ static bool same_stack(const struct left_group *a, const struct left_group *b)
 	const struct named_stack *x = a->thread ? a->thread->stack : NULL;
 	const struct named_stack *y = b->thread ? b->thread->stack : NULL;
 
-	return x == y || (a->kind == LEFT_RUNNING && a->start_pc);
+	return x == y || (a->kind == LEFT_RUNNING && a->start_pc && a->thread && b->thread);
 }
 
 static bool same_group(const struct left_group *a, const struct left_group *b)
@@ -185,6 +185,26 @@ static int add_all_living(struct building *b)
 		if (rec->tgid == in->tgid && rec->tid != in->tgid && rec->tid != in->last_tid &&
 		    t->state != BLOCKED_EXITING)
 			err = add_living(b, t);
+	}
+	return err;
+}
+
+static int add_ends(struct building *b)
+{
+	const struct leftovers_input *in = b->in;
+	int err = 0;
+
+	for (size_t i = 0; i < in->end_cnt && !err; i++) {
+		struct left_group g = { .kind = LEFT_RUNNING,
+					.start_pc = in->end[i].start,
+					.site = in->end[i].site,
+					.created_by = in->end[i].created_by,
+					.created_cnt = in->end[i].created_cnt,
+					.name = "" };
+
+		err = add(b, &g);
+		if (!err && b->l->cnt)
+			b->l->group[b->l->cnt - 1].cnt = in->end[i].cnt;
 	}
 	return err;
 }
@@ -323,6 +343,8 @@ int leftovers__build(const struct leftovers_input *in, struct leftovers **ret)
 	snprintf(b.l->comm, sizeof(b.l->comm), "%s", in->comm);
 	b.l->partial = in->libc && in->libc->partial;
 	err = add_all_living(&b);
+	if (!err)
+		err = add_ends(&b);
 	if (!err)
 		err = add_unjoined(&b);
 	if (!err)

@@ -49,8 +49,9 @@ struct left_group {
 	uint64_t start_pc, site;
 	const struct sym_frame *created_by;
 	size_t created_cnt;
-	const struct blocked_thread *thread; /* the first of those that live */
-	uint64_t stack_bytes;		     /* LEFT_UNJOINED: address space that stacks hold */
+	const struct blocked_thread
+		*thread;      /* the first of those that live; NULL: nobody has looked */
+	uint64_t stack_bytes; /* LEFT_UNJOINED: address space that stacks hold */
 	/* LEFT_DIED_HOLDING */
 	uint64_t address;
 	const char *name; /* of the mutex */
@@ -69,6 +70,13 @@ struct leftovers {
 	bool partial;	     /* not all could be looked at */
 };
 
+/* Threads of one site that were there when their process ended, without anybody having looked. */
+struct left_end {
+	uint64_t cnt, start, site;
+	const struct sym_frame *created_by;
+	size_t created_cnt;
+};
+
 struct leftovers_input {
 	const struct stacks_report *stacks; /* NULL: no thread but the one that ends it */
 	struct symbolizer *symbolizer;
@@ -79,6 +87,8 @@ struct leftovers_input {
 	const struct dead_mutexes *dead; /* NULL: not looked for */
 	const struct left_birth *birth;	 /* by TID */
 	size_t birth_cnt;
+	const struct left_end *end;
+	size_t end_cnt;
 	const char *const *ignore; /* patterns of functions, as of fnmatch(3) */
 	size_t ignore_cnt;
 };

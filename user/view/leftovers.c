@@ -85,8 +85,10 @@ static void print_group(const struct page *p, const struct leftovers *l, const s
 				fputs(", stacks hold ", p->out);
 				print_size(p->out, g->stack_bytes);
 			}
-		} else {
+		} else if (g->thread) {
 			print_doing(p, g);
+		} else {
+			fputs(" when it ended", p->out);
 		}
 	}
 	print_frames(p, "; created at ", g->created_by, g->created_cnt);
