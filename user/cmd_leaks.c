@@ -114,6 +114,7 @@ static int answer(struct run *run, bool last)
 
 	if (err)
 		return err;
+	run->query.early = !last;
 	count_lost(run);
 	leaks_report__free(run->report); /* refers to the last look */
 	run->report = NULL;

@@ -274,6 +274,9 @@ static void growing(void **state)
 	assert_true(s->growth_per_min > 85 && s->growth_per_min < 105);
 	assert_true(s->sure > 0.99);
 	assert_false(report->coverage.growth_unknown);
+	query.early = true;
+	nobody();
+	assert_true(report->coverage.growth_unknown);
 }
 
 static void grown(void **state)

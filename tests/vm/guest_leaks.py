@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """In a guest: `holdup check -- PROGRAM` and `holdup leaks` beside programs that leak threads.
 
-Kernels before 5.17 have no stacks by unwind tables, so where threads were created is not known there; before 5.15 a
-look at threads is by /proc, and since when they wait is not known.
+Kernels before 5.17 have no stacks by unwind tables, so where threads were created is not known there. A guest is slow: few programs.
 """
 
 import os
@@ -17,7 +16,7 @@ import holdup  # noqa: E402
 import leak  # noqa: E402
 
 VERSION = tuple(map(int, re.findall(r"\d+", platform.release())[:2]))
-UNWINDS, TIMES = VERSION >= (5, 17), VERSION >= (5, 15)
+UNWINDS = VERSION >= (5, 17)
 
 
 class AtTheEnd(unittest.TestCase):
@@ -32,12 +31,6 @@ class AtTheEnd(unittest.TestCase):
 
     def test_unjoined(self):
         self.left("leaks", "unjoined", "unjoined", 3)
-
-    def test_musl(self):
-        self.left("musl-static/leaks", "unjoined", "unjoined", 3)
-
-    def test_running(self):
-        self.left("leaks", "timed", "still running", 3)
 
     def test_blocked(self):
         self.left("leaks", "blocked", "blocked", 3)
@@ -60,16 +53,12 @@ class Leaks(unittest.TestCase):
         self.assertEqual(set(found), {"unjoined"})
         self.assertEqual(found["unjoined"]["count"], 5)
 
-    def test_same_line(self):
-        found = self.reasons("leaks", "--how", "same-line", "--count", 5)
-        self.assertEqual(set(found), {"same-line"} if TIMES else set())
-
     def test_growing(self):
         found = self.reasons("leaks", "--how", "unbounded", "--every", 300)
         self.assertIn("growing", found)
 
     def test_healthy(self):
-        for how in ("pool", "join-later", "idle-pool", "workers"):
+        for how in ("join-later", "idle-pool"):
             with self.subTest(how):
                 self.assertEqual(self.reasons("healthy", "--how", how), {})
 

@@ -288,6 +288,8 @@ int leaks__find_growing(struct leaks_builder *b)
 	int err = 0;
 
 	b->r.coverage.growth_unknown = true;
+	if (b->r.query->early)
+		return 0;
 	for (const struct lt_process *p = b->in->lifetimes->processes; p && !err; p = p->next) {
 		bool found = false;
 
