@@ -11,7 +11,7 @@
 
 /* Processes that have begun another program: their libraries are mapped some time after that. */
 #define LATER_MAX  1024
-#define LATER_LOOK 3
+#define LATER_LOOK 10 /* at most: until a library is there */
 
 struct live_later {
 	struct {
@@ -83,9 +83,10 @@ int live__open_probes(struct live *l)
 void live__look_again(struct live *l)
 {
 	size_t kept = 0;
+	bool found;
 
 	for (size_t i = 0; i < l->later->cnt; i++) {
-		if (probes__scan(l->probes, l->later->process[i].tgid, NULL) ||
+		if (probes__scan(l->probes, l->later->process[i].tgid, &found) || found ||
 		    !--l->later->process[i].looks)
 			continue;
 		l->later->process[kept++] = l->later->process[i];

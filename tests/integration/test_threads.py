@@ -4,8 +4,11 @@ ended, who joined them, where they were created; with each C library, from the s
 later.
 """
 
+import contextlib
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -269,6 +272,60 @@ class Processes(Threads):
     def test_exit_status(self):
         _, document = watch(["/bin/sh", "-c", lives("", "joined")[0] + " joined; exit 3"], statuses=(3,))
         self.assertEqual(document["processes"][0]["exit_code"], 0)
+
+
+def probes_of(pid):
+    """How many probes a holdup has attached."""
+    count = 0
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            count += "perf_event" in os.readlink(f"/proc/{pid}/fd/{fd}")
+    return count
+
+
+def own_libc():
+    with open("/proc/self/maps", encoding="utf-8") as maps:
+        return next(line.split()[-1] for line in maps if "/libc.so.6" in line)
+
+
+class OtherLibrary(Threads):
+    """One that is mapped only after holdup has attached, and in another mount namespace."""
+
+    def test_mapped_later(self):
+        with tempfile.TemporaryDirectory() as folder:
+            copy = shutil.copy(own_libc(), folder)
+            inside = ["mount", "--bind", copy, own_libc()]
+            command = lives("", "unjoined", "--wait-for-usr1", "--stay")
+            script = f"{shlex.join(inside)} && exec {shlex.join(command)}"
+            report = os.path.join(folder, "report")
+            with Running(["threads", "-p", os.getpid()]) as tool:
+                probes = probes_of(tool.attached().pid)
+            args = ["threads", "--json", "-o", report, "--", "unshare", "-m", "sh", "-c", script]
+            with Running(args) as tool:
+                self.assertEqual(tool.process.stdout.readline(), "ready\n")
+                wait_until(lambda: probes_of(tool.pid) >= 2 * probes, 20, "probes")
+                (pid,) = (
+                    int(pid)
+                    for pid in filter(str.isdigit, os.listdir("/proc"))
+                    if self.runs(pid, command)
+                )
+                os.kill(pid, signal.SIGUSR1)
+                truth = json.loads(tool.process.stdout.readline())
+                os.kill(pid, signal.SIGTERM)
+                self.assertEqual(tool.process.wait(30), 0)
+            with open(report, encoding="utf-8") as file:
+                document = json.load(file)
+        self.assertEqual(document["coverage"]["libraries"], 2)
+        self.assert_whole(document)
+        self.assert_sites(process_of(document, truth["pid"]), truth)
+
+    @staticmethod
+    def runs(pid, command):
+        try:
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as line:
+                return line.read().split("\0")[:-1] == command
+        except (FileNotFoundError, ProcessLookupError):
+            return False
 
 
 class Intervals(Threads):

@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "user/collect/probe_broker.h"
 #include "user/collect/probe_place.h"
 #include "user/sym/elf_file.h"
 #include "user/sym/maps.h"
@@ -39,6 +40,7 @@ struct probes {
 	const struct probe_spec *spec;
 	size_t spec_cnt;
 	struct bpf_program **program; /* of each spec */
+	struct probe_broker *broker;
 	struct bpf_link **link;
 	size_t link_cnt, link_cap;
 	struct table known;
@@ -50,12 +52,19 @@ int probes__new(const struct probe_spec *spec, size_t cnt,
 		struct probes **ret)
 {
 	struct probes *p = calloc(1, sizeof(*p));
+	int err;
 
 	if (p)
 		p->program = calloc(cnt, sizeof(struct bpf_program *));
 	if (!p || !p->program) {
 		free(p);
 		return -ENOMEM;
+	}
+	err = probe_broker__start(&p->broker);
+	if (err) {
+		free(p->program);
+		free(p);
+		return err;
 	}
 	p->spec = spec;
 	p->spec_cnt = cnt;
@@ -107,6 +116,7 @@ void probes__free(struct probes *p)
 	if (!p)
 		return;
 	close_all(p);
+	probe_broker__free(p->broker);
 	table__clear(&p->known, free);
 	free(p->link);
 	free(p->program);
@@ -124,7 +134,7 @@ struct file {
 	const struct elf_file *elf;
 	struct symtab *symbols;
 	unsigned libc; /* enum probe_libc */
-	char path[32]; /* of its descriptor */
+	int fd;
 	size_t links;
 };
 
@@ -166,7 +176,7 @@ static int attach_at(struct probes *p, const struct file *f, size_t i, const str
 	size_t sz = sizeof(code), place = 0;
 	struct bpf_link *link;
 	uint64_t off;
-	int err;
+	int event, err;
 
 	if (!file_offset(f->elf, symbol->addr, &off))
 		return -ENOEXEC;
@@ -174,9 +184,14 @@ static int attach_at(struct probes *p, const struct file *f, size_t i, const str
 		sz = symbol->size;
 	if (!p->spec[i].on_return && !elf_file__read(f->elf, off, code, sz))
 		place = probe_place__find(code, sz, p->spec[i].args);
-	link = bpf_program__attach_uprobe(p->program[i], p->spec[i].on_return, -1, f->path,
-					  off + place);
+	event = probe_broker__open(p->broker, f->fd, off + place, p->spec[i].on_return);
+	if (event < 0)
+		return event;
+	/* The link closes the event. */
+	link = bpf_program__attach_perf_event(p->program[i], event);
 	err = libbpf_get_error(link);
+	if (err)
+		close(event);
 	if (!err)
 		err = keep_link(p, link);
 	return err;
@@ -268,7 +283,7 @@ static int attach_file(struct probes *p, int fd)
 		err = read_symbols(elf, &f.symbols);
 	if (!err) {
 		f.libc = libc_of(elf, f.symbols);
-		snprintf(f.path, sizeof(f.path), "/proc/self/fd/%d", fd);
+		f.fd = fd;
 		for (size_t i = 0; i < p->spec_cnt; i++)
 			attach_spec(p, &f, i);
 		symtab__free(f.symbols);

@@ -98,6 +98,10 @@ static void choose_programs(struct session *s, const struct features *f)
 		bpf_map__set_max_entries(skel->maps.hu_threads_hash, 1);
 	if (s->hash || !s->unwind)
 		bpf_map__set_autocreate(skel->maps.hu_memos, false);
+	if (!s->waits) {
+		bpf_map__set_max_entries(skel->maps.hu_sums, 1);
+		bpf_map__set_max_entries(skel->maps.hu_locks, 1);
+	}
 	if (!s->calls_wanted)
 		bpf_map__set_max_entries(skel->maps.hu_calls, 1);
 	if (!s->unwind)
@@ -128,7 +132,11 @@ static void configure(struct session *s, const struct session_config *cfg, const
 	if (s->unwind)
 		bpf_map__set_max_entries(s->skel->maps.hu_rows, cfg->rows);
 	/* A sum has an entry for each CPU on which it is added to. */
-	bpf_map__set_max_entries(s->skel->maps.hu_sums, 4096 + 1024 * (uint32_t)s->ncpus);
+	if (s->waits)
+		bpf_map__set_max_entries(s->skel->maps.hu_sums, 4096 + 1024 * (uint32_t)s->ncpus);
+	if (s->lives)
+		bpf_map__set_max_entries(s->skel->maps.hu_life_sums,
+					 4096 + 1024 * (uint32_t)s->ncpus);
 }
 
 static int fill_targets(struct session *s, const struct session_config *cfg)

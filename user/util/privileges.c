@@ -6,7 +6,6 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
@@ -53,13 +52,12 @@ static int drop_capabilities(void)
 #endif
 
 #ifdef OUR_ARCH
-#define NO_CALL 0x3fffffff
 #define REFUSE(nr)                                     \
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
 
 /* What SYS_PTRACE and the others would still allow, and nothing of ours does once all is attached. */
-static int refuse_calls(bool keep_probes)
+static int refuse_calls(void)
 {
 	struct sock_filter filter[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
@@ -86,8 +84,7 @@ static int refuse_calls(bool keep_probes)
 		REFUSE(SYS_keyctl),
 		REFUSE(SYS_add_key),
 		REFUSE(SYS_request_key),
-		/* A number that no call has stands in for one that stays. */
-		REFUSE(keep_probes ? NO_CALL : SYS_perf_event_open),
+		REFUSE(SYS_perf_event_open),
 		REFUSE(SYS_userfaultfd),
 #ifdef SYS_iopl
 		REFUSE(SYS_iopl),
@@ -104,25 +101,15 @@ static int refuse_calls(bool keep_probes)
 		       : 0;
 }
 #else
-static int refuse_calls(bool keep_probes)
+static int refuse_calls(void)
 {
 	return -ENOTSUP;
 }
 #endif
 
-static int drop(bool keep_probes)
-{
-	int err = refuse_calls(keep_probes), caps_err = drop_capabilities();
-
-	return err ? err : caps_err;
-}
-
 int privileges__drop(void)
 {
-	return drop(false);
-}
+	int err = refuse_calls(), caps_err = drop_capabilities();
 
-int privileges__drop_but_probes(void)
-{
-	return drop(true);
+	return err ? err : caps_err;
 }

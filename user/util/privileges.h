@@ -12,7 +12,5 @@
  * what could not be dropped: the rest is.
  */
 int privileges__drop(void);
-/* The same, but programs may still be attached to files that are mapped only later (collect/probes.h). */
-int privileges__drop_but_probes(void);
 
 #endif
