@@ -161,7 +161,12 @@ static int find_births(struct ending *e)
 	last_births__free(&e->births);
 	err = live__poll(live, 0);
 	p = err ? NULL : last_births__process(live, e->tgid);
-	return p ? last_births__take(live, p, &e->births) : err;
+	if (!p)
+		return err;
+	/* It may have been looked at before it had mapped its libraries; now all are there. */
+	if (p->names && p->names->names)
+		symbolizer__rescan(live->symbolizer, p->names->names);
+	return last_births__take(live, p, &e->births);
 }
 
 static int look_once(struct ending *e, struct leftovers **ret)
