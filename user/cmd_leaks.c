@@ -251,6 +251,7 @@ int cmd_leaks(int argc, char **argv)
 	run.query = (struct leaks_query){
 		.min_age_ns = opt.min_age_ns ? opt.min_age_ns : MIN_AGE_DEFAULT_NS,
 		.rows = opt.query.rows,
+		.over = opt.program != NULL,
 	};
 	status = choose_process(&opt);
 	if (!status)

@@ -233,6 +233,11 @@ static void over(void **state)
 {
 	add_life(&site[0], 20 * S);
 	shop.over = true;
+	shop.over_ns = NOW_NS - 2 * S;
+	nobody();
+	query.over = true; /* a program that was run */
+	assert_int_equal(only(LEAK_UNJOINED)->oldest_ns, 18 * S);
+	shop.by_exec = true;
 	nobody();
 }
 

@@ -11,12 +11,20 @@
 
 /* ---- ended, and never joined */
 
+/* What a process that is over had leaked is of no matter, unless it was run to be looked at. */
+static bool is_past(const struct leaks_builder *b, const struct lt_process *p)
+{
+	return p->over && (p->by_exec || !b->r.query->over);
+}
+
 /* So long ago, at least. */
 static uint64_t ended_for(const struct leaks_builder *b, const struct lt_thread *t)
 {
 	uint64_t since = t->ended_ns ? t->ended_ns : b->in->began_ns;
 
-	return b->in->now_ns > since ? b->in->now_ns - since : 0;
+	uint64_t until = t->process->over ? t->process->over_ns : b->in->now_ns;
+
+	return until > since ? until - since : 0;
 }
 
 /* Is somebody about to join the threads of this site, one after the other? */
@@ -153,7 +161,7 @@ int leaks__find_unjoined(struct leaks_builder *b)
 	int err = 0;
 
 	for (const struct lt_process *p = b->in->lifetimes->processes; p && !err; p = p->next) {
-		if (p->over || !p->unjoined)
+		if (is_past(b, p) || !p->unjoined)
 			continue;
 		for (const struct lt_site *site = p->sites; site && !err; site = site->next)
 			err = find_in_site(b, p, site);
@@ -293,7 +301,7 @@ int leaks__find_growing(struct leaks_builder *b)
 	for (const struct lt_process *p = b->in->lifetimes->processes; p && !err; p = p->next) {
 		bool found = false;
 
-		if (p->over)
+		if (is_past(b, p))
 			continue;
 		for (const struct lt_site *site = p->sites; site && !err; site = site->next) {
 			test(&site->history, &t);
