@@ -196,6 +196,7 @@ help:
 	@echo 'asan           the unit tests under the address and undefined-behaviour sanitizers'
 	@echo 'fuzz-run       each fuzz target for FUZZ_SECONDS=20; fuzz builds them'
 	@echo 'test-unwind-all  unwind rows of every file on this machine beside those of libdw'
+	@echo 'test-leaks-healthy  servers and runtimes under load, HEALTHY_SECONDS=180 each: no leak is suspected'
 	@echo 'bench          what holdup costs, beside its peers'
 	@echo 'lint           formatting, SPDX lines, shell and Python syntax'
 	@echo 'install        DESTDIR=, PREFIX=   clean'

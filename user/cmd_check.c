@@ -50,6 +50,7 @@ struct check {
 	struct output out;
 	int found;		/* the last look's findings */
 	struct leftovers *left; /* of the process that is being looked at */
+	bool any_left;		/* of those that could not be */
 };
 
 static int write_findings(void *ctx, FILE *out)
@@ -184,6 +185,10 @@ static void tell_left_out(const struct leftovers *left)
 		log__info("%zu threads that runtimes keep are no leftovers", left->helpers);
 	if (left->ignored)
 		log__info("%zu threads left out by --ignore", left->ignored);
+	if (left->unsure_locks)
+		log__info("%zu places in the memory of %u look like mutexes of dead threads, which "
+			  "is not certain",
+			  left->unsure_locks, left->tgid);
 	if (left->partial)
 		log__info("not all of the memory of %u could be looked at", left->tgid);
 }
@@ -208,6 +213,39 @@ static int look_at_end(struct check *c, const struct exit_notice *notice)
 	c->left = NULL;
 	exits__let_go(&c->look.program->exits, notice);
 	return status;
+}
+
+static int write_of_dead(void *ctx, FILE *out)
+{
+	struct check *c = ctx;
+
+	c->found = view__leftovers(out, c->left);
+	return c->found;
+}
+
+static int tell_of_dead(void *ctx, const struct leftovers *left)
+{
+	struct check *c = ctx;
+	int err;
+
+	c->left = (struct leftovers *)left;
+	err = output__write(&c->out, write_of_dead, c);
+	c->left = NULL;
+	c->any_left = true;
+	return err;
+}
+
+/* It has ended, and nobody could look at its end: what births and deaths tell. */
+static int look_back(struct check *c)
+{
+	const struct last_look last = { &c->look, &c->live, &c->deaths, c->opt->ignore,
+					c->opt->ignore_cnt };
+
+	if (c->look.program->exits.fd > 0)
+		return EXIT_FINE;
+	if (last_look__of_dead(&last, tell_of_dead, c))
+		return EXIT_FAILED;
+	return c->any_left ? EXIT_FOUND : EXIT_FINE;
 }
 
 /* Until the program ends, something is found, or it has run for too long. */
@@ -240,6 +278,8 @@ static int look_at_program(struct check *c)
 	}
 	if (!program__ended(p))
 		end_program(c);
+	if (!status && !left)
+		left = look_back(c);
 	if (status || left)
 		return status ? status : left;
 	return program__wait(p);
@@ -252,8 +292,8 @@ static int run_program(struct check *c)
 	int err = program__release(c->look.program);
 
 	if (exits->err)
-		log__msg("the program's end can't be waited for (%s): what it leaves running is "
-			 "not seen",
+		log__msg("the program's end can't be waited for (%s): what is left is known "
+			 "by births and deaths of threads only",
 			 exits->err == -EBUSY ? "it is looked at already, by another check"
 					      : strerror(-exits->err));
 	if (!err)

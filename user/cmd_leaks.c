@@ -117,6 +117,7 @@ static int answer(struct run *run, bool last)
 
 	if (err)
 		return err;
+	run->query.early = !last;
 	count_lost(run);
 	leaks_report__free(run->report); /* refers to the last look */
 	run->report = NULL;
@@ -278,6 +279,7 @@ int cmd_leaks(int argc, char **argv)
 	run.query = (struct leaks_query){
 		.min_age_ns = opt.min_age_ns ? opt.min_age_ns : MIN_AGE_DEFAULT_NS,
 		.rows = opt.query.rows,
+		.over = opt.program != NULL,
 	};
 	status = choose_process(&opt);
 	if (!status)

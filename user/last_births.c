@@ -48,6 +48,21 @@ static void add_threads(struct last_births *b, const struct lt_site *site,
 	}
 }
 
+static void add_end(struct last_births *b, const struct lt_site *site,
+		    const struct birth_site *named)
+{
+	size_t first = named->cnt ? named->api + 1 : 0;
+
+	if (site->all.ended[LT_WITH_PROCESS])
+		b->end[b->end_cnt++] = (struct left_end){
+			.cnt = site->all.ended[LT_WITH_PROCESS],
+			.start = site->start_routine,
+			.site = (uintptr_t)site,
+			.created_by = named->frames + first,
+			.created_cnt = named->cnt - first,
+		};
+}
+
 int last_births__take(const struct live *l, const struct lt_process *p, struct last_births *ret)
 {
 	struct last_births b = { 0 };
@@ -55,15 +70,20 @@ int last_births__take(const struct live *l, const struct lt_process *p, struct l
 
 	b.birth = calloc(count(p) + 1, sizeof(*b.birth));
 	b.site = calloc(p->site_cnt + 1, sizeof(*b.site));
-	if (!b.birth || !b.site)
+	b.end = calloc(p->site_cnt + 1, sizeof(*b.end));
+	if (!b.birth || !b.site || !b.end)
 		err = -ENOMEM;
 	for (const struct lt_site *site = p->sites; site && !err && b.site_cnt < p->site_cnt;
 	     site = site->next) {
-		if (!site->threads)
+		if (!site->threads && !site->all.ended[LT_WITH_PROCESS])
 			continue;
 		err = birth_site__name(site, &l->aggregate, l->symbolizer, &b.site[b.site_cnt]);
-		if (!err)
-			add_threads(&b, site, &b.site[b.site_cnt++]);
+		if (err)
+			break;
+		add_threads(&b, site, &b.site[b.site_cnt]);
+		if (p->over)
+			add_end(&b, site, &b.site[b.site_cnt]);
+		b.site_cnt++;
 	}
 	if (err)
 		last_births__free(&b);
@@ -77,6 +97,7 @@ void last_births__free(struct last_births *b)
 	for (size_t i = 0; i < b->site_cnt; i++)
 		free(b->site[i].frames);
 	free(b->site);
+	free(b->end);
 	free(b->birth);
 	*b = (struct last_births){ 0 };
 }

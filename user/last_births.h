@@ -14,6 +14,8 @@
 struct last_births {
 	struct left_birth *birth; /* oldest first at each site */
 	size_t cnt;
+	struct left_end *end; /* of a process that is over: who was still there */
+	size_t end_cnt;
 	struct birth_site *site;
 	size_t site_cnt;
 };

@@ -141,7 +141,6 @@ static int build(struct ending *e, struct leftovers **ret)
 		.comm = e->comm,
 		.libc = e->has_libc ? &e->libc : NULL,
 		.dead = e->has_dead ? &e->dead : NULL,
-		.dead_known = e->l->deaths && !e->in_pid_namespace,
 		.birth = e->births.birth,
 		.birth_cnt = e->births.cnt,
 		.ignore = e->l->ignore,
@@ -162,7 +161,12 @@ static int find_births(struct ending *e)
 	last_births__free(&e->births);
 	err = live__poll(live, 0);
 	p = err ? NULL : last_births__process(live, e->tgid);
-	return p ? last_births__take(live, p, &e->births) : err;
+	if (!p)
+		return err;
+	/* It may have been looked at before it had mapped its libraries; now all are there. */
+	if (p->names && p->names->names)
+		symbolizer__rescan(live->symbolizer, p->names->names);
+	return last_births__take(live, p, &e->births);
 }
 
 static int look_once(struct ending *e, struct leftovers **ret)
@@ -233,5 +237,55 @@ int last_look__take(const struct last_look *l, const struct exit_notice *notice,
 	libc_threads__free(&e->libc);
 	last_births__free(&e->births);
 	free(e);
+	return err;
+}
+
+/* ---- without having looked */
+
+/* It has ended by itself, and had other threads than its first. */
+static bool has_exited(const struct lt_process *p)
+{
+	return p->over && !p->by_exec && p->all.born &&
+	       !(p->exit_code & 0x7f); /* wait(2): a signal */
+}
+
+static int build_of_dead(const struct last_look *l, const struct lt_process *p,
+			 const struct last_births *births, struct leftovers **ret)
+{
+	const struct leftovers_input in = {
+		.symbolizer = l->live->symbolizer,
+		.names = p->names ? p->names->names : NULL,
+		.tgid = p->tgid,
+		.comm = p->comm,
+		.birth = births->birth,
+		.birth_cnt = births->cnt,
+		.end = births->end,
+		.end_cnt = births->end_cnt,
+		.ignore = l->ignore,
+		.ignore_cnt = l->ignore_cnt,
+	};
+
+	return leftovers__build(&in, ret);
+}
+
+int last_look__of_dead(const struct last_look *l,
+		       int (*tell)(void *ctx, const struct leftovers *left), void *ctx)
+{
+	int err = live__poll(l->live, 0);
+
+	for (const struct lt_process *p = l->live->lifetimes.processes; p && !err; p = p->next) {
+		struct last_births births = { 0 };
+		struct leftovers *left = NULL;
+
+		if (!has_exited(p))
+			continue;
+		err = last_births__take(l->live, p, &births);
+		if (!err)
+			err = build_of_dead(l, p, &births, &left);
+		if (!err && left->cnt)
+			err = tell(ctx, left);
+		leftovers__free(left);
+		last_births__free(&births);
+	}
 	return err;
 }

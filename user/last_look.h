@@ -24,4 +24,11 @@ struct last_look {
 int last_look__take(const struct last_look *l, const struct exit_notice *notice,
 		    struct leftovers **ret);
 
+/*
+ * The same of all processes that are over, where none could be looked at: by births and deaths alone. tell() is called
+ * for each that left something behind, until it returns other than 0, which is returned then.
+ */
+int last_look__of_dead(const struct last_look *l,
+		       int (*tell)(void *ctx, const struct leftovers *left), void *ctx);
+
 #endif

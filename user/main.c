@@ -24,7 +24,7 @@ static const struct command {
 	{ "offcpu", cmd_offcpu, "where threads spend time off the CPU, why, and who woke them" },
 	{ "stacks", cmd_stacks, "what every thread waits for now; deadlocks, locks of the dead" },
 	{ "check", cmd_check,
-	  "exit status 10 if there is a deadlock, a lock of the dead, a thread left over" },
+	  "exit status 10 for deadlocks, locks of the dead, threads left over" },
 	{ "threads", cmd_threads, "births, deaths and live threads by where they are created" },
 	{ "leaks", cmd_leaks, "suspected leaks of threads, each with its evidence" },
 	{ "doctor", cmd_doctor, "what this kernel and machine can do, and what is missing" },

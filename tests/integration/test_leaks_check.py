@@ -131,6 +131,21 @@ class AtTheEnd(unittest.TestCase):
                 for kind in ("unjoined", "still running", "blocked", "died holding"):
                     self.assertNotRegex(out, f"(?m)^{kind}", err)
 
+    def test_without_a_look(self):
+        """Where the program's end can't be waited for: by births and deaths, if with less. Where threads were
+        created is known if the program lived long enough to be looked at.
+        """
+        options = ("--assume", "no-last-look")
+        for how, kind in (("unjoined", "unjoined"), ("timed", "still running")):
+            with self.subTest(how):
+                args = ("leaks", "--how", how, "--count", 4)
+                line, _, lines = self.left(*args, options=options, kind=kind, count=4)
+                self.assertEqual(len(lines), 1, lines)
+                self.assertIn("started in ", line)
+        args = ("healthy", "--how", "idle-pool", "--end", "--status", 3)
+        status, _, lines = leak.check(*args, options=options)
+        self.assertEqual((status, lines), (3, []))
+
     def test_killed(self):
         """There is no end to look at: its status says it."""
         command = ["sh", "-c", "kill -9 $$"]

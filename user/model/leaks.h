@@ -38,8 +38,10 @@ struct leaks_baseline;
 
 struct leaks_query {
 	uint64_t min_age_ns;
-	unsigned rows;			       /* at most so many suspects are shown */
-	unsigned same_line;		       /* at least so many alike ones; 0: LEAKS_SAME_LINE */
+	unsigned rows;	    /* at most so many suspects are shown */
+	unsigned same_line; /* at least so many alike ones; 0: LEAKS_SAME_LINE */
+	bool early;	    /* a first answer: whether something grows is not to be told yet */
+	bool over;	    /* of processes that are over, too: of a program that was run */
 	const struct leaks_baseline *baseline; /* NULL: all are new */
 };
 

@@ -11,12 +11,20 @@
 
 /* ---- ended, and never joined */
 
+/* What a process that is over had leaked is of no matter, unless it was run to be looked at. */
+static bool is_past(const struct leaks_builder *b, const struct lt_process *p)
+{
+	return p->over && (p->by_exec || !b->r.query->over);
+}
+
 /* So long ago, at least. */
 static uint64_t ended_for(const struct leaks_builder *b, const struct lt_thread *t)
 {
 	uint64_t since = t->ended_ns ? t->ended_ns : b->in->began_ns;
 
-	return b->in->now_ns > since ? b->in->now_ns - since : 0;
+	uint64_t until = t->process->over ? t->process->over_ns : b->in->now_ns;
+
+	return until > since ? until - since : 0;
 }
 
 /* Is somebody about to join the threads of this site, one after the other? */
@@ -153,7 +161,7 @@ int leaks__find_unjoined(struct leaks_builder *b)
 	int err = 0;
 
 	for (const struct lt_process *p = b->in->lifetimes->processes; p && !err; p = p->next) {
-		if (p->over || !p->unjoined)
+		if (is_past(b, p) || !p->unjoined)
 			continue;
 		for (const struct lt_site *site = p->sites; site && !err; site = site->next)
 			err = find_in_site(b, p, site);
@@ -249,22 +257,57 @@ static int add_growing(struct leaks_builder *b, const struct lt_process *p,
 				  : t->sure * 100);
 }
 
+/*
+ * More load makes more threads, too, which end like those before them: then all that live are young. What leaks stays:
+ * most of what has come on top is far older than what ended got.
+ */
+#define FAR_OLDER 4 /* times the average life */
+
+static uint64_t count_older(const struct leaks_builder *b, const struct lt_site *site,
+			    uint64_t age_ns)
+{
+	uint64_t cnt = 0;
+
+	for (const struct lt_thread *t = site->threads; t; t = t->next)
+		cnt += t->end == LT_ALIVE && t->born_ns && b->in->now_ns - t->born_ns > age_ns;
+	return cnt;
+}
+
+static bool stays(const struct leaks_builder *b, const struct lt_process *p,
+		  const struct lt_site *only, const struct trend *t)
+{
+	const struct lt_counts *c = only ? &only->all : &p->all;
+	uint64_t ended = 0, old = 0, age_ns;
+
+	for (int i = 0; i < LT_END_CNT; i++)
+		ended += c->ended[i];
+	if (!ended)
+		return true;
+	age_ns = FAR_OLDER * (c->age_ns / ended);
+	for (const struct lt_site *site = p->sites; site; site = site->next)
+		if (!only || site == only)
+			old += count_older(b, site, age_ns);
+	return old >= LEAKS_GROWTH_LEAST && old >= (t->to - t->from) / 2;
+}
+
 int leaks__find_growing(struct leaks_builder *b)
 {
 	struct trend t;
 	int err = 0;
 
 	b->r.coverage.growth_unknown = true;
+	if (b->r.query->early)
+		return 0;
 	for (const struct lt_process *p = b->in->lifetimes->processes; p && !err; p = p->next) {
 		bool found = false;
 
-		if (p->over)
+		if (is_past(b, p))
 			continue;
 		for (const struct lt_site *site = p->sites; site && !err; site = site->next) {
 			test(&site->history, &t);
 			if (t.stretches >= TREND_POINTS_LEAST)
 				b->r.coverage.growth_unknown = false;
-			if (t.grows && !site->before && !site->beyond) {
+			if (t.grows && !site->before && !site->beyond && stays(b, p, site, &t)) {
 				err = add_growing(b, p, site, &t);
 				found = true;
 			}
@@ -272,7 +315,8 @@ int leaks__find_growing(struct leaks_builder *b)
 		test(&p->history, &t);
 		if (t.stretches >= TREND_POINTS_LEAST)
 			b->r.coverage.growth_unknown = false;
-		if (t.grows && !found && !err) /* by many sites, each a little */
+		if (t.grows && !found && !err &&
+		    stays(b, p, NULL, &t)) /* by many sites, each a little */
 			err = add_growing(b, p, NULL, &t);
 	}
 	return err;

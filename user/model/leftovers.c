@@ -78,7 +78,7 @@ static bool same_stack(const struct left_group *a, const struct left_group *b)
 	const struct named_stack *x = a->thread ? a->thread->stack : NULL;
 	const struct named_stack *y = b->thread ? b->thread->stack : NULL;
 
-	return x == y || (a->kind == LEFT_RUNNING && a->start_pc);
+	return x == y || (a->kind == LEFT_RUNNING && a->start_pc && a->thread && b->thread);
 }
 
 static bool same_group(const struct left_group *a, const struct left_group *b)
@@ -189,6 +189,26 @@ static int add_all_living(struct building *b)
 	return err;
 }
 
+static int add_ends(struct building *b)
+{
+	const struct leftovers_input *in = b->in;
+	int err = 0;
+
+	for (size_t i = 0; i < in->end_cnt && !err; i++) {
+		struct left_group g = { .kind = LEFT_RUNNING,
+					.start_pc = in->end[i].start,
+					.site = in->end[i].site,
+					.created_by = in->end[i].created_by,
+					.created_cnt = in->end[i].created_cnt,
+					.name = "" };
+
+		err = add(b, &g);
+		if (!err && b->l->cnt)
+			b->l->group[b->l->cnt - 1].cnt = in->end[i].cnt;
+	}
+	return err;
+}
+
 /* ---- threads that ended */
 
 static int add_ended(struct building *b, uint64_t start, uint64_t stack_sz,
@@ -271,8 +291,11 @@ static int add_dead_mutexes(struct building *b)
 		if (is_waited_for(b->in, g.address))
 			continue;
 		g.name = name_mutex(b, g.address);
-		if (!*g.name && !b->in->dead_known)
+		/* It may lie in memory that was freed with what was in it. */
+		if (!*g.name) {
+			b->l->unsure_locks++;
 			continue;
+		}
 		err = add(b, &g);
 	}
 	return err;
@@ -320,6 +343,8 @@ int leftovers__build(const struct leftovers_input *in, struct leftovers **ret)
 	snprintf(b.l->comm, sizeof(b.l->comm), "%s", in->comm);
 	b.l->partial = in->libc && in->libc->partial;
 	err = add_all_living(&b);
+	if (!err)
+		err = add_ends(&b);
 	if (!err)
 		err = add_unjoined(&b);
 	if (!err)

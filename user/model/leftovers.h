@@ -49,11 +49,12 @@ struct left_group {
 	uint64_t start_pc, site;
 	const struct sym_frame *created_by;
 	size_t created_cnt;
-	const struct blocked_thread *thread; /* the first of those that live */
-	uint64_t stack_bytes;		     /* LEFT_UNJOINED: address space that stacks hold */
+	const struct blocked_thread
+		*thread;      /* the first of those that live; NULL: nobody has looked */
+	uint64_t stack_bytes; /* LEFT_UNJOINED: address space that stacks hold */
 	/* LEFT_DIED_HOLDING */
 	uint64_t address;
-	const char *name; /* of the mutex; "": it has none, and so may be something else */
+	const char *name; /* of the mutex */
 	uint32_t owner;
 };
 
@@ -62,10 +63,18 @@ struct leftovers {
 	char comm[HU_COMM_LEN];
 	struct left_group *group; /* by kind, then most first */
 	size_t cnt;
-	size_t ignored;	     /* threads that --ignore leaves out */
-	size_t helpers;	     /* that runtimes keep */
+	size_t ignored; /* threads that --ignore leaves out */
+	size_t helpers; /* that runtimes keep */
+	size_t unsure_locks; /* without a name, as on the heap: what looks like a mutex of a dead thread may be none */
 	bool unjoined_known; /* false: neither its C library nor its births tell */
 	bool partial;	     /* not all could be looked at */
+};
+
+/* Threads of one site that were there when their process ended, without anybody having looked. */
+struct left_end {
+	uint64_t cnt, start, site;
+	const struct sym_frame *created_by;
+	size_t created_cnt;
 };
 
 struct leftovers_input {
@@ -76,9 +85,10 @@ struct leftovers_input {
 	const char *comm;
 	const struct libc_threads *libc; /* NULL: it has none */
 	const struct dead_mutexes *dead; /* NULL: not looked for */
-	bool dead_known; /* their owners were threads of the process; else only those with a name count */
-	const struct left_birth *birth; /* by TID */
+	const struct left_birth *birth;	 /* by TID */
 	size_t birth_cnt;
+	const struct left_end *end;
+	size_t end_cnt;
 	const char *const *ignore; /* patterns of functions, as of fnmatch(3) */
 	size_t ignore_cnt;
 };

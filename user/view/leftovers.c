@@ -75,12 +75,8 @@ static void print_group(const struct page *p, const struct leftovers *l, const s
 
 	fprintf(p->out, "%s: %u %s: ", kinds[g->kind], l->tgid, escaped(l->comm, name));
 	if (g->kind == LEFT_DIED_HOLDING) {
-		if (*g->name)
-			fprintf(p->out, "mutex %s", escaped(g->name, name));
-		else
-			fprintf(p->out, "what looks like a mutex at 0x%llx",
-				(unsigned long long)g->address);
-		fprintf(p->out, " held by tid %u, which is gone", g->owner);
+		fprintf(p->out, "mutex %s held by tid %u, which is gone", escaped(g->name, name),
+			g->owner);
 	} else {
 		print_threads(p, g);
 		if (g->kind == LEFT_UNJOINED) {
@@ -89,8 +85,10 @@ static void print_group(const struct page *p, const struct leftovers *l, const s
 				fputs(", stacks hold ", p->out);
 				print_size(p->out, g->stack_bytes);
 			}
-		} else {
+		} else if (g->thread) {
 			print_doing(p, g);
+		} else {
+			fputs(" when it ended", p->out);
 		}
 	}
 	print_frames(p, "; created at ", g->created_by, g->created_cnt);
