@@ -57,6 +57,10 @@
 #define arch__address(addr) (addr)
 #define arch__code(addr)    (addr)
 /* Arguments of a system call; compat calls pass them in ebx, ecx, edx, esi, edi, ebp. */
+/* The same of a function, and its result. */
+#define arch__fn_arg0(r) REG(r, di)
+#define arch__fn_arg1(r) REG(r, si)
+#define arch__result(r)	 REG(r, ax)
 #define arch__arg0(r)	     REG(r, di)
 #define arch__arg1(r)	     REG(r, si)
 #define arch__arg2(r)	     REG(r, dx)
@@ -108,6 +112,10 @@
 			(to)[i_] = REG(r, regs[19 + i_]);  \
 	} while (0)
 /* x0 as it was when the system call began; then its result takes the place (arch/arm64/kernel/syscall.c). */
+/* The same of a function, and its result. */
+#define arch__fn_arg0(r) REG(r, regs[0])
+#define arch__fn_arg1(r) REG(r, regs[1])
+#define arch__result(r)	 REG(r, regs[0])
 #define arch__arg0(r)	     REG(r, orig_x0)
 #define arch__arg1(r)	     REG(r, regs[1])
 #define arch__arg2(r)	     REG(r, regs[2])

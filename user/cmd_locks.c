@@ -31,6 +31,8 @@ static const char help[] =
 	"  -d, --duration TIME    how long (10s; with a program: until it ends)\n"
 	"  -i, --interval TIME    a report each TIME, until -d or Ctrl-C\n"
 	"      --min-wait TIME    leave out waits shorter than this\n"
+	"      --hold             hold times, every acquisition, and lock-order inversions:\n"
+	"                         probes on each lock and unlock; needs -p or a program\n"
 	"      --idle             list waits for work too (condvars, joins)\n"
 	"      --by WHAT          lock (default), site, process\n"
 	"      --sort WHAT        wait (default), waits, max, avg, p99, waiters\n"

@@ -13,6 +13,7 @@
 
 #include "user/collect/adopt.h"
 #include "user/live_events.h"
+#include "user/live_hold.h"
 #include "user/machine.h"
 #include "user/util/glob.h"
 #include "user/util/log.h"
@@ -115,6 +116,7 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.holder_every_ns = HOLDER_EVERY_NS,
 		.stacks = !o->no_stacks,
 		.futex_calls = o->futex_calls,
+		.hold = o->hold,
 		.force_hash = o->force_hash,
 		.force_raw = o->force_raw,
 		.memo = o->memo,
@@ -175,7 +177,7 @@ static int open_session(struct live *l)
 	/* Is fexit refused here? Only attaching tells, and costs a few milliseconds. */
 	features__probe_fentry(&l->features);
 	err = open_and_attach(l, &cfg, &why);
-	if (err && !cfg.force_raw) {
+	if (err && !cfg.force_raw && !cfg.hold) {
 		/* Typed tracepoints may be what is refused: plain ones do, with less. */
 		cfg.force_raw = true;
 		if (!open_and_attach(l, &cfg, &raw_why)) {
@@ -276,8 +278,10 @@ int live__open(struct live *l, const struct options *opt)
 		status = open_rows(l);
 	if (!status) {
 		live__wire(l);
-		err = privileges__drop();
+		status = live_hold__open(l);
 	}
+	if (!status)
+		err = privileges__drop();
 	if (err)
 		log__info("not all privileges could be dropped: %s", strerror(-err));
 	return status;
@@ -394,6 +398,8 @@ int live__settle(struct live *l, uint64_t until_ns)
 	if (!err)
 		err = live__find_holders(l);
 	if (!err)
+		err = live_hold__settle(l);
+	if (!err)
 		err = source__losses(source, now);
 	if (err)
 		return tell(err);
@@ -411,6 +417,7 @@ int live__settle(struct live *l, uint64_t until_ns)
 
 void live__next(struct live *l)
 {
+	live_hold__next(l);
 	aggregate__reset(&l->aggregate);
 }
 
@@ -426,6 +433,7 @@ void live__close(struct live *l)
 {
 	program__free(&l->program);
 	watch__free(&l->watch);
+	live_hold__close(l);
 	aggregate__free(&l->aggregate);
 	row_store__free(l->rows);
 	session__free(l->session);

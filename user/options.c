@@ -39,6 +39,7 @@ enum {
 	OPT_LONGER,
 	OPT_FOR,
 	OPT_TIMEOUT,
+	OPT_HOLD,
 };
 
 static const struct option long_options[] = {
@@ -67,6 +68,7 @@ static const struct option long_options[] = {
 	{ "longer-than", required_argument, NULL, OPT_LONGER },
 	{ "for", required_argument, NULL, OPT_FOR },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
+	{ "hold", no_argument, NULL, OPT_HOLD },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -232,6 +234,9 @@ static int parse_one(int c, const char *arg, struct options *o)
 	case OPT_IDLE:
 		o->query.idle = true;
 		return 0;
+	case OPT_HOLD:
+		o->hold = true;
+		return 0;
 	case OPT_FUTEX_CALLS:
 		o->futex_calls = true;
 		return 0;
@@ -331,6 +336,11 @@ static int check_together(const struct options *o, int argc, char **argv)
 	}
 	if (chosen > 1) {
 		log__msg("choose one of -p, -t, --comm, --cgroup and -- PROGRAM");
+		return EXIT_USAGE + 1;
+	}
+	if (o->hold && !o->pid_cnt && !o->program) {
+		log__msg("--hold puts probes on each lock and unlock of chosen processes: name them by "
+			 "-p, or a program to run after --");
 		return EXIT_USAGE + 1;
 	}
 	if (o->interval_ns && o->duration_ns && o->interval_ns > o->duration_ns) {

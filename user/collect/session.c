@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/collect/hold.h"
 #include "user/collect/session_internal.h"
 #include "user/util/log.h"
 
@@ -129,6 +130,7 @@ static int open_and_load(struct session *s, const struct session_config *cfg,
 		return -errno;
 	}
 	choose_programs(s, f);
+	session__hold_choose(s, cfg->hold);
 	configure(s, cfg, f);
 	err = holdup_bpf__load(s->skel);
 	if (err == -EPERM || err == -EACCES)
@@ -178,6 +180,13 @@ int session__open(const struct session_config *cfg, const struct features *featu
 		    !cfg->force_frame_pointers;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
 	s->calls_wanted = cfg->futex_calls || features->fentry;
+	s->holds = cfg->hold;
+	if (cfg->hold && (!s->unwind || s->hash)) {
+		*why = "--hold needs Linux 5.17 (bpf_loop()) and task storage, as long as nothing "
+		       "is assumed to be missing";
+		free(s);
+		return -EOPNOTSUPP;
+	}
 	raise_memlock();
 	err = open_and_load(s, cfg, features, why);
 	if (!err) {
@@ -238,6 +247,8 @@ int session__attach(struct session *s, const char **why)
 		s->raw ? skel->progs.hu_exit_raw : skel->progs.hu_exit,
 		waking_program(s),
 		switch_program(s),
+		s->holds ? skel->progs.hu_hold_exit : NULL,
+		s->holds ? skel->progs.hu_hold_switch : NULL,
 	};
 	int err;
 
@@ -246,7 +257,7 @@ int session__attach(struct session *s, const char **why)
 	if (err)
 		return err;
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++) {
-		err = attach(s, progs[i]);
+		err = progs[i] ? attach(s, progs[i]) : 0;
 		if (err) {
 			*why = "the scheduler's tracepoints can't be attached: `holdup doctor` "
 			       "says "
@@ -262,6 +273,9 @@ void session__detach(struct session *s)
 	for (size_t i = 0; i < s->link_cnt; i++)
 		bpf_link__destroy(s->links[i]);
 	s->link_cnt = 0;
+	for (size_t i = 0; i < s->hold.link_cnt; i++)
+		bpf_link__destroy(s->hold.link[i]);
+	s->hold.link_cnt = 0;
 	/* An RCU grace period: tracepoint programs run inside one, so none is running after it. */
 	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 		usleep(20000);
@@ -362,5 +376,6 @@ void session__free(struct session *s)
 	session__detach(s);
 	ring_buffer__free(s->ring);
 	holdup_bpf__destroy(s->skel);
+	free(s->hold.link);
 	free(s);
 }

@@ -13,14 +13,23 @@ struct session {
 	struct source source; /* first: ops get it back */
 	struct holdup_bpf *skel;
 	struct ring_buffer *ring;
-	struct bpf_link *links[8];
+	struct bpf_link *links[10];
 	size_t link_cnt;
 	int ncpus;
 	bool raw, hash, unwind;
+	bool holds;
 	bool calls_wanted, calls_by_tp, sees_calls;
 	int handler_err;
+	struct {
+		struct bpf_link **link; /* probes */
+		size_t link_cnt;
+	} hold;
 };
 
 extern const struct source_ops session_ops;
+
+/* Runs an iterator: fn gets each of its records. */
+int session__iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn,
+		     void *ctx);
 
 #endif

@@ -110,7 +110,8 @@ static int read_iterator(int fd, size_t record_sz, source_record_fn fn, void *ct
 	}
 }
 
-static int iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn, void *ctx)
+int session__iterate(const struct bpf_program *prog, size_t record_sz, source_record_fn fn,
+		     void *ctx)
 {
 	struct bpf_link *link = bpf_program__attach_iter(prog, NULL);
 	int fd, err = libbpf_get_error(link);
@@ -127,8 +128,8 @@ static int iterate(const struct bpf_program *prog, size_t record_sz, source_reco
 
 static int live_pending(struct source *src, source_record_fn fn, void *ctx)
 {
-	return iterate(session_of(src)->skel->progs.hu_pending, sizeof(struct hu_wait_record), fn,
-		       ctx);
+	return session__iterate(session_of(src)->skel->progs.hu_pending,
+				sizeof(struct hu_wait_record), fn, ctx);
 }
 
 int session__adopt(struct session *s, source_record_fn fn, void *ctx)
@@ -137,7 +138,7 @@ int session__adopt(struct session *s, source_record_fn fn, void *ctx)
 
 	if (bpf_program__fd(prog) < 0)
 		return -EOPNOTSUPP;
-	return iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
+	return session__iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
 }
 
 int session__ask(struct session *s, pid_t tid, pid_t waiter_tgid, uint64_t uaddr)
@@ -155,7 +156,7 @@ int session__where(struct session *s, source_record_fn fn, void *ctx)
 
 	if (bpf_program__fd(prog) < 0)
 		return -EOPNOTSUPP;
-	return iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
+	return session__iterate(prog, sizeof(struct hu_adopt_record), fn, ctx);
 }
 
 /* Since 5.12 (commit 9ed9e9ba2337) the kernel counts what it did not run to avoid recursion. */
