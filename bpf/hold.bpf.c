@@ -80,13 +80,14 @@ static __always_inline __u64 stack__remembered(struct unwinder *u, const arch_re
 	__u32 generation = u->maps->generation;
 
 	u->memo = memo_of(r);
-	if (!u->memo)
-		return walk(u, r, tgid);
-	u->hash = 0;
-	if (memo__fits(u->memo, r, generation) &&
-	    bpf_loop(u->memo->cnt, compare_step, u, 0) == u->memo->cnt && u->hash == u->memo->hash)
-		return u->memo->stack_id;
-	memo__begin(u->memo, r, generation);
+	if (u->memo) {
+		u->hash = 0;
+		if (memo__fits(u->memo, r, generation) &&
+		    bpf_loop(u->memo->cnt, compare_step, u, 0) == u->memo->cnt &&
+		    u->hash == u->memo->hash)
+			return u->memo->stack_id;
+		memo__begin(u->memo, r, generation);
+	}
 	return walk(u, r, tgid);
 }
 
@@ -166,12 +167,19 @@ static __always_inline __u64 lock_hash(__u64 lock, __u32 mode)
 	return mode == HU_HOLD_SEM ? 0 : hash ^ hash >> 29;
 }
 
-static __always_inline int find_slot(const struct hold_thread *h, __u64 lock)
+/*
+ * The slot of this lock, below 0: none. By way of the thread's state, whose contents the verifier does not follow: it
+ * would look at all that comes for each slot.
+ */
+static __always_inline int find_slot(struct hold_thread *h, __u64 lock)
 {
-	for (int i = HU_HOLD_SLOTS - 1; i >= 0; i--)
+	volatile __s32 *found = &h->found;
+
+	*found = -1;
+	for (__s32 i = HU_HOLD_SLOTS - 1; i >= 0; i--)
 		if ((__u32)i < h->cnt && h->slot[i].lock == lock)
-			return i;
-	return -1;
+			*found = i;
+	return *found;
 }
 
 static __always_inline struct hold_slot *slot_at(struct hold_thread *h, __u32 i)
@@ -457,42 +465,37 @@ static __always_inline int op__end(const struct op *op, enum hu_hold_place place
 	return 0;
 }
 
-/* A lock function that can't fail: at its entry, or where it has just tried. */
-static __always_inline void on_lock(struct op *op, const arch_regs *r)
+/* A lock function that can't fail: at its entry, or where it has just tried. Is the lock to be taken as got? */
+static __always_inline bool lock_wanted(struct op *op, const arch_regs *r)
 {
-	int i = find_slot(op->h, op->lock);
+	int i;
 
+	if (is_nested(op, r))
+		return false;
 #if defined(__TARGET_ARCH_x86)
 	if ((op->cookie & HU_HOLD_ZERO_GOT) && !(r->flags & X86_ZERO_FLAG))
-		return;
+		return false;
 #endif
-	if (i >= 0 && !held_already(op, i, false))
-		return;
-	op->site = take_site(op, r);
-	note_order(op);
-	begin_hold(op, r, op->mode != HU_HOLD_SPIN);
+	i = find_slot(op->h, op->lock);
+	return i < 0 || held_already(op, i, false);
 }
 
-static __always_inline void on_attempt(struct op *op, const arch_regs *r)
+static __always_inline bool attempt_wanted(struct op *op, const arch_regs *r)
 {
 	struct hold_call *call = &op->h->call;
+	bool nested = is_nested(op, r);
 
-	if (is_nested(op, r)) {
-		/* Its return must not be taken for that of the function around it. */
-		if (call->lock != op->lock) {
-			call->lock = op->lock;
-			call->sp = arch__sp(r);
-			call->cookie = op->cookie;
-			call->nested = 1;
-		}
-		return;
-	}
-	op->h->pending = 0;
+	if (nested && call->lock == op->lock)
+		return false;
+	/* If nested, its return must not be taken for that of the function around it. */
 	call->lock = op->lock;
 	call->sp = arch__sp(r);
 	call->cookie = op->cookie;
-	call->slept = call->nested = 0;
-	call->site = take_site(op, r);
+	call->slept = 0;
+	call->nested = nested;
+	if (!nested)
+		op->h->pending = 0;
+	return !nested;
 }
 
 SEC("?uprobe")
@@ -500,13 +503,20 @@ int hu_hold_lock(void *ctx)
 {
 	const arch_regs *r = ctx;
 	struct op op;
+	bool attempt;
 
 	if (!op__begin(&op, ctx, arch__fn_arg0(r)))
 		return 0;
-	if (op.cookie & (HU_HOLD_TRY | HU_HOLD_TIMED))
-		on_attempt(&op, r);
-	else if (!is_nested(&op, r))
-		on_lock(&op, r);
+	attempt = op.cookie & (HU_HOLD_TRY | HU_HOLD_TIMED);
+	if (attempt ? attempt_wanted(&op, r) : lock_wanted(&op, r)) {
+		op.site = take_site(&op, r);
+		if (attempt) {
+			op.h->call.site = op.site;
+		} else {
+			note_order(&op);
+			begin_hold(&op, r, op.mode != HU_HOLD_SPIN);
+		}
+	}
 	return op__end(&op, HU_HOLD_AT_LOCK);
 }
 

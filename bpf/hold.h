@@ -49,10 +49,12 @@ struct hold_thread {
 	struct hold_call call;
 	__u32 cnt;
 	__u32 pending; /* index + 1 of the slot whose call may not be over; 0: none */
+	__s32 found;   /* see find_slot() */
 	__u32 rescan;  /* the generation of mappings that this thread complained about, and 1 */
 	__u16 raws;    /* stacks sent raw */
 	__u8 asleep;   /* in that call */
 	__u8 announced;
+	__u32 pad;
 	struct hold_slot slot[HU_HOLD_SLOTS];
 };
 
