@@ -40,6 +40,7 @@ struct op {
 
 static const struct hold_thread hold_thread_zero;
 static const struct hu_hold hold_zero;
+static const struct hu_edge edge_zero;
 
 /* ---- call stacks */
 
@@ -109,47 +110,66 @@ static __always_inline void announce(struct hold_thread *h, const struct task_id
 }
 
 /* Where mappings are not known yet, or are others by now: some stacks go to the loader raw. */
-static __always_inline __u64 take_unmapped(const struct op *op, const arch_regs *r, __u64 lost_pc)
+static __always_inline __u64 take_unmapped(struct hold_thread *h, const struct task_id *id,
+					   const arch_regs *r, __u64 lost_pc)
 {
-	struct hold_thread *h = op->h;
 	__u64 stack_id;
 
 	if (h->raws < HOLD_RAWS_MAX) {
 		h->raws++;
-		stack_id = emit__raw_stack(r, &op->id);
+		stack_id = emit__raw_stack(r, id);
 		if (stack_id)
 			return stack_id;
 	}
 	if (lost_pc)
-		emit__process(bpf_get_current_task_btf(), HU_REC_RESCAN, &op->id, lost_pc);
+		emit__process(bpf_get_current_task_btf(), HU_REC_RESCAN, id, lost_pc);
 	return 0;
 }
 
-static __always_inline __u64 take_site(const struct op *op, const arch_regs *r)
+static __always_inline __u64 walk_by_rows(const arch_regs *r, const struct task_id *id,
+					  const struct hu_proc_maps *maps, __u64 *lost_pc)
 {
-	struct hu_proc_maps *maps = bpf_map_lookup_elem(&hu_maps, &op->id.tgid);
-	struct stack_scratch *scratch;
+	struct stack_scratch *scratch = scratch__take();
+	struct unwinder u = { .scratch = scratch, .maps = maps };
+	__u64 site;
+
+	if (!scratch)
+		return 0;
+	scratch->window_addr = HU_NO_WINDOW;
+	scratch->walk.lost_pc = 0;
+	site = stack__remembered(&u, r, id->tgid);
+	*lost_pc = scratch->walk.lost_pc;
+	scratch__give(scratch);
+	return site;
+}
+
+/*
+ * The stack of current; 0: it can't be had. A global function, which the verifier looks at once, on its own; so it
+ * takes nothing, and finds out for itself what its callers know.
+ */
+__noinline __u64 hu_hold_site(void)
+{
+	struct task_struct *t = bpf_get_current_task_btf();
+	struct hold_thread *h = bpf_task_storage_get(&hu_hold_threads, t, 0, 0);
+	const arch_regs *r = task__regs(NULL);
 	__u64 site = 0, lost_pc = 0, raw;
+	struct hu_proc_maps *maps;
+	struct task_id id;
 
-	announce(op->h, &op->id);
+	if (!h)
+		return 0;
+	task__id(t, &id);
+	announce(h, &id);
+	maps = bpf_map_lookup_elem(&hu_maps, &id.tgid);
 	if (maps) {
-		scratch = scratch__take();
-		if (scratch) {
-			struct unwinder u = { .scratch = scratch, .maps = maps };
-
-			scratch->window_addr = HU_NO_WINDOW;
-			scratch->walk.lost_pc = 0;
-			site = stack__remembered(&u, r, op->id.tgid);
-			lost_pc = scratch->walk.lost_pc;
-			scratch__give(scratch);
-		}
-		if (lost_pc && op->h->rescan == maps->generation + 1)
+		site = walk_by_rows(r, &id, maps, &lost_pc);
+		if (lost_pc && h->rescan == maps->generation + 1)
 			lost_pc = 0; /* what is still unknown after a look stays unknown */
 		if (lost_pc)
-			op->h->rescan = maps->generation + 1;
+			h->rescan = maps->generation + 1;
 	}
 	if (!maps || lost_pc) {
-		raw = take_unmapped(op, r, lost_pc);
+		raw = take_unmapped(h, &id, r, lost_pc);
 		if (raw)
 			site = raw;
 	}
@@ -278,23 +298,40 @@ struct edge_loop {
 	struct hold_thread *h;
 };
 
+/* The locks held beside the first, into the map's own memory: on the stack the verifier would follow each of them. */
 static __always_inline void fill_gates(struct hu_edge *edge, const struct hold_thread *h,
 				       __u32 first)
 {
-	__u32 n = 0;
+	volatile __u16 *cnt = &edge->gate_cnt;
 
 	for (__u32 i = 0; i < HU_HOLD_SLOTS; i++) {
 		const struct hold_slot *slot = &h->slot[i];
+		__u32 n = *cnt;
 
 		if (i >= h->cnt)
 			break;
 		if (i == first || slot->mode == HU_HOLD_SEM || n >= HU_HOLD_SLOTS - 1)
 			continue;
-		edge->gate[n & (HU_HOLD_SLOTS - 1)] =
-			slot->lock | (slot->mode == HU_HOLD_READ ? HU_GATE_SHARED : 0);
-		n++;
+		edge->gate[n] = slot->lock | (slot->mode == HU_HOLD_READ ? HU_GATE_SHARED : 0);
+		*cnt = n + 1;
 	}
-	edge->gate_cnt = n;
+}
+
+static __always_inline struct hu_edge *edge__of(const struct op *op, const struct hu_edge_key *key,
+						const struct hold_thread *h, __u32 first)
+{
+	struct hu_edge *edge = bpf_map_lookup_elem(&hu_edges, key);
+	bool made;
+
+	if (edge)
+		return edge;
+	made = !bpf_map_update_elem(&hu_edges, key, &edge_zero, BPF_NOEXIST);
+	edge = bpf_map_lookup_elem(&hu_edges, key);
+	if (edge && made) {
+		edge->tid = op->id.tid;
+		fill_gates(edge, h, first);
+	}
+	return edge;
 }
 
 /* Lock i is held, and op asks for another; a bpf_loop() callback. */
@@ -319,17 +356,10 @@ static long edge_step(__u32 i, void *ctx)
 	if (slot->mode == HU_HOLD_SEM)
 		return 0;
 	key.gates = h->held_hash ^ lock_hash(slot->lock, slot->mode);
-	edge = bpf_map_lookup_elem(&hu_edges, &key);
+	edge = edge__of(op, &key, h, i);
 	if (!edge) {
-		struct hu_edge fresh = { .tid = op->id.tid };
-
-		fill_gates(&fresh, h, i);
-		bpf_map_update_elem(&hu_edges, &key, &fresh, BPF_NOEXIST);
-		edge = bpf_map_lookup_elem(&hu_edges, &key);
-		if (!edge) {
-			hold__count(HU_HOLD_EDGES_FULL, 1);
-			return 0;
-		}
+		hold__count(HU_HOLD_EDGES_FULL, 1);
+		return 0;
 	}
 	__sync_fetch_and_add(&edge->cnt, 1);
 	if (edge->tid != op->id.tid)
@@ -501,7 +531,7 @@ static __always_inline bool attempt_wanted(struct op *op, const arch_regs *r)
 SEC("?uprobe")
 int hu_hold_lock(void *ctx)
 {
-	const arch_regs *r = ctx;
+	const arch_regs *r = task__regs(NULL);
 	struct op op;
 	bool attempt;
 
@@ -509,7 +539,7 @@ int hu_hold_lock(void *ctx)
 		return 0;
 	attempt = op.cookie & (HU_HOLD_TRY | HU_HOLD_TIMED);
 	if (attempt ? attempt_wanted(&op, r) : lock_wanted(&op, r)) {
-		op.site = take_site(&op, r);
+		op.site = hu_hold_site();
 		if (attempt) {
 			op.h->call.site = op.site;
 		} else {
@@ -552,7 +582,7 @@ static __always_inline void on_return(struct op *op, const arch_regs *r, int res
 SEC("?uprobe")
 int hu_hold_return(void *ctx)
 {
-	const arch_regs *r = ctx;
+	const arch_regs *r = task__regs(NULL);
 	struct op op;
 
 	if (!op__begin(&op, ctx, 0))
@@ -564,7 +594,7 @@ int hu_hold_return(void *ctx)
 SEC("?uprobe")
 int hu_hold_unlock(void *ctx)
 {
-	const arch_regs *r = ctx;
+	const arch_regs *r = task__regs(NULL);
 	struct hold_slot *slot;
 	struct op op;
 	int i;
@@ -588,7 +618,7 @@ int hu_hold_unlock(void *ctx)
 SEC("?uprobe")
 int hu_hold_cond(void *ctx)
 {
-	const arch_regs *r = ctx;
+	const arch_regs *r = task__regs(NULL);
 	struct op op;
 	int i;
 
@@ -597,7 +627,7 @@ int hu_hold_cond(void *ctx)
 	i = find_slot(op.h, op.lock);
 	if (i >= 0)
 		end_hold(&op, i, true);
-	op.site = take_site(&op, r);
+	op.site = hu_hold_site();
 	op.flags = SLOT_AFTER_WAIT;
 	note_order(&op);
 	begin_hold(&op, r, true);

@@ -273,9 +273,6 @@ void session__detach(struct session *s)
 	for (size_t i = 0; i < s->link_cnt; i++)
 		bpf_link__destroy(s->links[i]);
 	s->link_cnt = 0;
-	for (size_t i = 0; i < s->hold.link_cnt; i++)
-		bpf_link__destroy(s->hold.link[i]);
-	s->hold.link_cnt = 0;
 	/* An RCU grace period: tracepoint programs run inside one, so none is running after it. */
 	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0))
 		usleep(20000);
@@ -376,6 +373,9 @@ void session__free(struct session *s)
 	session__detach(s);
 	ring_buffer__free(s->ring);
 	holdup_bpf__destroy(s->skel);
+	/* Each takes the kernel up to 100 ms, which nobody's interval has to wait for. */
+	for (size_t i = 0; i < s->hold.link_cnt; i++)
+		bpf_link__destroy(s->hold.link[i]);
 	free(s->hold.link);
 	free(s);
 }
