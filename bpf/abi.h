@@ -554,17 +554,17 @@ struct hu_held_record {
 
 /* What hold.bpf.c counts (map hu_hold_counts, one array a CPU). Append only. */
 enum hu_hold_count {
-	HU_HOLD_HITS,	      /* of probes, by enum hu_hold_place */
-	HU_HOLD_RUN_NS = 3,   /* time of the programs, of one in HU_HOLD_SAMPLE of these hits */
-	HU_HOLD_SAMPLES = 6,  /* … how many of them */
-	HU_HOLD_UNKNOWN = 9,  /* releases of locks that were taken before, or by another thread */
+	HU_HOLD_HITS,		  /* of probes, by enum hu_hold_place */
+	HU_HOLD_RUN_NS = 3,	  /* time of the programs, of one in HU_HOLD_SAMPLE of these hits */
+	HU_HOLD_SAMPLES = 6,	  /* … how many of them */
+	HU_HOLD_STEPPED_HITS = 9, /* of the hits: where the kernel single-steps */
+	HU_HOLD_UNKNOWN = 12, /* releases of locks that were taken before, or by another thread */
 	HU_HOLD_TOO_MANY,     /* acquisitions with HU_HOLD_SLOTS locks held already */
 	HU_HOLD_SITES_FULL,   /* holds whose lock and site found no room */
 	HU_HOLD_EDGES_FULL,   /* orders that found no room */
 	HU_HOLD_NO_STATE,     /* operations whose thread state could not be had */
 	HU_HOLD_NO_STACK,     /* acquisitions whose stack could not be had */
 	HU_HOLD_LONGEST_BUSY, /* longest holds that two threads had at once: one was not kept */
-	HU_HOLD_HITS_STEPPED, /* of all hits: where the kernel single-steps */
 	HU_HOLD_POSTS,	      /* not a loss: semaphores posted by threads that had not waited */
 	HU_HOLD_COUNTS,
 };

@@ -487,7 +487,7 @@ static __always_inline struct hold_thread *op__begin(struct op *op, void *ctx, _
 static __always_inline int op__end(const struct op *op, enum hu_hold_place place)
 {
 	if (op->stepped)
-		hold__count(HU_HOLD_HITS_STEPPED, 1);
+		hold__count(HU_HOLD_STEPPED_HITS + place, 1);
 	if (hold__count(HU_HOLD_HITS + place, 1) % HU_HOLD_SAMPLE)
 		return 0;
 	hold__count(HU_HOLD_RUN_NS + place, bpf_ktime_get_ns() - op->now_ns);

@@ -10,6 +10,7 @@
 #include "user/collect/proc.h"
 #include "user/live.h"
 #include "user/model/locks.h"
+#include "user/model/locks_hold.h"
 #include "user/output.h"
 #include "user/util/log.h"
 #include "user/util/text.h"
@@ -87,6 +88,18 @@ static int render(struct run *run, const struct locks_report *r)
 	return output__write(&run->out, write_report, &rendering);
 }
 
+static int add_holds(struct run *run, struct locks_report *r)
+{
+	struct hold_input in = {
+		.holds = &run->live.hold,
+		.symbolizer = run->live.symbolizer,
+		.price = &run->live.hold_price,
+		.count = run->live.hold_counts,
+	};
+
+	return hold_report__build(&in, &run->opt->query, r, &r->hold);
+}
+
 static int report(struct run *run, uint64_t until_ns)
 {
 	struct live *l = &run->live;
@@ -111,6 +124,11 @@ static int report(struct run *run, uint64_t until_ns)
 	in.maps_dropped = rows.maps_dropped;
 	in.malformed = l->malformed;
 	err = locks_report__build(&in, &run->opt->query, &r);
+	if (!err && run->opt->hold) {
+		err = add_holds(run, r);
+		if (err)
+			locks_report__free(r);
+	}
 	if (err) {
 		log__msg("the report can't be made: %s", strerror(-err));
 		return err;

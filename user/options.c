@@ -339,8 +339,13 @@ static int check_together(const struct options *o, int argc, char **argv)
 		return EXIT_USAGE + 1;
 	}
 	if (o->hold && !o->pid_cnt && !o->program) {
-		log__msg("--hold puts probes on each lock and unlock of chosen processes: name them by "
+		log__msg("--hold puts probes on each lock and unlock of chosen processes: name "
+			 "them by "
 			 "-p, or a program to run after --");
+		return EXIT_USAGE + 1;
+	}
+	if (o->hold && o->query.by != BY_LOCK) {
+		log__msg("--hold tells of locks: it goes with --by lock only");
 		return EXIT_USAGE + 1;
 	}
 	if (o->interval_ns && o->duration_ns && o->interval_ns > o->duration_ns) {

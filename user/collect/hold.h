@@ -14,14 +14,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "user/collect/hold_price.h"
 #include "user/collect/session.h"
-
-/* What probes cost here, measured on holdup itself with an empty program. */
-struct hold_price {
-	uint64_t emulated_ns; /* one hit of an instruction that the kernel emulates */
-	uint64_t stepped_ns;  /* … that it single-steps */
-	uint64_t return_ns;   /* a return whose address was replaced, on top of its entry */
-};
 
 /* Between opening and loading: the programs and maps are wanted; others leave them out. */
 void session__hold_choose(struct session *s, bool wanted);

@@ -6,6 +6,7 @@
 
 #include "user/model/holders.h"
 #include "user/model/locks_build.h"
+#include "user/model/locks_hold.h"
 
 static bool same(const void *value, const void *key)
 {
@@ -257,6 +258,7 @@ void locks_report__free(struct locks_report *r)
 		free(r->row[i].sites);
 		lock_row__free_holders(&r->row[i]);
 	}
+	hold_report__free(r->hold);
 	free(r->row);
 	free(r);
 }

@@ -133,6 +133,8 @@ struct locks_coverage {
 	uint64_t stacks_derived; /* a row came from machine code, at least one */
 };
 
+struct hold_report;
+
 struct locks_report {
 	uint64_t interval_ns;
 	uint64_t processes;		 /* that waited for a lock */
@@ -150,6 +152,7 @@ struct locks_report {
 	bool idle;
 	bool exited;		/* the process that was watched ended */
 	const char *own_cgroup; /* holdup's; "" when not known */
+	struct hold_report *hold; /* --hold (model/locks_hold.h), the report's own; NULL: else */
 };
 
 /* What the report is made of. */

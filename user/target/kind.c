@@ -18,6 +18,7 @@ static const struct {
 	[LOCK_CONDVAR] = { "condvar", true },  [LOCK_SEMAPHORE] = { "semaphore", false },
 	[LOCK_BARRIER] = { "barrier", false }, [LOCK_JOIN] = { "join", true },
 	[LOCK_ONCE] = { "once", false },       [LOCK_PARK] = { "futex", true },
+	[LOCK_SPIN] = { "spinlock", false },
 };
 
 const char *lock_kind__name(enum lock_kind kind)

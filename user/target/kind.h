@@ -30,6 +30,7 @@ enum lock_kind {
 	LOCK_ONCE = 8,
 	LOCK_PARK = 9, /* a thread that lies down until it is given work: Rust's park, Go's idle
 			  threads */
+	LOCK_SPIN = 10, /* by --hold only: nobody sleeps for it */
 	LOCK_KINDS
 };
 
