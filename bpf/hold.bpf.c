@@ -423,7 +423,8 @@ static __always_inline void begin_hold(const struct op *op, const arch_regs *r, 
 	slot = slot_at(h, n);
 	slot->lock = op->lock;
 	slot->site = op->site;
-	slot->since_ns = op->now_ns;
+	/* The program's own time is none of the thread's. */
+	slot->since_ns = bpf_ktime_get_ns();
 	slot->off_ns = slot->worst_ns = slot->worst_reason = 0;
 	slot->depth = 1;
 	slot->mode = op->mode;
