@@ -484,12 +484,12 @@ static __always_inline struct hold_thread *op__begin(struct op *op, void *ctx, _
 	return h;
 }
 
-/* Counts the hit, and measures one in many. */
+/* Counts the hit, and measures one in many; not the first ones, whose stacks are dear. */
 static __always_inline int op__end(const struct op *op, enum hu_hold_place place)
 {
 	if (op->stepped)
 		hold__count(HU_HOLD_STEPPED_HITS + place, 1);
-	if (hold__count(HU_HOLD_HITS + place, 1) % HU_HOLD_SAMPLE)
+	if (hold__count(HU_HOLD_HITS + place, 1) % HU_HOLD_SAMPLE != HU_HOLD_SAMPLE / 2)
 		return 0;
 	hold__count(HU_HOLD_RUN_NS + place, bpf_ktime_get_ns() - op->now_ns);
 	hold__count(HU_HOLD_SAMPLES + place, 1);

@@ -13,11 +13,13 @@
 #include "user/collect/session_internal.h"
 #include "user/sym/maps.h"
 
+#define HOLD_PROBES	5 /* programs on probes */
 #define SCRATCHES_A_CPU 4 /* HOLD_SCRATCHES of bpf/hold.h */
 
-void session__hold_choose(struct session *s, bool wanted)
+void session__hold_choose(struct session *s, const struct features *f, bool wanted)
 {
 	struct holdup_bpf *skel = s->skel;
+	/* First those on probes. */
 	struct bpf_program *const progs[] = {
 		skel->progs.hu_hold_lock, skel->progs.hu_hold_unlock, skel->progs.hu_hold_return,
 		skel->progs.hu_hold_cond, skel->progs.hu_hold_empty,  skel->progs.hu_hold_switch,
@@ -30,6 +32,9 @@ void session__hold_choose(struct session *s, bool wanted)
 
 	for (size_t i = 0; i < sizeof(progs) / sizeof(progs[0]); i++)
 		bpf_program__set_autoload(progs[i], wanted);
+	s->hold.multi = wanted && f->uprobe_multi;
+	for (size_t i = 0; s->hold.multi && i < HOLD_PROBES; i++)
+		bpf_program__set_expected_attach_type(progs[i], BPF_TRACE_UPROBE_MULTI);
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		bpf_map__set_autocreate(maps[i], wanted);
 	if (wanted)
@@ -107,18 +112,22 @@ static int offset_of(void (*fn)(void), uint64_t *ret)
 
 static int price_of(struct session *s, int fd, void (*fn)(void), bool at_return, uint64_t *ret)
 {
-	struct bpf_link *link;
-	uint64_t off, bare, probed;
-	int err = offset_of(fn, &off);
+	struct hold_probes probes = { .prog = s->skel->progs.hu_hold_empty,
+				      .pid = getpid(),
+				      .fd = fd,
+				      .at_return = at_return,
+				      .cnt = 1 };
+	uint64_t bare, probed;
+	int link, err = offset_of(fn, &probes.off[0]);
 
 	if (err)
 		return err;
 	bare = time_calls(fn);
-	err = hold__probe(s->skel->progs.hu_hold_empty, getpid(), fd, off, at_return, 0, &link);
-	if (err)
-		return err;
+	link = s->hold.multi ? hold__probe_many(&probes) : hold__probe_one(&probes, 0);
+	if (link < 0)
+		return link;
 	probed = time_calls(fn);
-	bpf_link__destroy(link);
+	close(link);
 	*ret = probed > bare ? probed - bare : 0;
 	return 0;
 }

@@ -18,7 +18,7 @@
 #include "user/collect/session.h"
 
 /* Between opening and loading: the programs and maps are wanted; others leave them out. */
-void session__hold_choose(struct session *s, bool wanted);
+void session__hold_choose(struct session *s, const struct features *f, bool wanted);
 /* -ENOENT: in one of these processes there are no lock functions with names. *ret_points: probes placed. */
 int session__hold_attach(struct session *s, const pid_t *tgids, size_t cnt, char **program,
 			 size_t *ret_points, const char **why);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,7 +20,6 @@
 #include "user/sym/elf_file.h"
 #include "user/sym/maps.h"
 #include "user/sym/safe_open.h"
-#include "user/util/log.h"
 #include "user/util/parse.h"
 
 #define FILES_MAX  32 /* with lock functions; of one process */
@@ -65,19 +65,47 @@ static int open_probe(pid_t pid, int fd, uint64_t off, bool at_return)
 	return event < 0 ? -errno : event;
 }
 
-int hold__probe(const struct bpf_program *prog, pid_t pid, int fd, uint64_t off, bool at_return,
-		uint32_t cookie, struct bpf_link **ret)
+int hold__probe_one(const struct hold_probes *p, size_t i)
 {
-	LIBBPF_OPTS(bpf_perf_event_opts, opts, .bpf_cookie = cookie);
-	int event = open_probe(pid, fd, off, at_return), err;
+	LIBBPF_OPTS(bpf_link_create_opts, opts, .perf_event.bpf_cookie = p->cookie[i]);
+	int event = open_probe(p->pid, p->fd, p->off[i], p->at_return), link;
 
 	if (event < 0)
 		return event;
-	*ret = bpf_program__attach_perf_event_opts(prog, event, &opts);
-	err = libbpf_get_error(*ret);
-	if (err)
-		close(event);
-	return err;
+	link = bpf_link_create(bpf_program__fd(p->prog), event, BPF_PERF_EVENT, &opts);
+	if (link >= 0 && ioctl(event, PERF_EVENT_IOC_ENABLE, 0)) {
+		close(link);
+		link = -errno;
+	}
+	close(event); /* the link has it */
+	return link;
+}
+
+/* union bpf_attr's link_create with uprobe_multi, <linux/bpf.h> of 6.6. */
+struct multi_attr {
+	uint32_t prog_fd, target_fd, attach_type, flags;
+	uint64_t path, offsets, ref_ctr_offsets, cookies;
+	uint32_t cnt, multi_flags, pid, pad;
+};
+
+int hold__probe_many(const struct hold_probes *p)
+{
+	char path[32];
+	struct multi_attr attr = {
+		.prog_fd = bpf_program__fd(p->prog),
+		.attach_type = BPF_TRACE_UPROBE_MULTI,
+		.path = (uintptr_t)path,
+		.offsets = (uintptr_t)p->off,
+		.cookies = (uintptr_t)p->cookie,
+		.cnt = p->cnt,
+		.multi_flags = p->at_return ? BPF_F_UPROBE_MULTI_RETURN : 0,
+		.pid = p->pid,
+	};
+	int link;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", p->fd);
+	link = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+	return link < 0 ? -errno : link;
 }
 
 static const struct bpf_program *program_of(const struct session *s, enum hold_what what)
@@ -121,42 +149,71 @@ static bool is_new(struct attaching *a, int fd)
 	return true;
 }
 
-static int keep(struct session *s, struct bpf_link *link)
+static int keep(struct session *s, int link)
 {
-	struct bpf_link **more = realloc(s->hold.link, (s->hold.link_cnt + 1) * sizeof(*more));
+	int *more;
 
+	if (link < 0)
+		return link;
+	more = realloc(s->hold.fd, (s->hold.fd_cnt + 1) * sizeof(*more));
 	if (!more) {
-		bpf_link__destroy(link);
+		close(link);
 		return -ENOMEM;
 	}
-	s->hold.link = more;
-	s->hold.link[s->hold.link_cnt++] = link;
+	s->hold.fd = more;
+	s->hold.fd[s->hold.fd_cnt++] = link;
 	return 0;
+}
+
+/* The probes of one program, in one way. */
+static int attach_probes(struct session *s, const struct hold_probes *p)
+{
+	int err = 0;
+
+	if (s->hold.multi)
+		return p->cnt ? keep(s, hold__probe_many(p)) : 0;
+	for (size_t i = 0; i < p->cnt && !err; i++)
+		err = keep(s, hold__probe_one(p, i));
+	return err;
+}
+
+static int attach_points(struct attaching *a, int fd, const struct hold_point *point, size_t cnt)
+{
+	struct hold_probes *p = malloc(sizeof(*p));
+	int err = p ? 0 : -ENOMEM;
+
+	for (int what = HOLD_LOCK; what <= HOLD_RETURN && !err; what++)
+		for (int replaced = 0; replaced <= 1 && !err; replaced++) {
+			*p = (struct hold_probes){ .prog = program_of(a->s, what),
+						   .pid = a->tgid,
+						   .fd = fd,
+						   .at_return = replaced };
+			for (size_t i = 0; i < cnt; i++)
+				if (point[i].what == (enum hold_what)what &&
+				    point[i].replaced == replaced) {
+					p->off[p->cnt] = point[i].off;
+					p->cookie[p->cnt++] =
+						point[i].cookie |
+						(point[i].stepped ? HU_HOLD_STEPPED : 0);
+				}
+			err = attach_probes(a->s, p);
+		}
+	free(p);
+	return err;
 }
 
 /* Takes fd over. A file without lock functions is none of ours. */
 static int attach_file(struct attaching *a, int fd, const char *path)
 {
 	struct hold_point point[HOLD_POINTS_MAX];
-	struct bpf_link *link;
 	size_t cnt = 0;
-	int err = 0;
+	int err;
 
 	if (fd < 0)
 		return 0;
-	if (is_new(a, fd) && hold_points__find(fd, path, point, &cnt))
+	if (!is_new(a, fd) || hold_points__find(fd, path, point, &cnt))
 		cnt = 0;
-	for (size_t i = 0; i < cnt && !err; i++) {
-		err = hold__probe(program_of(a->s, point[i].what), a->tgid, fd, point[i].off,
-				  point[i].replaced,
-				  point[i].cookie | (point[i].stepped ? HU_HOLD_STEPPED : 0),
-				  &link);
-		if (!err)
-			err = keep(a->s, link);
-		else
-			log__info("%s in %s can't be probed: %s", point[i].name, path,
-				  strerror(-err));
-	}
+	err = attach_points(a, fd, point, cnt);
 	a->points += cnt;
 	close(fd);
 	return err;

@@ -130,7 +130,7 @@ static int open_and_load(struct session *s, const struct session_config *cfg,
 		return -errno;
 	}
 	choose_programs(s, f);
-	session__hold_choose(s, cfg->hold);
+	session__hold_choose(s, f, cfg->hold);
 	configure(s, cfg, f);
 	err = holdup_bpf__load(s->skel);
 	if (err == -EPERM || err == -EACCES)
@@ -374,8 +374,8 @@ void session__free(struct session *s)
 	ring_buffer__free(s->ring);
 	holdup_bpf__destroy(s->skel);
 	/* Each takes the kernel up to 100 ms, which nobody's interval has to wait for. */
-	for (size_t i = 0; i < s->hold.link_cnt; i++)
-		bpf_link__destroy(s->hold.link[i]);
-	free(s->hold.link);
+	for (size_t i = 0; i < s->hold.fd_cnt; i++)
+		close(s->hold.fd[i]);
+	free(s->hold.fd);
 	free(s);
 }

@@ -21,8 +21,9 @@ struct session {
 	bool calls_wanted, calls_by_tp, sees_calls;
 	int handler_err;
 	struct {
-		struct bpf_link **link; /* probes */
-		size_t link_cnt;
+		bool multi; /* by links of many probes each */
+		int *fd;    /* of the probes' links */
+		size_t fd_cnt;
 	} hold;
 };
 
