@@ -18,7 +18,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define EOWNERDEAD	 130  /* asm-generic/errno.h; arm64 and x86-64 alike: the mutex was got */
 #define X86_ZERO_FLAG	 0x40 /* X86_EFLAGS_ZF */
 #define NESTED_STACK_MAX 256  /* bytes between functions of musl that go on in one another */
+#define RAW_WORDS	 16   /* of the stack: a few frames, with what is in them */
 #define COND_SZ		 48   /* pthread_cond_t of glibc and musl */
+#define MUTEX_CHECKING	 2    /* PTHREAD_MUTEX_ERRORCHECK */
 #define MUTEX_RECURSIVE	 1    /* PTHREAD_MUTEX_RECURSIVE, of glibc and musl */
 #define MUTEX_KIND_MASK	 3
 #define GLIBC_KIND_OFF \
@@ -109,17 +111,35 @@ static __always_inline void announce(struct hold_thread *h, const struct task_id
 		bpf_map_delete_elem(&hu_seen, &id->tgid);
 }
 
+/* Of the top of the stack: of two stacks that are alike so far only one is sent. */
+static __always_inline __u64 hash_top(const arch_regs *r)
+{
+	__u64 word[RAW_WORDS], hash = memo__mix(arch__ip(r), arch__sp(r));
+
+	if (bpf_probe_read_user(word, sizeof(word), (void *)arch__sp(r)))
+		return 0;
+	for (int i = 0; i < RAW_WORDS; i++)
+		hash = memo__mix(hash, word[i]);
+	return hash;
+}
+
 /* Where mappings are not known yet, or are others by now: some stacks go to the loader raw. */
 static __always_inline __u64 take_unmapped(struct hold_thread *h, const struct task_id *id,
 					   const arch_regs *r, __u64 lost_pc)
 {
-	__u64 stack_id;
+	__u64 hash = hash_top(r), stack_id;
+	struct raw_memo *memo = &h->raw[hash & (HOLD_RAW_MEMOS - 1)];
 
+	if (hash && memo->hash == hash)
+		return memo->stack_id;
 	if (h->raws < HOLD_RAWS_MAX) {
 		h->raws++;
 		stack_id = emit__raw_stack(r, id);
-		if (stack_id)
+		if (stack_id) {
+			memo->hash = hash;
+			memo->stack_id = stack_id;
 			return stack_id;
+		}
 	}
 	if (lost_pc)
 		emit__process(bpf_get_current_task_btf(), HU_REC_RESCAN, id, lost_pc);
@@ -377,19 +397,20 @@ static __always_inline void note_order(const struct op *op)
 
 /* ---- acquisitions */
 
-static __always_inline bool is_recursive(const struct op *op)
+static __always_inline __u32 mutex_kind(const struct op *op)
 {
 	__u32 kind = 0;
 
 	bpf_probe_read_user(&kind, sizeof(kind),
 			    (void *)(op->lock + (op->cookie & HU_HOLD_MUSL ? 0 : GLIBC_KIND_OFF)));
-	return (kind & MUTEX_KIND_MASK) == MUTEX_RECURSIVE;
+	return kind & MUTEX_KIND_MASK;
 }
 
 /* The thread asks for, or (got) has, what it holds by what we know. Does a new hold begin? */
 static __always_inline bool held_already(const struct op *op, __u32 i, bool got)
 {
 	struct hold_slot *slot = slot_at(op->h, i);
+	__u32 kind;
 
 	switch (op->mode) {
 	case HU_HOLD_READ:
@@ -398,14 +419,13 @@ static __always_inline bool held_already(const struct op *op, __u32 i, bool got)
 	case HU_HOLD_WRITE:
 		return false; /* EDEADLK, or it waits for ever */
 	case HU_HOLD_MUTEX:
-		if (got || is_recursive(op)) {
-			slot->depth++;
-			return false;
-		}
-		/* Error-checking ones refuse: nothing changes. Others would wait for ever, unless … */
+		kind = got ? MUTEX_RECURSIVE : mutex_kind(op);
+		slot->depth += kind == MUTEX_RECURSIVE;
+		if (kind == MUTEX_RECURSIVE || kind == MUTEX_CHECKING)
+			return false; /* the latter are refused: nothing changes */
 	}
-	end_hold(op, i,
-		 false); /* … another thread has released it meanwhile, as may be with semaphores */
+	/* It would wait for ever, unless another thread has released it meanwhile: so may semaphores be. */
+	end_hold(op, i, false);
 	return true;
 }
 

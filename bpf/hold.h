@@ -40,6 +40,14 @@ struct hold_call {
 	__u16 pad;
 };
 
+/* A stack that was sent raw. */
+struct raw_memo {
+	__u64 hash, stack_id;
+};
+
+#define HOLD_RAWS_MAX  256 /* a thread sends so many */
+#define HOLD_RAW_MEMOS 8
+
 struct hold_thread {
 	__u64 mm;		  /* the address space all this is about */
 	__u64 out_ns, out_reason; /* while off the CPU with a lock; out_ns 0: not */
@@ -55,10 +63,9 @@ struct hold_thread {
 	__u8 asleep;   /* in that call */
 	__u8 announced;
 	__u32 pad;
+	struct raw_memo raw[HOLD_RAW_MEMOS];
 	struct hold_slot slot[HU_HOLD_SLOTS];
 };
-
-#define HOLD_RAWS_MAX 32
 
 /* A thread locks in several places in turn. */
 #define HOLD_MEMOS 8

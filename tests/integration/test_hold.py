@@ -5,8 +5,10 @@ and beside the classic cases of lock orders.
 
 import json
 import os
+import subprocess
 import tempfile
 import unittest
+from subprocess import PIPE
 
 import holdup
 import jsonschema
@@ -22,15 +24,40 @@ SLACK_NS = 1000
 
 
 def watch(name, *args):
-    """A workload under --hold from its first instruction on: (its truth, the document)."""
+    """A workload under --hold from before its first lock on: (its truth, the document).
+
+    It waits for a line, which it gets when the probes are in place.
+    """
     with tempfile.TemporaryDirectory(prefix="holdup-test-") as directory:
         path = os.path.join(directory, "report")
-        command = ["locks", "--hold", "--json", "-n", 1000, "-o", path, "--"]
-        status, out, err = holdup.run([*command, holdup.workload(name), *args], timeout=100)
+        command = [holdup.workload(name), *args, "--wait"]
+        with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as work:
+            try:
+                options = ["--hold", "--json", "-v", "-n", "1000", "-o", path, "-d", "100"]
+                status, err = attach(work, ["locks", *options, "-p", str(work.pid)])
+                out, _ = work.communicate(timeout=10)
+            finally:
+                work.kill()
         assert status == 0, err
+        assert work.returncode == 0
         (document,) = oracle.read_documents(path)
         jsonschema.validate(document, oracle.schema())
         return json.loads(out) if out else None, document
+
+
+def attach(work, args):
+    """Run holdup, and let the workload go when it has attached: its status, what it said."""
+    said = []
+    with subprocess.Popen([holdup.HOLDUP, *args], stderr=PIPE, text=True) as process:
+        try:
+            for line in process.stderr:
+                said.append(line)
+                if "--hold:" in line and " probes" in line:
+                    work.stdin.write("\n")
+                    work.stdin.flush()
+            return process.wait(timeout=100), "".join(said)
+        finally:
+            process.kill()
 
 
 def holds_of(document):

@@ -3,7 +3,9 @@
  * Lock orders after the classic cases of the literature on lock-order checkers: good ones and bad ones. No run hangs:
  * threads that could meet run one after the other.
  *
- *     order CASE
+ *     order CASE [--wait]
+ *
+ * --wait: for a line on stdin, so that one can attach first.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -265,8 +267,12 @@ static void dinner(void *(*start)(void *))
 
 int main(int argc, char **argv)
 {
-	const char *name = argc == 2 ? argv[1] : "";
+	const char *name = argc > 1 ? argv[1] : "";
 	pthread_mutexattr_t attr;
+	char line[16];
+
+	if (argc > 2 && !strcmp(argv[2], "--wait") && !fgets(line, sizeof(line), stdin))
+		return 1;
 
 	check(pthread_mutexattr_init(&attr));
 	check(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE));

@@ -3,8 +3,9 @@
  * C++ locks: std::scoped_lock takes several in any order without a deadlock, since it waits for one and only tries the
  * others; two std::lock_guard do not.
  *
- *     order_cxx scoped | guards
+ *     order_cxx scoped|guards [--wait]
  */
+#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <thread>
@@ -29,8 +30,10 @@ __attribute__((noinline)) static void guards(std::mutex &first, std::mutex &seco
 
 int main(int argc, char **argv)
 {
-	auto way = argc == 2 && !strcmp(argv[1], "guards") ? guards : scoped;
+	auto way = argc > 1 && !strcmp(argv[1], "guards") ? guards : scoped;
 
+	if (argc > 2 && getchar() == EOF)
+		return 1;
 	in_thread([=] { way(ledger, audit); });
 	in_thread([=] { way(audit, ledger); });
 	return 0;
