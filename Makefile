@@ -169,11 +169,12 @@ asan:
 arm64:
 	$(MAKE) ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=$(O)/arm64 all workloads
 
-bench: all workloads $(O)/bench/tables
+bench: all workloads $(O)/bench/tables $(O)/bench/hold
 	tools/bench/run $(O)
 
-# Times the making of unwind rows (the benchmark's other programs need none of holdup, it builds them itself).
-$(O)/bench/tables: tools/bench/tables.c $(LIB)
+# Times the making of unwind rows, and locks with probes where holdup puts them (the benchmark's other programs need
+# none of holdup, it builds them itself).
+$(O)/bench/tables $(O)/bench/hold: $(O)/bench/%: tools/bench/%.c $(LIB)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 

@@ -18,7 +18,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define EOWNERDEAD	 130  /* asm-generic/errno.h; arm64 and x86-64 alike: the mutex was got */
 #define X86_ZERO_FLAG	 0x40 /* X86_EFLAGS_ZF */
 #define NESTED_STACK_MAX 256  /* bytes between functions of musl that go on in one another */
-#define RAW_WORDS	 16   /* of the stack: a few frames, with what is in them */
 #define COND_SZ		 48   /* pthread_cond_t of glibc and musl */
 #define MUTEX_CHECKING	 2    /* PTHREAD_MUTEX_ERRORCHECK */
 #define MUTEX_RECURSIVE	 1    /* PTHREAD_MUTEX_RECURSIVE, of glibc and musl */
@@ -112,29 +111,41 @@ static __always_inline void announce(struct hold_thread *h, const struct task_id
 }
 
 /* Of the top of the stack: of two stacks that are alike so far only one is sent. */
-static __always_inline __u64 hash_top(const arch_regs *r)
+static __always_inline __u64 hash_top(struct hold_thread *h, const arch_regs *r)
 {
-	__u64 word[RAW_WORDS], hash = memo__mix(arch__ip(r), arch__sp(r));
+	__u64 hash = memo__mix(arch__ip(r), arch__sp(r));
 
-	if (bpf_probe_read_user(word, sizeof(word), (void *)arch__sp(r)))
+	if (bpf_probe_read_user(h->top, sizeof(h->top), (void *)arch__sp(r)))
 		return 0;
-	for (int i = 0; i < RAW_WORDS; i++)
-		hash = memo__mix(hash, word[i]);
+	for (int i = 0; i < HOLD_TOP_WORDS; i++)
+		hash = memo__mix(hash, h->top[i]);
 	return hash;
 }
 
-/* Where mappings are not known yet, or are others by now: some stacks go to the loader raw. */
-static __always_inline __u64 take_unmapped(struct hold_thread *h, const struct task_id *id,
-					   const arch_regs *r, __u64 lost_pc)
+/*
+ * Where mappings are not known yet, or are others by now: some stacks go to the loader raw. Global, like its caller
+ * below: each has room for its own variables only while it runs.
+ */
+__noinline __u64 hu_hold_unmapped(__u64 lost_pc)
 {
-	__u64 hash = hash_top(r), stack_id;
-	struct raw_memo *memo = &h->raw[hash & (HOLD_RAW_MEMOS - 1)];
+	struct task_struct *t = bpf_get_current_task_btf();
+	struct hold_thread *h = bpf_task_storage_get(&hu_hold_threads, t, 0, 0);
+	const arch_regs *r = task__regs(NULL);
+	struct raw_memo *memo;
+	struct task_id id;
+	__u64 hash, stack_id;
 
+	if (!h)
+		return 0;
+	task__id(t, &id);
+	announce(h, &id);
+	hash = hash_top(h, r);
+	memo = &h->raw[hash & (HOLD_RAW_MEMOS - 1)];
 	if (hash && memo->hash == hash)
 		return memo->stack_id;
 	if (h->raws < HOLD_RAWS_MAX) {
 		h->raws++;
-		stack_id = emit__raw_stack(r, id);
+		stack_id = emit__raw_stack(r, &id);
 		if (stack_id) {
 			memo->hash = hash;
 			memo->stack_id = stack_id;
@@ -142,11 +153,11 @@ static __always_inline __u64 take_unmapped(struct hold_thread *h, const struct t
 		}
 	}
 	if (lost_pc)
-		emit__process(bpf_get_current_task_btf(), HU_REC_RESCAN, id, lost_pc);
+		emit__process(t, HU_REC_RESCAN, &id, lost_pc);
 	return 0;
 }
 
-static __always_inline __u64 walk_by_rows(const arch_regs *r, const struct task_id *id,
+static __always_inline __u64 walk_by_rows(const arch_regs *r, __u32 tgid,
 					  const struct hu_proc_maps *maps, __u64 *lost_pc)
 {
 	struct stack_scratch *scratch = scratch__take();
@@ -157,7 +168,7 @@ static __always_inline __u64 walk_by_rows(const arch_regs *r, const struct task_
 		return 0;
 	scratch->window_addr = HU_NO_WINDOW;
 	scratch->walk.lost_pc = 0;
-	site = stack__remembered(&u, r, id->tgid);
+	site = stack__remembered(&u, r, tgid);
 	*lost_pc = scratch->walk.lost_pc;
 	scratch__give(scratch);
 	return site;
@@ -171,25 +182,22 @@ __noinline __u64 hu_hold_site(void)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct hold_thread *h = bpf_task_storage_get(&hu_hold_threads, t, 0, 0);
-	const arch_regs *r = task__regs(NULL);
 	__u64 site = 0, lost_pc = 0, raw;
 	struct hu_proc_maps *maps;
-	struct task_id id;
+	__u32 tgid = t->tgid;
 
 	if (!h)
 		return 0;
-	task__id(t, &id);
-	announce(h, &id);
-	maps = bpf_map_lookup_elem(&hu_maps, &id.tgid);
+	maps = bpf_map_lookup_elem(&hu_maps, &tgid);
 	if (maps) {
-		site = walk_by_rows(r, &id, maps, &lost_pc);
+		site = walk_by_rows(task__regs(NULL), tgid, maps, &lost_pc);
 		if (lost_pc && h->rescan == maps->generation + 1)
 			lost_pc = 0; /* what is still unknown after a look stays unknown */
 		if (lost_pc)
 			h->rescan = maps->generation + 1;
 	}
 	if (!maps || lost_pc) {
-		raw = take_unmapped(h, &id, r, lost_pc);
+		raw = hu_hold_unmapped(lost_pc);
 		if (raw)
 			site = raw;
 	}

@@ -47,6 +47,7 @@ struct raw_memo {
 
 #define HOLD_RAWS_MAX  256 /* a thread sends so many */
 #define HOLD_RAW_MEMOS 8
+#define HOLD_TOP_WORDS 16 /* a few frames, with what is in them */
 
 struct hold_thread {
 	__u64 mm;		  /* the address space all this is about */
@@ -64,6 +65,7 @@ struct hold_thread {
 	__u8 announced;
 	__u32 pad;
 	struct raw_memo raw[HOLD_RAW_MEMOS];
+	__u64 top[HOLD_TOP_WORDS]; /* of its stack: room for hash_top() */
 	struct hold_slot slot[HU_HOLD_SLOTS];
 };
 
