@@ -148,6 +148,44 @@ static const struct member members[] = {
 	M(hu_config, pad),
 	M(hu_config, fd_calls),
 	M(hu_config, comm),
+	M(hu_hold_key, proc_start),
+	M(hu_hold_key, lock),
+	M(hu_hold_key, site),
+	M(hu_hold_key, tgid),
+	M(hu_hold_key, mode),
+	M(hu_longest, ns),
+	M(hu_longest, end_ns),
+	M(hu_longest, off_ns),
+	M(hu_longest, worst_ns),
+	M(hu_longest, worst_reason),
+	M(hu_longest, tid),
+	M(hu_longest, pad),
+	M(hu_hold, cnt),
+	M(hu_hold, ns),
+	M(hu_hold, contended),
+	M(hu_hold, after_wait),
+	M(hu_hold, tried),
+	M(hu_hold, failed),
+	M(hu_hold, unreleased),
+	M(hu_hold, off_ns),
+	M(hu_hold, longest),
+	M(hu_hold, busy),
+	M(hu_hold, pad),
+	M(hu_hold, hist),
+	M(hu_edge_key, proc_start),
+	M(hu_edge_key, first),
+	M(hu_edge_key, second),
+	M(hu_edge_key, first_site),
+	M(hu_edge_key, second_site),
+	M(hu_edge_key, gates),
+	M(hu_edge_key, tgid),
+	M(hu_edge_key, first_mode),
+	M(hu_edge_key, second_mode),
+	M(hu_edge, cnt),
+	M(hu_edge, tid),
+	M(hu_edge, several),
+	M(hu_edge, gate_cnt),
+	M(hu_edge, gate),
 };
 
 /*
@@ -155,7 +193,8 @@ static const struct member members[] = {
  * in the ring's memory, so no BTF describes them. Their layout is held by test_records().
  */
 static const char *const not_in_btf[] = { "hu_wait_record",   "hu_proc_record",	 "hu_stack_record",
-					  "hu_holder_record", "hu_adopt_record", "hu_thread_brief" };
+					  "hu_holder_record", "hu_adopt_record", "hu_thread_brief",
+					  "hu_held_record" };
 
 static bool expected_in_btf(const char *name)
 {

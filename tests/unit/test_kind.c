@@ -61,6 +61,7 @@ static void test_kind_names(void **state)
 		[LOCK_CONDVAR] = "condvar", [LOCK_SEMAPHORE] = "semaphore",
 		[LOCK_BARRIER] = "barrier", [LOCK_JOIN] = "join",
 		[LOCK_ONCE] = "once",	    [LOCK_PARK] = "futex",
+		[LOCK_SPIN] = "spinlock",
 	};
 
 	for (int kind = 0; kind < LOCK_KINDS; kind++) {

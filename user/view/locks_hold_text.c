@@ -32,7 +32,10 @@ static void print_cost(const struct page *p, const struct hold_report *r)
 	fprintf(p->out, " %s each lock and each unlock became %s slower", p->dot,
 		text__duration(each, t));
 	fprintf(p->out, " (%s probe", text__duration(c->probe_ns / c->operations, t));
-	fprintf(p->out, ", %s program)", text__duration(c->program_ns / c->operations, t));
+	if (c->program_ns)
+		fprintf(p->out, ", %s program)", text__duration(c->program_ns / c->operations, t));
+	else /* one in HU_HOLD_SAMPLE measures itself */
+		fputs("; too few to measure the program)", p->out);
 	print_gap(p, r->count[HU_HOLD_UNKNOWN], "released that were taken before, or by others");
 	print_gap(p, r->count[HU_HOLD_TOO_MANY], "not seen: too many held at once");
 	print_gap(p, r->count[HU_HOLD_SITES_FULL] + r->count[HU_HOLD_NO_STATE], "lost");
