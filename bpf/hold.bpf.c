@@ -4,7 +4,8 @@
  * unlock, of chosen processes only (`locks --hold`). Nothing is sent for each operation: holds are added up here by
  * lock and by the call stack that took it.
  *
- * A mutex's words are not looked at: what its owner is, its thread knows. Needs bpf_loop() (5.17) and task storage.
+ * The locks' own words are not looked at, but for a mutex's kind: what a thread holds is known by its own doing. Needs
+ * bpf_loop() (5.17) and task storage.
  */
 #define HU_UNWIND
 #include "bpf/hold_slots.h"

@@ -182,8 +182,7 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	s->calls_wanted = cfg->futex_calls || features->fentry;
 	s->holds = cfg->hold;
 	if (cfg->hold && (!s->unwind || s->hash)) {
-		*why = "--hold needs Linux 5.17 (bpf_loop()) and task storage, as long as nothing "
-		       "is assumed to be missing";
+		*why = "--hold needs bpf_loop() and task storage for tracing programs: Linux 5.17";
 		free(s);
 		return -EOPNOTSUPP;
 	}
