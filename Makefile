@@ -139,6 +139,9 @@ $(O)/bpf/%.skel.h: $(O)/bpf/%.linked.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
 
+# A part of that file.
+$(O)/user/view/view.o: user/view/schema.json
+
 # A change of compiler or flags rebuilds everything.
 $(O)/flags: FORCE
 	@mkdir -p $(O); printf '%s\n' '$(CC) $(ALL_CFLAGS) | $(ALL_LDFLAGS) | $(CLANG) $(BPF_CFLAGS) $(BPF_SRC)' >$@.new; \
