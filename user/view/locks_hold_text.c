@@ -29,8 +29,8 @@ static void print_cost(const struct page *p, const struct hold_report *r)
 		fprintf(p->out, " %s no lock function was called\n", p->dot);
 		return;
 	}
-	fprintf(p->out, " %s each lock and each unlock became %s slower", p->dot,
-		text__duration(each, t));
+	fprintf(p->out, " %s each lock and each unlock became %s%s slower", p->dot,
+		c->program_ns ? "" : "at least ", text__duration(each, t));
 	fprintf(p->out, " (%s probe", text__duration(c->probe_ns / c->operations, t));
 	if (c->program_ns)
 		fprintf(p->out, ", %s program)", text__duration(c->program_ns / c->operations, t));
