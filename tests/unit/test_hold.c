@@ -147,20 +147,25 @@ static void test_returns(void **state)
 {
 	/* jne +1; ret; xor %eax,%eax; ret */
 	static const uint8_t two[] = { 0x75, 0x01, 0xc3, 0x31, 0xc0, 0xc3 };
-	/* jmp far out of the function */
+	/* jmp 2f; int3; 1: xor %eax,%eax; ret; 2: test %eax,%eax; jne 1b; call on; ud2 */
+	static const uint8_t parts[] = { 0xeb, 0x04, 0xcc, 0x31, 0xc0, 0xc3, 0x85, 0xc0, 0x75,
+					 0xf9, 0xe8, 0,	   0,	 0,    0,    0x0f, 0x0b, 0xc3 };
+	/* jmp far out of what is known */
 	static const uint8_t tail[] = { 0xe9, 0x00, 0x10, 0x00, 0x00, 0xc3 };
 	static const uint8_t bad[] = { 0x06, 0xc3 }; /* no instruction in 64-bit mode */
 	struct hold_code code = { two, sizeof(two) };
 	size_t off[4];
 
-	assert_int_equal(hold_code__returns(&code, off, 4), 2);
-	assert_int_equal(off[0], 2);
-	assert_int_equal(off[1], 5);
-	assert_int_equal(hold_code__returns(&code, off, 1), 0);
+	assert_int_equal(hold_code__returns(&code, 0, off, 4), 2);
+	assert_int_equal(off[0] + off[1], 2 + 5);
+	assert_int_equal(hold_code__returns(&code, 0, off, 1), 0);
+	code = (struct hold_code){ parts, sizeof(parts) };
+	assert_int_equal(hold_code__returns(&code, 0, off, 4), 1);
+	assert_int_equal(off[0], 5); /* not what comes after it */
 	code = (struct hold_code){ tail, sizeof(tail) };
-	assert_int_equal(hold_code__returns(&code, off, 4), 0);
+	assert_int_equal(hold_code__returns(&code, 0, off, 4), 0);
 	code = (struct hold_code){ bad, sizeof(bad) };
-	assert_int_equal(hold_code__returns(&code, off, 4), 0);
+	assert_int_equal(hold_code__returns(&code, 0, off, 4), 0);
 }
 
 #endif

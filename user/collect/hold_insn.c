@@ -5,6 +5,7 @@
 #if defined(__x86_64__)
 
 #include <Zydis/Zydis.h>
+#include <stdlib.h>
 
 #define ENTRY_INSNS_MAX 24
 
@@ -124,27 +125,94 @@ size_t hold_code__entry(const struct hold_code *code, unsigned needs, bool *ret_
 	return 0;
 }
 
-size_t hold_code__returns(const struct hold_code *code, size_t *ret, size_t cap)
+/* ---- returns */
+
+#define PENDING_MAX 256	 /* branches whose other way has not been gone yet */
+#define INSNS_MAX   4096 /* glibc's longest lock function has 600 */
+
+/* Ways through a function, wherever its parts lie: compilers move parts away, and end it by going on in another. */
+struct ways {
+	const struct hold_code *code;
+	uint8_t *seen; /* of each byte: an instruction that begins there was looked at */
+	size_t pending[PENDING_MAX];
+	size_t pending_cnt;
+	size_t *ret;
+	size_t cnt, cap, insns;
+};
+
+static bool add_way(struct ways *w, size_t off)
 {
-	size_t cnt = 0, target;
+	if (off >= w->code->sz || w->pending_cnt == PENDING_MAX)
+		return false;
+	if (!w->seen[off])
+		w->pending[w->pending_cnt++] = off;
+	return true;
+}
+
+/* Does nothing come after this call? What does not return is followed by padding, or by nothing that decodes. */
+static bool is_last(const struct hold_code *code, size_t after)
+{
 	struct insn i;
 
-	for (size_t off = 0; off < code->sz; off += i.d.length) {
-		if (!decode(code, off, &i))
-			return 0;
+	return !decode(code, after, &i) || i.d.meta.category == ZYDIS_CATEGORY_NOP ||
+	       i.d.mnemonic == ZYDIS_MNEMONIC_INT3 || i.d.mnemonic == ZYDIS_MNEMONIC_UD2 ||
+	       i.d.mnemonic == ZYDIS_MNEMONIC_HLT;
+}
+
+/* Goes one way up to where it ends or meets another; false: it leads where nothing is known. */
+static bool go(struct ways *w, size_t off)
+{
+	struct insn i;
+	size_t target;
+
+	for (; !w->seen[off]; off += i.d.length) {
+		if (++w->insns > INSNS_MAX || !decode(w->code, off, &i))
+			return false;
+		w->seen[off] = 1;
 		target = target_of(&i, off);
-		if (i.d.meta.category == ZYDIS_CATEGORY_RET) {
-			if (cnt == cap)
-				return 0;
-			ret[cnt++] = off;
-		} else if (i.d.meta.category != ZYDIS_CATEGORY_CALL && target != SIZE_MAX &&
-			   target >= code->sz) {
-			return 0; /* goes on in another function, or in a part that lies elsewhere */
-		} else if (i.d.meta.category == ZYDIS_CATEGORY_UNCOND_BR && target == SIZE_MAX) {
-			return 0;
+		switch (i.d.meta.category) {
+		case ZYDIS_CATEGORY_RET:
+			if (w->cnt == w->cap)
+				return false;
+			w->ret[w->cnt++] = off;
+			return true;
+		case ZYDIS_CATEGORY_UNCOND_BR:
+			if (target != SIZE_MAX)
+				return add_way(w, target);
+			/* By a table, whose cases follow; else it leads where nothing is known. */
+			if (is_last(w->code, off + i.d.length))
+				return false;
+			break;
+		case ZYDIS_CATEGORY_COND_BR:
+			if (!add_way(w, target))
+				return false;
+			break;
+		case ZYDIS_CATEGORY_CALL:
+			if (is_last(w->code, off + i.d.length))
+				return true;
+			break;
+		default:
+			if (i.d.mnemonic == ZYDIS_MNEMONIC_UD2 ||
+			    i.d.mnemonic == ZYDIS_MNEMONIC_HLT)
+				return true;
 		}
+		if (off + i.d.length >= w->code->sz)
+			return false;
 	}
-	return cnt;
+	return true;
+}
+
+size_t hold_code__returns(const struct hold_code *code, size_t start, size_t *ret, size_t cap)
+{
+	struct ways w = { .code = code, .ret = ret, .cap = cap };
+	bool known;
+
+	w.seen = calloc(1, code->sz + 1);
+	known = w.seen && add_way(&w, start);
+	while (known && w.pending_cnt)
+		known = go(&w, w.pending[--w.pending_cnt]);
+	free(w.seen);
+	return known ? w.cnt : 0;
 }
 
 #else
@@ -157,7 +225,7 @@ size_t hold_code__entry(const struct hold_code *code, unsigned needs, bool *ret_
 	return 0;
 }
 
-size_t hold_code__returns(const struct hold_code *code, size_t *ret, size_t cap)
+size_t hold_code__returns(const struct hold_code *code, size_t start, size_t *ret, size_t cap)
 {
 	return 0;
 }

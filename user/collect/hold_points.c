@@ -12,6 +12,7 @@
 #define VERSYM_HIDDEN 0x8000 /* not the default version (LSB Core 5.0, symbol versioning) */
 #define FUNCTION_MAX \
 	16384 /* bytes of a lock function that are looked at; glibc's longest has 2 KiB */
+#define AROUND	    (64 << 10) /* bytes to both sides in which a function's other parts lie */
 #define RETURNS_MAX 16
 
 enum libc {
@@ -154,18 +155,63 @@ static void add(struct finding *f, const struct function *fn, enum hold_what wha
 	};
 }
 
-static void add_returns(struct finding *f, const struct function *fn, uint64_t start,
-			uint64_t entry, const struct hold_code *code)
+/* Two functions may end by the same return. */
+static bool is_there(const struct finding *f, uint64_t off)
 {
-	size_t off[RETURNS_MAX], cnt = 0;
+	for (size_t i = 0; i < f->cnt; i++)
+		if (f->point[i].what == HOLD_RETURN && !f->point[i].replaced &&
+		    f->point[i].off == off)
+			return true;
+	return false;
+}
+
+/* The code around `start`, of the same segment; its offset in *ret_off. NULL: it can't be read. */
+static uint8_t *read_around(const struct elf_file *f, uint64_t start, uint64_t *ret_off,
+			    size_t *ret_sz)
+{
+	for (size_t i = 0; i < f->phdr_cnt; i++) {
+		const Elf64_Phdr *p = &f->phdr[i];
+		uint64_t before, after;
+		uint8_t *bytes;
+
+		if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || start < p->p_offset ||
+		    start - p->p_offset >= p->p_filesz)
+			continue;
+		before = start - p->p_offset < AROUND ? start - p->p_offset : AROUND;
+		after = p->p_filesz - (start - p->p_offset);
+		after = after < AROUND ? after : AROUND;
+		bytes = malloc(before + after);
+		*ret_off = start - before;
+		*ret_sz = before + after;
+		if (bytes && !elf_file__read(f, *ret_off, bytes, *ret_sz))
+			return bytes;
+		free(bytes);
+		return NULL;
+	}
+	return NULL;
+}
+
+static void add_returns(struct finding *f, const struct function *fn, uint64_t start,
+			uint64_t entry)
+{
+	size_t off[RETURNS_MAX], cnt = 0, sz;
+	struct hold_code code;
+	uint8_t *bytes = NULL;
+	uint64_t base;
 
 	/* Functions that never sleep: nobody takes a stack in them, and the other way is cheaper. */
 	if (fn->cookie & HU_HOLD_TIMED)
-		cnt = hold_code__returns(code, off, RETURNS_MAX);
+		bytes = read_around(f->elf, start, &base, &sz);
+	if (bytes) {
+		code = (struct hold_code){ bytes, sz };
+		cnt = hold_code__returns(&code, start - base, off, RETURNS_MAX);
+	}
 	for (size_t i = 0; i < cnt; i++)
-		add(f, fn, HOLD_RETURN, start + off[i], fn->cookie, false, true);
+		if (!is_there(f, base + off[i]))
+			add(f, fn, HOLD_RETURN, base + off[i], fn->cookie, false, true);
 	if (!cnt)
 		add(f, fn, HOLD_RETURN, entry, fn->cookie, true, false);
+	free(bytes);
 }
 
 static int add_function(struct finding *f, const struct function *fn)
@@ -193,7 +239,7 @@ static int add_function(struct finding *f, const struct function *fn)
 	entry = start + hold_code__entry(&code, needs, &stepped, &tried);
 	add(f, fn, fn->what, entry, fn->cookie | (tried ? HU_HOLD_ZERO_GOT : 0), false, stepped);
 	if (may_fail)
-		add_returns(f, fn, start, entry, &code);
+		add_returns(f, fn, start, entry);
 	free(bytes);
 	return 0;
 }

@@ -56,7 +56,10 @@ enum hold_need {
 /* Offset in the function; *ret_stepped: not emulated; *ret_tried: it branches by whether the lock was got just now. */
 size_t hold_code__entry(const struct hold_code *code, unsigned needs, bool *ret_stepped,
 			bool *ret_tried);
-/* Offsets of its returns; 0: not known, and the return address has to be replaced. */
-size_t hold_code__returns(const struct hold_code *code, size_t *ret, size_t cap);
+/*
+ * Offsets of the returns that a function ends by which begins at start; code: its neighbourhood, since it may go on in
+ * another function, or in a part that lies elsewhere. 0: not known, and the return address has to be replaced.
+ */
+size_t hold_code__returns(const struct hold_code *code, size_t start, size_t *ret, size_t cap);
 
 #endif
