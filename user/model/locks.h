@@ -150,8 +150,8 @@ struct locks_report {
 	struct locks_coverage coverage;
 	enum locks_by by;
 	bool idle;
-	bool exited;		/* the process that was watched ended */
-	const char *own_cgroup; /* holdup's; "" when not known */
+	bool exited;		  /* the process that was watched ended */
+	const char *own_cgroup;	  /* holdup's; "" when not known */
 	struct hold_report *hold; /* --hold (model/locks_hold.h), the report's own; NULL: else */
 };
 
