@@ -139,6 +139,9 @@ $(O)/bpf/%.skel.h: $(O)/bpf/%.linked.o
 	$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf >$@
 
+# A part of that file.
+$(O)/user/view/view.o: user/view/schema.json
+
 # A change of compiler or flags rebuilds everything.
 $(O)/flags: FORCE
 	@mkdir -p $(O); printf '%s\n' '$(CC) $(ALL_CFLAGS) | $(ALL_LDFLAGS) | $(CLANG) $(BPF_CFLAGS) $(BPF_SRC)' >$@.new; \
@@ -169,11 +172,12 @@ asan:
 arm64:
 	$(MAKE) ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=$(O)/arm64 all workloads
 
-bench: all workloads $(O)/bench/tables
+bench: all workloads $(O)/bench/tables $(O)/bench/hold
 	tools/bench/run $(O)
 
-# Times the making of unwind rows (the benchmark's other programs need none of holdup, it builds them itself).
-$(O)/bench/tables: tools/bench/tables.c $(LIB)
+# Times the making of unwind rows, and locks with probes where holdup puts them (the benchmark's other programs need
+# none of holdup, it builds them itself).
+$(O)/bench/tables $(O)/bench/hold: $(O)/bench/%: tools/bench/%.c $(LIB)
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 

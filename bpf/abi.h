@@ -37,6 +37,7 @@ enum hu_record_kind {
 	HU_REC_PTHREAD = 13, /* struct hu_pthread_record: a call of the thread library */
 	HU_REC_ALIVE = 14,   /* struct hu_alive_record: of a pass over the living threads */
 	HU_REC_OFF_NOW = 16, /* struct hu_off_now: a thread that is off the CPU */
+	HU_REC_HELD = 20,    /* struct hu_held_record: of the iterator hu_hold_now */
 };
 
 struct hu_record {
@@ -735,6 +736,10 @@ struct hu_life_sum {
 	__u64 born, died;
 };
 
+/* ---- Hold times and lock order (`locks --hold`) */
+
+#include "bpf/abi_hold.h"
+
 /* ---- Configuration, constant once loaded */
 enum hu_filter {
 	HU_FILTER_TGIDS = 1 << 0,  /* only processes in hu_targets */
@@ -825,6 +830,12 @@ struct hu_config {
 	X(hu_off_waker, 80)       \
 	X(hu_kernel_stack, 328)   \
 	X(hu_off_queue, 536)      \
-	X(hu_config, 1184)
+	X(hu_config, 1184)        \
+	X(hu_hold_key, 32)        \
+	X(hu_longest, 48)         \
+	X(hu_hold, 1144)          \
+	X(hu_edge_key, 56)        \
+	X(hu_edge, 136)           \
+	X(hu_held_record, 80)
 
 #endif

@@ -57,6 +57,10 @@
 /* An address that the thread passed, and a return address from its stack, without what is no address in them. */
 #define arch__address(addr) (addr)
 #define arch__code(addr)    (addr)
+/* Arguments of a function, and its result. */
+#define arch__fn_arg0(r) REG(r, di)
+#define arch__fn_arg1(r) REG(r, si)
+#define arch__result(r)	 REG(r, ax)
 /* Arguments of a system call; compat calls pass them in ebx, ecx, edx, esi, edi, ebp. */
 #define arch__arg0(r) REG(r, di)
 #define arch__arg1(r) REG(r, si)
@@ -118,6 +122,10 @@
 		for (int i_ = 0; i_ < HU_SAVED_REGS; i_++) \
 			(to)[i_] = REG(r, regs[19 + i_]);  \
 	} while (0)
+/* Arguments of a function, and its result. */
+#define arch__fn_arg0(r)     REG(r, regs[0])
+#define arch__fn_arg1(r)     REG(r, regs[1])
+#define arch__result(r)	     REG(r, regs[0])
 /* x0 as it was when the system call began; then its result takes the place (arch/arm64/kernel/syscall.c). */
 #define arch__arg0(r)	     REG(r, orig_x0)
 #define arch__arg1(r)	     REG(r, regs[1])

@@ -10,6 +10,7 @@
 #include "user/collect/proc.h"
 #include "user/live.h"
 #include "user/model/locks.h"
+#include "user/model/locks_hold.h"
 #include "user/output.h"
 #include "user/util/log.h"
 #include "user/util/text.h"
@@ -31,6 +32,8 @@ static const char help[] =
 	"  -d, --duration TIME    how long (10s; with a program: until it ends)\n"
 	"  -i, --interval TIME    a report each TIME, until -d or Ctrl-C\n"
 	"      --min-wait TIME    leave out waits shorter than this\n"
+	"      --hold             hold times, every acquisition, and lock-order inversions:\n"
+	"                         probes on each lock and unlock; needs -p or a program\n"
 	"      --idle             list waits for work too (condvars, joins)\n"
 	"      --by WHAT          lock (default), site, process\n"
 	"      --sort WHAT        wait (default), waits, max, avg, p99, waiters\n"
@@ -85,6 +88,18 @@ static int render(struct run *run, const struct locks_report *r)
 	return output__write(&run->out, write_report, &rendering);
 }
 
+static int add_holds(struct run *run, struct locks_report *r)
+{
+	struct hold_input in = {
+		.holds = &run->live.hold,
+		.symbolizer = run->live.symbolizer,
+		.price = &run->live.hold_price,
+		.count = run->live.hold_counts,
+	};
+
+	return hold_report__build(&in, &run->opt->query, r, &r->hold);
+}
+
 static int report(struct run *run, uint64_t until_ns)
 {
 	struct live *l = &run->live;
@@ -110,6 +125,11 @@ static int report(struct run *run, uint64_t until_ns)
 	in.maps_dropped = rows.maps_dropped;
 	in.malformed = l->malformed;
 	err = locks_report__build(&in, &run->opt->query, &r);
+	if (!err && run->opt->hold) {
+		err = add_holds(run, r);
+		if (err)
+			locks_report__free(r);
+	}
 	if (err) {
 		log__msg("the report can't be made: %s", strerror(-err));
 		return err;

@@ -14,6 +14,7 @@
 #include "user/choice.h"
 #include "user/collect/adopt.h"
 #include "user/live_events.h"
+#include "user/live_hold.h"
 #include "user/machine.h"
 #include "user/target/call.h"
 #include "user/util/log.h"
@@ -89,6 +90,7 @@ static int fill_config(struct live *l, struct session_config *cfg, struct hu_glo
 		.stacks = !o->no_stacks,
 		.blame = !o->no_blame,
 		.futex_calls = o->futex_calls,
+		.hold = o->hold,
 		.force_hash = o->force_hash,
 		.force_raw = o->force_raw,
 		.memo = o->memo,
@@ -147,7 +149,7 @@ static int open_session(struct live *l)
 	if (l->what & SESSION_WAITS)
 		features__probe_fentry(&l->features);
 	err = open_and_attach(l, &cfg, &why);
-	if (err && !cfg.force_raw && (l->what & SESSION_WAITS)) {
+	if (err && !cfg.force_raw && !cfg.hold && (l->what & SESSION_WAITS)) {
 		/* Typed tracepoints may be what is refused: plain ones do, with less. */
 		cfg.force_raw = true;
 		if (!open_and_attach(l, &cfg, &raw_why)) {
@@ -261,8 +263,11 @@ int live__open(struct live *l, const struct options *opt)
 		live__wire(l);
 		if (l->what & SESSION_LIVES)
 			status = live__open_probes(l);
-		err = privileges__drop();
+		else
+			status = live_hold__open(l);
 	}
+	if (!status)
+		err = privileges__drop();
 	if (err)
 		log__info("not all privileges could be dropped: %s", strerror(-err));
 	return status;
@@ -443,6 +448,8 @@ int live__settle(struct live *l, uint64_t until_ns)
 	if (!err && (l->what & SESSION_LIVES) && !l->stopped_ns)
 		err = live__pass(l, live__now_ns());
 	if (!err)
+		err = live_hold__settle(l);
+	if (!err)
 		err = source__losses(source, now);
 	if (err)
 		return tell(err);
@@ -467,6 +474,7 @@ void live__next(struct live *l)
 {
 	hurry_on(l);
 	lifetimes__next(&l->lifetimes);
+	live_hold__next(l);
 	aggregate__reset(&l->aggregate);
 }
 
@@ -495,6 +503,7 @@ void live__close(struct live *l)
 	pthreads__free(l->pthreads);
 	free(l->later);
 	lifetimes__free(&l->lifetimes);
+	live_hold__close(l);
 	aggregate__free(&l->aggregate);
 	row_store__free(l->rows);
 	session__free(l->session);

@@ -13,8 +13,10 @@
 #include <stdint.h>
 
 #include "user/aggregate/aggregate.h"
+#include "user/aggregate/hold.h"
 #include "user/aggregate/lifetimes.h"
 #include "user/collect/features.h"
+#include "user/collect/hold.h"
 #include "user/collect/probes.h"
 #include "user/collect/pthreads.h"
 #include "user/collect/rows.h"
@@ -56,6 +58,9 @@ struct live {
 	uint64_t tracked_ns;			/* when holders were trimmed last */
 	uint64_t seen[HU_LOSS_CNT];		/* counters at the last interval's end */
 	uint64_t losses[HU_LOSS_CNT];		/* of the interval that live__settle() ended */
+	struct hold_set hold;			/* these: --hold only */
+	struct hold_price hold_price;
+	uint64_t hold_seen[HU_HOLD_COUNTS], hold_counts[HU_HOLD_COUNTS];
 };
 
 /* Everything attached; a program to run is still held back. Attach *live zeroed but for `what`, `exits`, `on_death`. */

@@ -46,6 +46,7 @@ enum {
 	OPT_IGNORE,
 	OPT_MIN_AGE,
 	OPT_BASELINE,
+	OPT_HOLD,
 };
 
 static const struct option long_options[] = {
@@ -80,6 +81,7 @@ static const struct option long_options[] = {
 	{ "ignore", required_argument, NULL, OPT_IGNORE },
 	{ "min-age", required_argument, NULL, OPT_MIN_AGE },
 	{ "baseline", required_argument, NULL, OPT_BASELINE },
+	{ "hold", no_argument, NULL, OPT_HOLD },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -267,6 +269,9 @@ static int parse_one(int c, const char *arg, struct options *o)
 	case OPT_IDLE:
 		o->query.idle = true;
 		return 0;
+	case OPT_HOLD:
+		o->hold = true;
+		return 0;
 	case OPT_FUTEX_CALLS:
 		o->futex_calls = true;
 		return 0;
@@ -377,6 +382,16 @@ static int check_together(const struct options *o, int argc, char **argv)
 	}
 	if (chosen > 1) {
 		log__msg("choose one of -p, -t, --comm, --cgroup and -- PROGRAM");
+		return EXIT_USAGE + 1;
+	}
+	if (o->hold && !o->pid_cnt && !o->program) {
+		log__msg("--hold puts probes on each lock and unlock of chosen processes: name "
+			 "them by "
+			 "-p, or a program to run after --");
+		return EXIT_USAGE + 1;
+	}
+	if (o->hold && o->query.by != BY_LOCK) {
+		log__msg("--hold tells of locks: it goes with --by lock only");
 		return EXIT_USAGE + 1;
 	}
 	if (o->interval_ns && o->duration_ns && o->interval_ns > o->duration_ns) {

@@ -48,6 +48,7 @@ struct options {
 	bool json;
 	const char *output; /* NULL: stdout */
 	bool futex_calls;
+	bool hold;
 	bool debuginfod;
 	uint64_t ring_sz, unwind_mem; /* bytes */
 	int verbose;

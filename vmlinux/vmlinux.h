@@ -141,6 +141,7 @@ struct task_struct {
 	unsigned long nvcsw, nivcsw;
 	int on_cpu;		      /* CONFIG_SMP */
 	struct sched_info sched_info; /* CONFIG_SCHED_INFO */
+	struct mm_struct *mm;
 	struct css_set *cgroups;
 	struct task_struct *real_parent;
 	void *stack;

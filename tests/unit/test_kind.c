@@ -72,6 +72,7 @@ static void test_kind_names(void **state)
 		[LOCK_GO_CHAN] = "go-chan",
 		[LOCK_GO_SELECT] = "go-select",
 		[LOCK_GO_COND] = "go-cond",
+		[LOCK_SPIN] = "spinlock",
 	};
 
 	for (int kind = 0; kind < LOCK_KINDS; kind++) {

@@ -25,6 +25,7 @@
 
 #include <cmocka.h>
 
+#include "user/model/locks_hold.h"
 #include "user/view/cgroup.h"
 #include "tests/unit/golden.h"
 #include "user/view/view.h"
@@ -326,6 +327,130 @@ static char *printed(view_fn view, const struct locks_report *r, const struct vi
 	assert_int_equal(strlen(text), sz);
 	return text;
 }
+
+/* ---- holds */
+
+#define CALL_FDATASYNC 75 /* arch/x86/entry/syscalls/syscall_64.tbl; the views are told in words */
+
+static struct hold_site hold_sites[] = {
+	{ .stats = { .acquisitions = 1000,
+		     .contended = 250,
+		     .after_wait = 10,
+		     .ns = 2000000000,
+		     .off_ns = 1900000000,
+		     .p50_ns = 1500000,
+		     .p95_ns = 4000000,
+		     .p99_ns = 8000000,
+		     .max_ns = 31000000 },
+	  .mode = HU_HOLD_MUTEX,
+	  .longest = { .ns = 31000000,
+		       .end_ns = 5,
+		       .off_ns = 30500000,
+		       .worst_ns = 30000000,
+		       .worst_reason = HU_REASON(HU_WHY_CALL, CALL_FDATASYNC, 4),
+		       .tid = 813 },
+	  .inside = "in fdatasync",
+	  .frames = ledger_frames + 1,
+	  .frame_cnt = 7,
+	  .stack_flags = HU_STACK_COMPLETE },
+	{ .stats = { .acquisitions = 5,
+		     .failed = 7,
+		     .ns = 500,
+		     .p50_ns = 100,
+		     .p95_ns = 100,
+		     .p99_ns = 100,
+		     .max_ns = 110 },
+	  .mode = HU_HOLD_MUTEX,
+	  .longest = { .ns = 110, .tid = 814 },
+	  .inside = "" },
+};
+
+static struct hold_lock held_locks[] = {
+	{ .row = { .process = &shop,
+		   .processes = 1,
+		   .exe = "/usr/bin/shop",
+		   .cgroup = "",
+		   .address = 0x562f00004480,
+		   .name = "ledger_lock",
+		   .module = "shop",
+		   .kind = LOCK_MUTEX,
+		   .label = "",
+		   .locks = 1 },
+	  .waited = true,
+	  .stats = { .acquisitions = 1005,
+		     .contended = 250,
+		     .after_wait = 10,
+		     .failed = 7,
+		     .unreleased = 1,
+		     .held_now = 1,
+		     .ns = 2000000500,
+		     .off_ns = 1900000000,
+		     .p50_ns = 1500000,
+		     .p95_ns = 4000000,
+		     .p99_ns = 8000000,
+		     .max_ns = 31000000 },
+	  .site = hold_sites,
+	  .site_cnt = 2,
+	  .longest = { &hold_sites[0], &hold_sites[1] },
+	  .longest_cnt = 2 },
+	{ .row = { .process = &hostile,
+		   .processes = 1,
+		   .exe = "",
+		   .cgroup = "",
+		   .address = 0x1000,
+		   .name = HOSTILE_NAME,
+		   .module = "",
+		   .kind = LOCK_SPIN,
+		   .label = "",
+		   .locks = 1 },
+	  .stats = { .acquisitions = 3,
+		     .ns = 96,
+		     .p50_ns = 32,
+		     .p95_ns = 32,
+		     .p99_ns = 32,
+		     .max_ns = 40 } },
+};
+
+static struct order_step order_steps[] = {
+	{ .first = "ledger_lock",
+	  .second = HOSTILE_NAME,
+	  .first_address = 0x562f00004480,
+	  .second_address = 0x1000,
+	  .second_shared = true,
+	  .cnt = 12,
+	  .tid = 813,
+	  .first_stack = { ledger_frames + 1, 7, HU_STACK_COMPLETE } },
+	{ .first = HOSTILE_NAME,
+	  .second = "ledger_lock",
+	  .first_address = 0x1000,
+	  .second_address = 0x562f00004480,
+	  .cnt = 1,
+	  .tid = 814,
+	  .second_stack = { ledger_frames + 1, 3, 0 } },
+};
+
+static struct order_cycle order_cycles[] = {
+	{ .process = &hostile, .step = order_steps, .cnt = 2, .one_thread = true },
+};
+
+static struct hold_report hold_report = {
+	.lock = held_locks,
+	.lock_cnt = 2,
+	.locks = 3,
+	.acquisitions = 1008,
+	.contended = 250,
+	.cycle = order_cycles,
+	.cycle_cnt = 1,
+	.cycles_cut = true,
+	.orders = 4,
+	.cost = { .operations = 2000, .hits = 2007, .probe_ns = 2200000, .program_ns = 800000 },
+	.price = { 1100, 9700, 400 },
+	.count = { [HU_HOLD_UNKNOWN] = 2,
+		   [HU_HOLD_TOO_MANY] = 3,
+		   [HU_HOLD_SITES_FULL] = 4,
+		   [HU_HOLD_EDGES_FULL] = 5,
+		   [HU_HOLD_NO_STACK] = 6 },
+};
 
 /* ---- goldens */
 
@@ -1043,9 +1168,64 @@ static void test_schema_refuses(void **state)
 	json_decref(doc);
 }
 
+static void test_text_hold(void **state)
+{
+	struct locks_report r = full_report();
+
+	r.row_cnt = 1;
+	r.hold = &hold_report;
+	check_golden("locks-hold.txt", &r, &utf8);
+}
+
+static void test_text_hold_empty(void **state)
+{
+	struct hold_report none = { 0 };
+	struct locks_report r = empty_report();
+
+	r.hold = &none;
+	check_golden("locks-hold-empty.txt", &r, &utf8);
+}
+
+static void test_json_hold(void **state)
+{
+	struct locks_report r = full_report();
+	const json_t *lock, *edge;
+	json_t *doc;
+
+	r.hold = &hold_report;
+	doc = document(&r, &plain);
+	/* Those that were waited for, and one that was only held. */
+	assert_int_equal(json_array_size(get(doc, "locks")), 5);
+	lock = json_array_get(get(doc, "locks"), 0);
+	assert_int_equal(number(get(lock, "hold"), "acquisitions"), 1005);
+	assert_int_equal(number(get(lock, "hold"), "failed"), 7);
+	assert_int_equal(number(get(lock, "hold"), "avg_ns"), 2000000500 / 1005);
+	assert_int_equal(json_array_size(get(get(lock, "hold"), "sites")), 2);
+	assert_string_equal(text_of(json_array_get(get(get(lock, "hold"), "longest"), 0), "inside"),
+			    "in fdatasync");
+	assert_null(json_object_get(json_array_get(get(doc, "locks"), 1), "hold"));
+	lock = json_array_get(get(doc, "locks"), 4);
+	assert_string_equal(text_of(lock, "kind"), "spinlock");
+	assert_int_equal(number(lock, "waits"), 0);
+	assert_int_equal(number(get(lock, "hold"), "acquisitions"), 3);
+	assert_int_equal(json_array_size(get(doc, "lock_order")), 1);
+	edge = json_array_get(get(json_array_get(get(doc, "lock_order"), 0), "edges"), 0);
+	assert_string_equal(text_of(edge, "first"), "ledger_lock");
+	assert_string_equal(text_of(edge, "second_mode"), "read");
+	assert_int_equal(number(edge, "count"), 12);
+	assert_int_equal(json_array_size(get(edge, "stack_first")), 7);
+	assert_int_equal(number(get(doc, "hold_cost"), "per_operation_ns"), 1500);
+	assert_int_equal(number(get(doc, "hold_coverage"), "unknown_releases"), 2);
+	assert_true(json_is_true(get(get(doc, "hold_coverage"), "orders_cut")));
+	json_decref(doc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_text_hold),
+		cmocka_unit_test(test_text_hold_empty),
+		cmocka_unit_test(test_json_hold),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_text_ascii),
 		cmocka_unit_test(test_text_verbose),

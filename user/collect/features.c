@@ -99,6 +99,7 @@ int features__detect(struct features *ret)
 	ret->task_regs = has_helper(btf, "BPF_FUNC_task_pt_regs");
 	ret->calm = has_func(btf, "bpf_preempt_disable");
 	ret->bpf_loop = has_helper(btf, "BPF_FUNC_loop");
+	ret->uprobe_multi = has_func(btf, "bpf_uprobe_multi_link_attach");
 	ret->ringbuf = has_helper(btf, "BPF_FUNC_ringbuf_output");
 	ret->switch_state = tracepoint_args(btf, "btf_trace_sched_switch") >= 4;
 	ret->iter_task = has_struct(btf, "bpf_iter__task") || has_func(btf, "bpf_iter_task");

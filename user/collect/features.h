@@ -19,6 +19,7 @@ struct features {
 	bool calm;	   /* bpf_preempt_disable(): 6.11, commit fc7566ad0a82 */
 	bool bpf_loop;	   /* bpf_loop(): 5.17, commit e6f2dd0f8067 */
 	bool iter_task;	   /* task iterators: 5.8, commit eaaacd23910f */
+	bool uprobe_multi; /* many uprobes by one link: 6.6, commit 89ae89f53d20 */
 	bool ringbuf;	   /* 5.8, commit 457f44363a88 */
 	bool tracefs;	   /* mounted at one of its two places */
 	/* By attaching; filled by features__probe(). */

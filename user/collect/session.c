@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "user/collect/hold.h"
 #include "user/collect/session_internal.h"
 #include "user/util/log.h"
 
@@ -198,6 +199,7 @@ static int open_and_load(struct session *s, const struct session_config *cfg,
 		return -errno;
 	}
 	choose_programs(s, cfg, f);
+	session__hold_choose(s, f, cfg->hold);
 	configure(s, cfg, f);
 	err = holdup_bpf__load(s->skel);
 	if (err == -EPERM || err == -EACCES)
@@ -258,6 +260,12 @@ int session__open(const struct session_config *cfg, const struct features *featu
 	s->calm = features->calm;
 	s->calls_by_tp = cfg->futex_calls && !features->fentry;
 	s->calls_wanted = s->waits && (cfg->futex_calls || features->fentry);
+	s->holds = cfg->hold;
+	if (cfg->hold && (!s->unwind || s->hash)) {
+		*why = "--hold needs bpf_loop() and task storage for tracing programs: Linux 5.17";
+		free(s);
+		return -EOPNOTSUPP;
+	}
 	raise_memlock();
 	err = open_and_load(s, cfg, features, why);
 	if (!err) {
@@ -324,6 +332,8 @@ int session__attach(struct session *s, const char **why)
 		s->offcpu ? skel->progs.hu_off_switch : NULL,
 		s->waits ? waking_program(s) : NULL,
 		s->waits ? switch_program(s) : NULL,
+		s->holds ? skel->progs.hu_hold_exit : NULL,
+		s->holds ? skel->progs.hu_hold_switch : NULL,
 	};
 	int err;
 
@@ -486,5 +496,9 @@ void session__free(struct session *s)
 	session__detach(s);
 	ring_buffer__free(s->ring);
 	holdup_bpf__destroy(s->skel);
+	/* Each takes the kernel up to 100 ms, which nobody's interval has to wait for. */
+	for (size_t i = 0; i < s->hold.fd_cnt; i++)
+		close(s->hold.fd[i]);
+	free(s->hold.fd);
 	free(s);
 }

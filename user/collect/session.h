@@ -44,6 +44,7 @@ struct session_config {
 	bool force_raw;	 /* raw tracepoints, which imply the hash and frame pointers */
 	bool force_frame_pointers;
 	uint64_t rows; /* room for unwind rows, 8 bytes each */
+	bool hold;     /* hold times and lock order as well (collect/hold.h) */
 };
 
 struct session;

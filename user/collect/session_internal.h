@@ -13,15 +13,21 @@ struct session {
 	struct source source; /* first: ops get it back */
 	struct holdup_bpf *skel;
 	struct ring_buffer *ring;
-	struct bpf_link *links[16];
+	struct bpf_link *links[20];
 	size_t link_cnt;
 	int ncpus;
 	bool raw, hash, unwind, blame;
 	bool waits, lives;
+	bool holds;
 	bool calm; /* features.calm */
 	bool calls_wanted, calls_by_tp, sees_calls;
 	bool offcpu, sched;
 	int handler_err;
+	struct {
+		bool multi; /* by links of many probes each */
+		int *fd;    /* of the probes' links */
+		size_t fd_cnt;
+	} hold;
 };
 
 extern const struct source_ops session_ops;

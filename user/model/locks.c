@@ -6,6 +6,7 @@
 
 #include "user/model/holders.h"
 #include "user/model/locks_build.h"
+#include "user/model/locks_hold.h"
 
 static bool same(const void *value, const void *key)
 {
@@ -267,6 +268,7 @@ void locks_report__free(struct locks_report *r)
 	for (size_t i = 0; i < r->root_cnt; i++)
 		root_cause__free(&r->root[i]);
 	free(r->root);
+	hold_report__free(r->hold);
 	free(r->row);
 	free(r);
 }

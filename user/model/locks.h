@@ -172,6 +172,8 @@ struct locks_coverage {
 	uint64_t stacks_derived; /* a row came from machine code, at least one */
 };
 
+struct hold_report;
+
 struct locks_report {
 	uint64_t interval_ns;
 	uint64_t processes;		 /* that waited for a lock */
@@ -189,8 +191,9 @@ struct locks_report {
 	struct locks_coverage coverage;
 	enum locks_by by;
 	bool idle;
-	bool exited;		/* the process that was watched ended */
-	const char *own_cgroup; /* holdup's; "" when not known */
+	bool exited;		  /* the process that was watched ended */
+	const char *own_cgroup;	  /* holdup's; "" when not known */
+	struct hold_report *hold; /* --hold (model/locks_hold.h), the report's own; NULL: else */
 };
 
 /* What the report is made of. */

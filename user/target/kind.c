@@ -29,6 +29,7 @@ static const struct {
 	[LOCK_GO_CHAN] = { "go-chan", false },
 	[LOCK_GO_SELECT] = { "go-select", false },
 	[LOCK_GO_COND] = { "go-cond", true },
+	[LOCK_SPIN] = { "spinlock", false },
 };
 
 const char *lock_kind__name(enum lock_kind kind)

@@ -37,6 +37,7 @@ enum lock_kind {
 	LOCK_GO_CHAN = 13,
 	LOCK_GO_SELECT = 14,
 	LOCK_GO_COND = 15,
+	LOCK_SPIN = 16, /* by --hold only: nobody sleeps for it */
 	LOCK_KINDS
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* `holdup locks` for machines: the names of the design, described by schema.json. */
 #include "user/view/json.h"
+#include "user/view/locks_hold.h"
 
 static void put_stats(struct writer *w, json_t *o, const struct lock_stats *s)
 {
@@ -172,6 +173,26 @@ static json_t *row_json(struct writer *w, const struct lock_row *r, enum locks_b
 	return o;
 }
 
+/* Holds of the locks that are listed, and then the locks that nobody waited for. */
+static void put_holds(struct writer *w, json_t *o, json_t *rows, const struct locks_report *r)
+{
+	const struct hold_report *h = r->hold;
+
+	for (size_t i = 0; i < r->row_cnt; i++)
+		hold_json__put(w, json_array_get(rows, i),
+			       hold_report__of(h, r->row[i].process, r->row[i].address));
+	for (size_t i = 0; i < h->lock_cnt; i++) {
+		json_t *row;
+
+		if (h->lock[i].waited)
+			continue;
+		row = row_json(w, &h->lock[i].row, BY_LOCK);
+		hold_json__put(w, row, &h->lock[i]);
+		json__append(w, rows, row);
+	}
+	hold_json__put_report(w, o, h);
+}
+
 static json_t *coverage_json(struct writer *w, const struct locks_coverage *c)
 {
 	json_t *o = json_object();
@@ -228,6 +249,8 @@ static json_t *report_json(struct writer *w, const struct locks_report *r)
 	json__put_u64(w, o, "unsure_wait_ns", r->unsure_wait_ns);
 	for (size_t i = 0; i < r->row_cnt; i++)
 		json__append(w, rows, row_json(w, &r->row[i], r->by));
+	if (r->hold)
+		put_holds(w, o, rows, r);
 	json__put(w, o, lists[r->by], rows);
 	for (size_t i = 0; i < r->root_cnt; i++)
 		json__append(w, roots, root_json(w, &r->root[i]));

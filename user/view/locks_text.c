@@ -4,6 +4,7 @@
 
 #include "user/util/text.h"
 #include "user/view/cgroup.h"
+#include "user/view/locks_hold.h"
 #include "user/view/page.h"
 
 #define DETAILED_ROWS	5
@@ -11,7 +12,7 @@
 
 /* ---- the table */
 
-static const char *lock_name(const struct lock_row *row, char buf[NAME_SZ])
+const char *page__lock_name(const struct lock_row *row, char buf[NAME_SZ])
 {
 	char name[NAME_SZ - 64];
 
@@ -52,7 +53,7 @@ static int name_width(const struct page *p, int cap)
 	int width = 4;
 
 	for (size_t i = 0; i < p->r->row_cnt; i++) {
-		int w = text__columns(lock_name(&p->r->row[i], buf));
+		int w = text__columns(page__lock_name(&p->r->row[i], buf));
 
 		if (w > width)
 			width = w;
@@ -141,7 +142,7 @@ static void print_row(const struct page *p, const struct lock_row *row, const st
 	if (p->r->by != BY_LOCK)
 		fprintf(p->out, "%5llu  ", (unsigned long long)row->locks);
 	if (p->r->by != BY_PROCESS) {
-		print_padded(p, lock_name(row, name), w->name);
+		print_padded(p, page__lock_name(row, name), w->name);
 		fputs("  ", p->out);
 	}
 	fprintf(p->out, "%s (%u)", escaped(row->process->comm, name), row->process->tgid);
@@ -281,10 +282,10 @@ static void print_details(const struct page *p, const struct lock_row *row, size
 	char name[NAME_SZ], t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ];
 	const struct lock_stats *s = &row->stats;
 
-	fprintf(p->out, "\n%-3zu%s%s%s", number, p->bold, lock_name(row, name), p->plain);
+	fprintf(p->out, "\n%-3zu%s%s%s", number, p->bold, page__lock_name(row, name), p->plain);
 	if (row->kind != LOCK_INVALID)
 		fprintf(p->out, " %s %s", p->dot, kind_name(row));
-	if (*row->label && strncmp(lock_name(row, name), row->label, strlen(row->label)))
+	if (*row->label && strncmp(page__lock_name(row, name), row->label, strlen(row->label)))
 		fprintf(p->out, " %s %s", p->dot, row->label);
 	print_place(p, row);
 	print_cgroup(p, row);
@@ -325,5 +326,7 @@ int view__locks_text(FILE *out, const struct locks_report *r, const struct view_
 	if (r->by != BY_PROCESS)
 		for (size_t i = 0; i < r->row_cnt && i < details; i++)
 			print_details(&p, &r->row[i], i + 1);
+	if (r->hold)
+		page__print_holds(&p, r->hold);
 	return view__flush(out);
 }
