@@ -63,16 +63,22 @@ static int describe(void *ctx, const struct hu_off_what *what)
 	enum hu_why why = HU_REASON_WHY(what->reason);
 	struct live_offcpu *l = ctx;
 	struct off_call *c;
+	bool fresh;
 	int err = 0;
 
-	if (!(what->flags & HU_OFF_ARGS) || (why != HU_WHY_CALL && why != HU_WHY_CALL32) ||
-	    live_offcpu__call(l, what))
+	if (!(what->flags & HU_OFF_ARGS) || (why != HU_WHY_CALL && why != HU_WHY_CALL32))
+		return 0;
+	/* What was not known may be now: a descriptor's number may have been another program's, before exec. */
+	c = table__find(&l->waits, off_call__hash(what), off_call__equal, what);
+	if (c && (!HU_REASON_VALUE(what->reason) || *c->wait.object))
 		return 0;
 	if (!l->calls)
 		err = calls__new(&l->calls);
 	if (err)
 		return err;
-	c = calloc(1, sizeof(*c));
+	fresh = !c;
+	if (fresh)
+		c = calloc(1, sizeof(*c));
 	if (!c)
 		return -ENOMEM;
 	c->tgid = what->tgid;
@@ -84,9 +90,9 @@ static int describe(void *ctx, const struct hu_off_what *what)
 			      &c->wait);
 	if (!err)
 		err = keep_strings(l, &c->wait);
-	if (!err)
+	if (!err && fresh)
 		err = table__add(&l->waits, off_call__hash(what), c);
-	if (err)
+	if (err && fresh)
 		free(c);
 	return err;
 }

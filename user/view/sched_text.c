@@ -96,10 +96,11 @@ static void print_histogram(const struct page *p, const struct sched_row *row)
 	for (size_t i = first; i <= last; i++) {
 		bool open = i == SCHED_BUCKETS - 1;
 
-		fprintf(p->out, "  %8s %s %-8s %9s  ",
+		fprintf(p->out, "  %8s %s %-8s %9s%s",
 			i ? text__duration(1000ULL << (i - 1), from) : "0", open ? "or" : "to",
 			open ? "more" : text__duration(1000ULL << i, to),
-			text__count(row->bucket[i], n));
+			text__count(row->bucket[i], n),
+			row->bucket[i] * BAR_MAX / most ? "  " : "");
 		for (uint64_t b = 0; b < row->bucket[i] * BAR_MAX / most; b++)
 			fputs(p->style->utf8 ? "▇" : "#", p->out);
 		fputc('\n', p->out);
