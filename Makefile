@@ -195,6 +195,7 @@ help:
 	@echo 'test           every test (as root); test-unit: those that need no root;'
 	@echo '               tests/run --help: one of them, other kernels'
 	@echo 'test-kernels   the VM tests on 5.10, 6.1, 6.12 and the newest of Debian, and on arm64'
+	@echo 'test-go-versions  goroutines of programs built with every release of Go that Debian has'
 	@echo 'arm64          cross-built holdup and workloads in $(O)/arm64; any of the other goals:'
 	@echo '               ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- O=$(O)/arm64'
 	@echo 'asan           the unit tests under the address and undefined-behaviour sanitizers'
