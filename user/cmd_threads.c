@@ -5,6 +5,7 @@
 
 #include "user/commands.h"
 #include "user/live.h"
+#include "user/live_golang.h"
 #include "user/model/threads.h"
 #include "user/output.h"
 #include "user/util/log.h"
@@ -17,7 +18,8 @@
 static const char help[] =
 	"usage: holdup threads [OPTION…] [-- PROGRAM ARGS…]\n\n"
 	"Prints how many threads are born, die and live, where they are created, how\n"
-	"they end, and how many have ended without being joined.\n"
+	"they end, and how many have ended without being joined. With -p, of Go programs\n"
+	"also what their scheduler does: goroutines, and the queues of each P.\n"
 	"Without a choice of processes: those of the whole machine.\n\n"
 	"  -p, --pid PID[,PID…]   these processes\n"
 	"      --comm GLOB        processes whose name matches\n"
@@ -40,13 +42,14 @@ static const char help[] =
 struct run {
 	const struct options *opt;
 	struct live live;
+	struct go_watch golang;
 	struct output out;
 	uint64_t began_ns, interval_began_ns;
 };
 
 struct rendering {
 	const struct run *run;
-	const struct threads_report *report;
+	struct threads_report *report;
 };
 
 static int write_report(void *ctx, FILE *out)
@@ -77,11 +80,15 @@ static int report(struct run *run, uint64_t until_ns)
 	memcpy(in.losses, l->losses, sizeof(in.losses));
 	in.malformed = l->malformed;
 	probes__stats(l->probes, &in.probes);
-	err = threads_report__build(&in, &r);
+	err = go_watch__look(&run->golang);
+	if (!err)
+		err = threads_report__build(&in, &r);
 	if (err) {
 		log__msg("the report can't be made: %s", strerror(-err));
 		return err;
 	}
+	r->golang = run->golang.told;
+	r->golang_cnt = run->golang.cnt;
 	rendering.report = r;
 	err = output__write(&run->out, write_report, &rendering);
 	threads_report__free(r);
@@ -152,6 +159,10 @@ static int run_threads(struct run *run)
 		return EXIT_FAILED;
 	/* What is older than the interval is no change. */
 	live__next(&run->live);
+	if (go_watch__new(run->opt, &run->golang) || go_watch__look(&run->golang)) {
+		log__msg("out of memory");
+		return EXIT_FAILED;
+	}
 	status = live__release(&run->live);
 	if (status)
 		return status;
@@ -174,6 +185,7 @@ int cmd_threads(int argc, char **argv)
 	status = run_threads(&run);
 	if (output__close(&run.out) && !status)
 		status = EXIT_FAILED;
+	go_watch__free(&run.golang);
 	live__close(&run.live);
 	return status;
 }

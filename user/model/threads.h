@@ -14,6 +14,7 @@
 
 #include "user/aggregate/lifetimes.h"
 #include "user/collect/probes.h"
+#include "user/golang/go_sched.h"
 #include "user/sym/symbolizer.h"
 
 struct threads_counts {
@@ -74,6 +75,15 @@ struct threads_coverage {
 	uint64_t unprobed; /* processes in the report that create threads, none by a library that is seen */
 };
 
+/* The scheduler of one Go program (`threads -p`); all of it belongs to who looked. */
+struct threads_golang {
+	uint32_t pid;
+	const char *comm, *version; /* untrusted bytes */
+	const char *why;	    /* "": it was read; else a sentence that says why not */
+	const struct go_sched *before,
+		*now; /* before: NULL at the first look; now: NULL with why */
+};
+
 struct threads_report {
 	uint64_t interval_ns;
 	bool live_view;	    /* one of several intervals: changes are of interest */
@@ -81,6 +91,8 @@ struct threads_report {
 	struct threads_counts counts;
 	struct threads_process *row; /* most to tell first */
 	size_t row_cnt;		     /* at most so many as asked for */
+	const struct threads_golang *golang;
+	size_t golang_cnt;
 	struct threads_coverage coverage;
 };
 

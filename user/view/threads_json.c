@@ -116,10 +116,62 @@ static json_t *coverage_json(struct writer *w, const struct threads_coverage *c)
 	return o;
 }
 
+static json_t *p_json(struct writer *w, const struct go_p *p)
+{
+	json_t *o = json_object();
+
+	json__put_u64(w, o, "id", p->id);
+	json__put(w, o, "status", json_string(go_p__status(p)));
+	json__put_u64(w, o, "tid", p->tid);
+	json__put_u64(w, o, "queued", p->queued);
+	return o;
+}
+
+static void put_sched(struct writer *w, json_t *o, const struct go_sched *s)
+{
+	json_t *statuses = json_object(), *ps = json_array();
+
+	for (uint32_t i = 0; i < GO_STATUSES; i++)
+		if (s->status[i])
+			json__put_u64(w, statuses, go_status__name(i), s->status[i]);
+	for (size_t i = 0; i < s->ps; i++)
+		json__append(w, ps, p_json(w, &s->p[i]));
+	json__put_u64(w, o, "goroutines", s->live);
+	json__put_u64(w, o, "goroutines_moved", s->rejected);
+	json__put(w, o, "statuses", statuses);
+	json__put(w, o, "ps", ps);
+	json__put_u64(w, o, "queued", s->queued);
+	json__put_u64(w, o, "idle_ps", s->idle_ps);
+	json__put_u64(w, o, "idle_threads", s->idle_ms);
+	json__put_u64(w, o, "spinning_threads", s->spinning_ms);
+	json__put_u64(w, o, "created_in_all", s->created);
+	json__put(w, o, "created_exact", json_boolean(s->created_exact));
+	json__put_u64(w, o, "mutex_wait_ns", s->mutex_wait_ns);
+}
+
+static json_t *golang_json(struct writer *w, const struct threads_golang *g)
+{
+	json_t *o = json_object();
+	struct go_births births;
+
+	json__put_u64(w, o, "pid", g->pid);
+	json__put_text(w, o, "comm", g->comm);
+	json__put_text(w, o, "version", g->version);
+	json__put_text(w, o, "why", g->why);
+	if (g->now)
+		put_sched(w, o, g->now);
+	if (g->now && g->before) {
+		births = go_sched__births(g->before, g->now);
+		json__put_u64(w, o, "created", births.created);
+		json__put_u64(w, o, "exited", births.ended);
+	}
+	return o;
+}
+
 int view__threads_json(FILE *out, const struct threads_report *r, const struct view_style *style)
 {
 	struct writer w = { false };
-	json_t *o = json_object(), *rows = json_array();
+	json_t *o = json_object(), *rows = json_array(), *golang = json_array();
 
 	json__put(&w, o, "schema", json_string("holdup.threads.v1"));
 	json__put_u64(&w, o, "interval_ns", r->interval_ns);
@@ -129,5 +181,8 @@ int view__threads_json(FILE *out, const struct threads_report *r, const struct v
 		json__append(&w, rows, process_json(&w, r, &r->row[i]));
 	json__put(&w, o, "processes", rows);
 	json__put_u64(&w, o, "processes_in_all", r->processes);
+	for (size_t i = 0; i < r->golang_cnt; i++)
+		json__append(&w, golang, golang_json(&w, &r->golang[i]));
+	json__put(&w, o, "golang", golang);
 	return json__write(out, &w, o, style);
 }

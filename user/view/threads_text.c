@@ -271,6 +271,17 @@ static void print_process(const struct page *p, const struct threads_report *r, 
 			plural(row->site_cnt - shown));
 }
 
+static void print_golang(const struct page *p, const struct threads_golang *g)
+{
+	char name[NAME_SZ];
+
+	fprintf(p->out, "\n%sGO  %s (%u)%s ", p->bold, escaped(g->comm, name), g->pid, p->plain);
+	if (g->now)
+		view__go_sched(p->out, g->before, g->now, g->version, p->style);
+	else
+		fprintf(p->out, "%s\n", g->why);
+}
+
 int view__threads_text(FILE *out, const struct threads_report *r, const struct view_style *style)
 {
 	struct page p = page__begin(out, style);
@@ -281,5 +292,7 @@ int view__threads_text(FILE *out, const struct threads_report *r, const struct v
 		print_table(&p, r);
 	for (size_t i = 0; i < r->row_cnt && i < details; i++)
 		print_process(&p, r, i);
+	for (size_t i = 0; i < r->golang_cnt; i++)
+		print_golang(&p, &r->golang[i]);
 	return view__flush(out);
 }
