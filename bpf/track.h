@@ -243,13 +243,20 @@ static __always_inline void track__leaves(struct task_struct *t, __u64 who, cons
 	track__event(who, REASON_RUNNING, is, now_ns, how);
 }
 
-/* A thread that sleeps is woken. */
+/*
+ * A thread is woken. It need not have slept: one that had only just decided to, when what it wanted came true, goes on
+ * without leaving the CPU, and no switch will tell that it runs.
+ */
 static __always_inline void track__woken(struct task_struct *t, __u64 now_ns)
 {
 	__u64 who = track__find(t);
+	const struct hu_tracked *e;
 	const arch_regs *regs;
 
 	if (!who)
+		return;
+	e = bpf_map_lookup_elem(&hu_tracked, &who);
+	if (!e || e->now == REASON_RUNNING || (!e->now && BPF_CORE_READ_BITFIELD_PROBED(t, on_cpu)))
 		return;
 	regs = (const arch_regs *)bpf_task_pt_regs(t);
 	track__event(who, reason__of(t, regs, task__state(t)), REASON_RUNNABLE, now_ns,

@@ -48,9 +48,9 @@ struct check {
 	struct live live; /* with a program: births and deaths of its threads */
 	struct last_deaths deaths;
 	struct output out;
-	int found;		/* the last look's findings */
-	struct leftovers *left; /* of the process that is being looked at */
-	bool any_left;		/* of those that could not be */
+	int found;		      /* the last look's findings */
+	const struct leftovers *left; /* of the process that is being looked at */
+	bool any_left;		      /* of those that could not be */
 };
 
 static int write_findings(void *ctx, FILE *out)
@@ -179,7 +179,7 @@ static int write_left(void *ctx, FILE *out)
 	return c->found;
 }
 
-static void tell_left_out(const struct leftovers *left)
+static void print_left_out(const struct leftovers *left)
 {
 	if (left->helpers)
 		log__info("%zu threads that runtimes keep are no leftovers", left->helpers);
@@ -193,24 +193,32 @@ static void tell_left_out(const struct leftovers *left)
 		log__info("not all of the memory of %u could be looked at", left->tgid);
 }
 
+static int tell_left(void *ctx, const struct leftovers *left)
+{
+	struct check *c = ctx;
+	int err;
+
+	print_left_out(left);
+	c->left = left;
+	err = output__write(&c->out, write_left, c);
+	c->left = NULL;
+	return err;
+}
+
 /* One of the program's processes waits for us before it ends: what does it leave behind? */
 static int look_at_end(struct check *c, const struct exit_notice *notice)
 {
 	const struct last_look last = { &c->look, &c->live, &c->deaths, c->opt->ignore,
 					c->opt->ignore_cnt };
-	int status = last_look__take(&last, notice, &c->left) ? EXIT_FAILED : EXIT_FINE;
+	int status = EXIT_FINE;
 
-	if (!status && c->left) {
-		tell_left_out(c->left);
-		if (output__write(&c->out, write_left, c))
-			status = EXIT_FAILED;
-		else if (c->found)
-			status = EXIT_FOUND;
-		if (c->found && c->opt->verbose)
-			print_report(c);
-	}
-	leftovers__free(c->left);
-	c->left = NULL;
+	c->found = 0;
+	if (last_look__take(&last, notice, tell_left, c))
+		status = EXIT_FAILED;
+	else if (c->found)
+		status = EXIT_FOUND;
+	if (status == EXIT_FOUND && c->opt->verbose)
+		print_report(c);
 	exits__let_go(&c->look.program->exits, notice);
 	return status;
 }
@@ -228,7 +236,7 @@ static int tell_of_dead(void *ctx, const struct leftovers *left)
 	struct check *c = ctx;
 	int err;
 
-	c->left = (struct leftovers *)left;
+	c->left = left;
 	err = output__write(&c->out, write_of_dead, c);
 	c->left = NULL;
 	c->any_left = true;

@@ -216,12 +216,12 @@ static int look_for_long(struct ending *e, struct leftovers **ret)
 }
 
 int last_look__take(const struct last_look *l, const struct exit_notice *notice,
-		    struct leftovers **ret)
+		    last_look_tell_fn tell, void *ctx)
 {
 	struct ending *e = calloc(1, sizeof(*e));
+	struct leftovers *left = NULL;
 	int err;
 
-	*ret = NULL;
 	if (!e)
 		return -ENOMEM;
 	e->l = l;
@@ -232,8 +232,11 @@ int last_look__take(const struct last_look *l, const struct exit_notice *notice,
 		return 0;
 	}
 	l->look->also = e->tgid;
-	err = had_threads(e) ? look_for_long(e, ret) : 0;
+	err = had_threads(e) ? look_for_long(e, &left) : 0;
 	l->look->also = 0;
+	if (!err && left)
+		err = tell(ctx, left);
+	leftovers__free(left);
 	libc_threads__free(&e->libc);
 	last_births__free(&e->births);
 	free(e);
@@ -268,8 +271,7 @@ static int build_of_dead(const struct last_look *l, const struct lt_process *p,
 	return leftovers__build(&in, ret);
 }
 
-int last_look__of_dead(const struct last_look *l,
-		       int (*tell)(void *ctx, const struct leftovers *left), void *ctx)
+int last_look__of_dead(const struct last_look *l, last_look_tell_fn tell, void *ctx)
 {
 	int err = live__poll(l->live, 0);
 

@@ -20,15 +20,16 @@ struct last_look {
 	size_t ignore_cnt;
 };
 
-/* *ret NULL: it never had a second thread, or it is gone. */
-int last_look__take(const struct last_look *l, const struct exit_notice *notice,
-		    struct leftovers **ret);
+/* Gets what a process leaves behind, as long as the call lasts; other than 0 ends the look, and is what it returns. */
+typedef int (*last_look_tell_fn)(void *ctx, const struct leftovers *left);
 
+/* Tells of a process, but of one that never had a second thread, or that is gone. */
+int last_look__take(const struct last_look *l, const struct exit_notice *notice,
+		    last_look_tell_fn tell, void *ctx);
 /*
- * The same of all processes that are over, where none could be looked at: by births and deaths alone. tell() is called
- * for each that left something behind, until it returns other than 0, which is returned then.
+ * The same of all processes that are over and left something behind, where none could be looked at: by births and
+ * deaths alone.
  */
-int last_look__of_dead(const struct last_look *l,
-		       int (*tell)(void *ctx, const struct leftovers *left), void *ctx);
+int last_look__of_dead(const struct last_look *l, last_look_tell_fn tell, void *ctx);
 
 #endif

@@ -127,6 +127,9 @@ def schema():
     return json.loads(out)
 
 
+FAST_CLOCK_NS = 50_000
+
+
 def check_sleeps(test, locks, documents):
     """Exact: the kernel counts the same switches for the workload."""
     for group in groups_of(locks):
@@ -152,8 +155,8 @@ def check_time_of(test, locks, documents, spare_ns):
     what = " + ".join(map(str, locks))
     waited, truth = total(rows, "wait_ns"), sum(lock.wait_ns for lock in locks)
     spare_ns += sum(CLOCKS_NS * lock.slept + PREEMPTED_NS * lock.preempted for lock in locks)
-    # BPF's clock may be slewed a little against the workload's.
-    test.assertLessEqual(waited, truth * 1.001 + 1000, what)
+    # BPF's clock may be slewed a little against the workload's, and has been seen 30 us ahead of it.
+    test.assertLessEqual(waited, truth * 1.001 + FAST_CLOCK_NS, what)
     test.assertGreaterEqual(waited, truth * 0.99 - spare_ns, what)
 
 

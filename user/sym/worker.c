@@ -13,12 +13,14 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define MEMORY_MAX (4ull << 30)
+#define MEMORY_MAX     (4ull << 30)
+#define PARENT_EVERY_S 5
 
 /* Where the worker finds its descriptors; all others are closed. */
 enum {
@@ -85,6 +87,30 @@ static void drop_privileges(void)
 	drop_capabilities();
 }
 
+/* In the worker. */
+static pid_t parent_pid;
+
+static void look_for_parent(int signo)
+{
+	if (getppid() != parent_pid)
+		_exit(1);
+}
+
+/*
+ * Who waits for a question sees its end by the socket, but one that works on an answer does not. Not by
+ * PR_SET_PDEATHSIG: that tells of the end of the thread that has forked us, and looks are made in threads of their own.
+ */
+static void end_with(pid_t parent)
+{
+	const struct itimerval often = { { PARENT_EVERY_S, 0 }, { PARENT_EVERY_S, 0 } };
+	struct sigaction act = { .sa_handler = look_for_parent, .sa_flags = SA_RESTART };
+
+	parent_pid = parent;
+	look_for_parent(SIGALRM);
+	sigaction(SIGALRM, &act, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+}
+
 struct job {
 	worker_fn serve;
 	int fd;
@@ -109,10 +135,7 @@ static void run(int sock, const struct job *job, pid_t parent)
 	if (used)
 		limit(RLIMIT_AS, used + MEMORY_MAX);
 	drop_privileges();
-	/* After the change of IDs, which clears it. prctl(2), PR_SET_PDEATHSIG. */
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (getppid() != parent)
-		_exit(1);
+	end_with(parent);
 	unsetenv("DEBUGINFOD_URLS"); /* libdw would ask the network */
 	job->serve(WORKER_SOCK, job->fd >= 0 ? WORKER_FD : -1, job->arg);
 	_exit(0);
