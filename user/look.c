@@ -103,6 +103,7 @@ static int open_beside(struct look *look, const struct options *opt, bool start)
 	look->query = (struct stacks_query){
 		.idle = opt->query.idle,
 		.all = opt->all,
+		.raw = opt->raw,
 		.lines = true,
 		.peers = true,
 		.kernel = opt->verbose || opt->json,

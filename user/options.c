@@ -35,6 +35,7 @@ enum {
 	OPT_UNWIND_MEM,
 	OPT_ASSUME,
 	OPT_ALL,
+	OPT_RAW,
 	OPT_DOT,
 	OPT_WATCH,
 	OPT_LONGER,
@@ -70,6 +71,7 @@ static const struct option long_options[] = {
 	{ "unwind-mem", required_argument, NULL, OPT_UNWIND_MEM },
 	{ "assume", required_argument, NULL, OPT_ASSUME },
 	{ "all", no_argument, NULL, OPT_ALL },
+	{ "raw", no_argument, NULL, OPT_RAW },
 	{ "dot", no_argument, NULL, OPT_DOT },
 	{ "watch", no_argument, NULL, OPT_WATCH },
 	{ "longer-than", required_argument, NULL, OPT_LONGER },
@@ -284,6 +286,9 @@ static int parse_one(int c, const char *arg, struct options *o)
 		return parse_unwind_mem(arg, &o->unwind_mem);
 	case OPT_ASSUME:
 		return parse_assume(arg, o);
+	case OPT_RAW:
+		o->all = o->raw = true;
+		return 0;
 	case OPT_ALL:
 		o->all = true;
 		return 0;

@@ -37,7 +37,7 @@ struct options {
 	int off_by;				/* enum off_by: offcpu */
 	const char *states;			/* of proc(5): offcpu; NULL: all */
 	bool sched, folded;			/* offcpu */
-	bool all, dot, watch;			/* stacks */
+	bool all, raw, dot, watch;		/* stacks */
 	uint64_t longer_ns;			/* stacks --watch: blocked for so long */
 	uint64_t for_ns, timeout_ns;		/* check; 0: not given */
 	const char *ignore[OPTIONS_IGNORE_MAX]; /* check: patterns of functions */

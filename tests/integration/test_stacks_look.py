@@ -37,6 +37,18 @@ class Looks(unittest.TestCase):
                 status, out, err = holdup.run(["check", "-p", pid, "--for", "2s"])
                 self.assertEqual((status, out), (0, ""), err)
 
+    def test_raw(self):
+        """The number of the call, the futex word and the pc are those that /proc tells."""
+        with hang.Hang("cycle", "--how", "two") as program:
+            for role in ("teller", "auditor"):
+                thread = program[role]
+                with open(f"/proc/{thread.pid}/task/{thread.tid}/syscall", encoding="ascii") as file:
+                    number, word, *_, pc = file.read().split()
+                status, out, err = holdup.run(["stacks", "--raw", "-p", thread.pid])
+                self.assertEqual(status, 0, err)
+                self.assertRegex(out, rf"call {number}\({word}, .*\) . ip {pc} ")
+                self.assertRegex(out, rf"pcs {pc} 0x")
+
     def test_zombie(self):
         """It has ended: it neither moves nor is there anything of it to be read."""
         with subprocess.Popen(["true"]) as program:

@@ -30,6 +30,7 @@
 struct stacks_query {
 	bool idle;     /* list idle groups too; else they are one line */
 	bool all;      /* every thread, not groups */
+	bool raw;      /* … and the kernel's and the stack's own numbers */
 	bool lines;    /* source lines and inlined functions */
 	bool peers;    /* look for who has the other end of pipes and sockets */
 	bool kernel;   /* kernel stacks of all threads */

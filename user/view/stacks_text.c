@@ -179,6 +179,25 @@ static void print_groups(const struct page *p)
 			plural(r->own), r->own == 1 ? "s" : "");
 }
 
+/* What stands behind a thread's words, as the kernel and its stack have it. */
+static void print_raw(const struct page *p, const struct blocked_thread *t)
+{
+	const struct hu_thread_record *rec = &t->thread->rec;
+	const struct hu_stack *s = t->thread->stack ? &t->thread->stack->stack : NULL;
+
+	fprintf(p->out, "%22sstate 0x%x %s call %lld", "", rec->state, p->dot, (long long)rec->nr);
+	for (size_t i = 0; i < sizeof(rec->arg) / sizeof(rec->arg[0]) && rec->nr >= 0; i++)
+		fprintf(p->out, "%s0x%llx", i ? ", " : "(", (unsigned long long)rec->arg[i]);
+	fprintf(p->out, "%s %s ip 0x%llx sp 0x%llx fp 0x%llx %s %llu switches\n",
+		rec->nr >= 0 ? ")" : "", p->dot, (unsigned long long)rec->ip,
+		(unsigned long long)rec->sp, (unsigned long long)rec->fp, p->dot,
+		(unsigned long long)rec->switches);
+	fprintf(p->out, "%22spcs", "");
+	for (size_t i = 0; s && i < s->frames && i < HU_MAX_FRAMES; i++)
+		fprintf(p->out, " 0x%llx", (unsigned long long)s->pcs[i]);
+	fprintf(p->out, " (flags 0x%x)\n", s ? s->flags : 0);
+}
+
 static void print_threads(const struct page *p)
 {
 	const struct stacks_report *r = p->stacks;
@@ -194,6 +213,8 @@ static void print_threads(const struct page *p)
 		fprintf(p->out, " %s ", p->dot);
 		if (t->state == BLOCKED_RUNNING) {
 			fputs("runs\n", p->out);
+			if (r->query->raw && !t->goroutine)
+				print_raw(p, t);
 			continue;
 		}
 		page__print_wait(p, t);
@@ -207,6 +228,8 @@ static void print_threads(const struct page *p)
 		fprintf(p->out, "%s\n", t->thread->moved ? ", moving" : "");
 		print_whole_stack(p, t);
 		page__print_created(p, t, 22);
+		if (r->query->raw && !t->goroutine)
+			print_raw(p, t);
 	}
 }
 
