@@ -213,7 +213,8 @@ static int on_thread(void *ctx, struct agg_process *p, uint32_t word, uint64_t s
 static const char *on_call_object(void *ctx, uint32_t tgid, long nr, int fd)
 {
 	struct live *l = ctx;
-	uint64_t args[6] = { fd, 0, 0, -1ULL }; /* epoll_wait: no timeout that would have to be told */
+	uint64_t args[6] = { fd, 0, 0,
+			     -1ULL }; /* epoll_wait: no timeout that would have to be told */
 	const char *text = NULL;
 	struct call_wait wait;
 	struct calls *calls;

@@ -133,7 +133,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int exit_state;
-	unsigned int in_iowait : 1;
+	unsigned int in_iowait:1;
 	u64 self_exec_id; /* 64 bits since 5.7, commit d1e7fd6462ca */
 	int exit_code;
 	u64 start_time;	    /* CLOCK_MONOTONIC */
