@@ -143,6 +143,8 @@ static void fill_cpu(const struct sched_input *in, size_t i, struct sched_cpu *r
 	ret->mean = sum / ret->seen_ns;
 	ret->busy = 1 - (double)ret->ns[0] / ret->seen_ns;
 	ret->waiting = ret->busy - (double)ret->ns[1] / ret->seen_ns;
+	if (ret->waiting < 0)
+		ret->waiting = 0; /* rounding */
 }
 
 static int build_cpus(const struct sched_input *in, struct sched_report *r)
