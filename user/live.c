@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -216,29 +215,6 @@ static int open_symbolizer(struct live *l)
 	return err ? EXIT_UNSUPPORTED : EXIT_FINE;
 }
 
-/*
- * Threads' creators are often over soon: to look at them in time, we go first; not with what has time, as reports.
- * Without the limit going back would need a capability that is given up: then we go first until the end.
- */
-static void hurry_on(struct live *l)
-{
-	struct rlimit any = { 40, 40 }; /* 20 less the nice value */
-
-	if (!(l->what & SESSION_LIVES))
-		return;
-	if (!l->hurries)
-		l->may_pause = !setrlimit(RLIMIT_NICE, &any);
-	if ((!l->hurries || l->may_pause) && setpriority(PRIO_PROCESS, 0, -20))
-		log__info("holdup's priority can't be raised: %s", strerror(errno));
-	l->hurries = true;
-}
-
-static void take_time(const struct live *l, bool end)
-{
-	if (l->hurries && (l->may_pause || end))
-		setpriority(PRIO_PROCESS, 0, 0);
-}
-
 int live__open(struct live *l, const struct options *opt)
 {
 	int status, err = 0;
@@ -254,7 +230,7 @@ int live__open(struct live *l, const struct options *opt)
 	if (!status)
 		status = choice__start(opt, l->exits, &l->program, &l->has_program);
 	if (!status)
-		hurry_on(l);
+		live__hurry(l, true);
 	if (!status)
 		status = open_session(l);
 	if (!status)
@@ -412,7 +388,7 @@ int live__stop(struct live *l)
 
 	if (err)
 		return tell(err);
-	take_time(l, true);
+	live__hurry(l, false);
 	session__detach(l->session);
 	l->stopped_ns = live__now_ns();
 	l->aggregate.last = true;
@@ -464,7 +440,7 @@ int live__settle(struct live *l, uint64_t until_ns)
 			 (unsigned long long)l->losses[HU_LOSS_KREMEMBERED],
 			 (unsigned long long)l->losses[HU_LOSS_KMISREMEMBERED]);
 	memcpy(l->seen, now, sizeof(now));
-	take_time(l, false); /* what follows is the report */
+	live__hurry(l, false); /* what follows is the report */
 	l->malformed = l->decoder.bad + pending.bad;
 	l->decoder.bad = 0;
 	return 0;
@@ -472,7 +448,7 @@ int live__settle(struct live *l, uint64_t until_ns)
 
 void live__next(struct live *l)
 {
-	hurry_on(l);
+	live__hurry(l, true);
 	lifetimes__next(&l->lifetimes);
 	live_hold__next(l);
 	aggregate__reset(&l->aggregate);

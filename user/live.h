@@ -42,11 +42,11 @@ struct live {
 	struct lifetimes lifetimes;
 	struct probes *probes;	   /* of the thread library; NULL: none */
 	struct pthreads *pthreads; /* what C libraries know of their threads */
-	bool hurries,
-		may_pause; /* holdup's priority is raised; it may be lowered and raised again */
-	bool early;	   /* a process is looked at before it has mapped its libraries */
-	int64_t sched_offset_ns;  /* CLOCK_MONOTONIC less the scheduler's clock */
-	struct live_later *later; /* processes whose files are looked at once more */
+	bool hurries;		   /* holdup's priority is raised … */
+	int usual_nice;		   /* … and was this before */
+	bool early;		   /* a process is looked at before it has mapped its libraries */
+	int64_t sched_offset_ns;   /* CLOCK_MONOTONIC less the scheduler's clock */
+	struct live_later *later;  /* processes whose files are looked at once more */
 	struct decode_handler decoder;
 	struct watch watch;
 	struct program program;

@@ -26,6 +26,11 @@ int live__find_holders(struct live *l);
 int live__open_probes(struct live *l);
 /* Takes in which threads live now; 0 or negative errno. */
 int live__pass(struct live *l, uint64_t now_ns);
+/*
+ * Threads' creators are often over soon: to look at them in time, holdup goes first while lives are watched; not with
+ * what has time, as reports.
+ */
+void live__hurry(struct live *l, bool on);
 /* At processes that had mapped nothing yet when they were looked at. */
 void live__look_again(struct live *l);
 /* Handlers of records, ctx is the struct live. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -43,6 +44,18 @@ static const struct probe_spec pthread_probes[] = {
 	{ "thrd_join", "hu_pthread_join", PROBE_ANY, ARG0, false },
 	{ "thrd_detach", "hu_pthread_detach", PROBE_ANY, ARG0, false },
 };
+
+void live__hurry(struct live *l, bool on)
+{
+	if (!(l->what & SESSION_LIVES) || l->hurries == on)
+		return;
+	if (on)
+		l->usual_nice = getpriority(PRIO_PROCESS, 0);
+	if (setpriority(PRIO_PROCESS, 0, on ? -20 : l->usual_nice))
+		log__info("holdup's priority can't be changed: %s", strerror(errno));
+	else
+		l->hurries = on;
+}
 
 static struct bpf_program *find_program(void *ctx, const char *name)
 {

@@ -10,10 +10,7 @@ import holdup
 class Sched(unittest.TestCase):
     def watched(self, name, *args):
         """(the program, what holdup says of it) for each form that there is."""
-        builds = golang.builds(name)
-        if not builds:
-            self.skipTest("Go: " + "; ".join(golang.missing()))
-        for _, path in builds:
+        for _, path in golang.builds(name):
             with golang.Program(path, *args) as program:
                 command = ["threads", "-p", str(program.pid), "-d", "2s"]
                 yield program, holdup.run_json(command, timeout=100)

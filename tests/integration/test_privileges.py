@@ -6,6 +6,7 @@ import platform
 import re
 import signal
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
@@ -84,6 +85,26 @@ class Privileges(unittest.TestCase):
 
     def test_locks(self):
         _, err = self.given_up(["locks", "-d", "600s"])
+        self.assertNotIn("privileges", err)
+
+    def test_threads(self):
+        """It goes first while lives are watched, and gives that up and takes it again for each report."""
+        with tempfile.TemporaryDirectory() as place:
+            report = os.path.join(place, "report")
+
+            def reported(tool):
+                def twice():
+                    with open(report, encoding="utf-8") as file:
+                        return file.read().count("processes with threads") >= 2
+
+                holdup.wait_until(twice, ATTACH_S, "two reports")
+                holdup.wait_until(
+                    lambda: os.getpriority(os.PRIO_PROCESS, tool.pid) == -20, ATTACH_S, "to go first"
+                )
+
+            args = ["threads", "-v", "-i", "200ms", "-d", "600s", "-o", report]
+            _, err = self.given_up(args, reported)
+        self.assertNotIn("priority", err)
         self.assertNotIn("privileges", err)
 
     def test_stacks_watch(self):

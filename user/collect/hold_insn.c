@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The instruction of a function to be probed. x86-64 by Zydis; elsewhere the first one. */
 #include "user/collect/hold_points.h"
+#include "user/collect/probe_place.h"
 
 #if defined(__x86_64__)
 
@@ -32,28 +33,6 @@ static size_t target_of(const struct insn *i, size_t off)
 	    !i->opnd[0].imm.is_relative)
 		return SIZE_MAX;
 	return off + i->d.length + (size_t)i->opnd[0].imm.value.s;
-}
-
-/* push_setup_xol_ops() and branch_setup_xol_ops() of arch/x86/kernel/uprobes.c, those since 4.18. */
-static bool is_emulated(const struct insn *i, const uint8_t *byte)
-{
-	uint8_t opcode = i->d.opcode;
-
-	switch (i->d.meta.category) {
-	case ZYDIS_CATEGORY_PUSH:
-		return i->d.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && opcode >= 0x50 &&
-		       opcode <= 0x57 && (i->d.length == 1 || (i->d.length == 2 && *byte == 0x41));
-	case ZYDIS_CATEGORY_COND_BR: /* not loop, jrcxz */
-		return (opcode & 0xf0) == (i->d.opcode_map == ZYDIS_OPCODE_MAP_0F ? 0x80 : 0x70);
-	case ZYDIS_CATEGORY_UNCOND_BR:
-		return opcode == 0xeb || opcode == 0xe9;
-	case ZYDIS_CATEGORY_CALL:
-		return opcode == 0xe8;
-	case ZYDIS_CATEGORY_NOP:
-		return opcode == 0x90 && i->d.length == 1;
-	default:
-		return false;
-	}
 }
 
 static bool ends_block(const struct insn *i)
@@ -108,7 +87,7 @@ size_t hold_code__entry(const struct hold_code *code, unsigned needs, bool *ret_
 
 	*ret_stepped = *ret_tried = false;
 	for (int n = 0; n < ENTRY_INSNS_MAX && decode(code, off, &i); n++) {
-		if (is_emulated(&i, code->byte + off)) {
+		if (probe_place__emulated(code->byte + off, i.d.length)) {
 			/* glibc's pthread_spin_lock() (sysdeps/x86_64/nptl): each round is one try. */
 			*ret_tried = tries && i.d.mnemonic == ZYDIS_MNEMONIC_JNZ;
 			if (*ret_tried || !off || !is_repeated(code, off))

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/collect/probe_place.h"
 
-#include <stdbool.h>
-
 #if defined(__x86_64__)
 #include <Zydis/Zydis.h>
 
@@ -12,7 +10,7 @@
  * What the kernel emulates: arch/x86/kernel/uprobes.c, push_setup_insn() (since 4.17, commit e7ed9d9bd0375) and
  * branch_setup_insn(). Prefixes other than REX.B for r8 to r15 are left to the processor here.
  */
-static bool is_emulated(const uint8_t *code, size_t len)
+bool probe_place__emulated(const uint8_t *code, size_t len)
 {
 	if (len == 2 && code[0] == 0x41)
 		return code[1] >= 0x50 && code[1] <= 0x57; /* push r8…r15 */
@@ -79,7 +77,7 @@ size_t probe_place__find(const uint8_t *code, size_t sz, unsigned args)
 		if (!ZYAN_SUCCESS(
 			    ZydisDecoderDecodeFull(&decoder, code + at, sz - at, &insn, opnd)))
 			return 0;
-		if (is_emulated(code + at, insn.length))
+		if (probe_place__emulated(code + at, insn.length))
 			return at;
 		if (!goes_on(&insn) || spoils(&insn, opnd, args))
 			return 0;
@@ -89,6 +87,11 @@ size_t probe_place__find(const uint8_t *code, size_t sz, unsigned args)
 }
 #else
 /* arm64 simulates few instructions (arch/arm64/kernel/probes/decode-insn.c), and none that begins a function. */
+bool probe_place__emulated(const uint8_t *code, size_t len)
+{
+	return false;
+}
+
 size_t probe_place__find(const uint8_t *code, size_t sz, unsigned args)
 {
 	return 0;

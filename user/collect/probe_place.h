@@ -9,11 +9,14 @@
 #ifndef HOLDUP_COLLECT_PROBE_PLACE_H
 #define HOLDUP_COLLECT_PROBE_PLACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define PROBE_PLACE_SZ 64 /* as many bytes are worth looking at */
 
+/* Does the kernel carry out this instruction of len bytes itself? */
+bool probe_place__emulated(const uint8_t *code, size_t len);
 /* args: bit i stands for the function's argument i, of the first four. */
 size_t probe_place__find(const uint8_t *code, size_t sz, unsigned args);
 

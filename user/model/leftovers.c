@@ -262,17 +262,10 @@ static bool is_waited_for(const struct leftovers_input *in, uint64_t address)
 static const char *name_mutex(const struct building *b, uint64_t address)
 {
 	struct sym_object object = { .name = "", .module = "" };
-	char text[512];
-	const char *name = NULL;
 
 	if (b->in->names)
 		symbolizer__object(b->in->symbolizer, b->in->names, address, &object);
-	if (*object.name) {
-		snprintf(text, sizeof(text), object.offset ? "%s+0x%llx" : "%s", object.name,
-			 (unsigned long long)object.offset);
-		name = symbolizer__intern(b->in->symbolizer, text);
-	}
-	return name ? name : "";
+	return symbolizer__object_name(b->in->symbolizer, &object);
 }
 
 static int add_dead_mutexes(struct building *b)

@@ -51,8 +51,6 @@ const char *hold__name(const struct hold_builder *b, const struct agg_process *p
 {
 	const struct lock_row *row = waits_for(b, p, lock);
 	struct sym_object object = { .name = "", .module = "" };
-	const char *name;
-	char text[512];
 
 	if (row && *row->name) {
 		if (ret_module)
@@ -63,12 +61,7 @@ const char *hold__name(const struct hold_builder *b, const struct agg_process *p
 		symbolizer__object(b->in->symbolizer, p->names, lock, &object);
 	if (ret_module)
 		*ret_module = object.module;
-	if (!*object.name)
-		return "";
-	snprintf(text, sizeof(text), object.offset ? "%s+0x%llx" : "%s", object.name,
-		 (unsigned long long)object.offset);
-	name = symbolizer__intern(b->in->symbolizer, text);
-	return name ? name : "";
+	return symbolizer__object_name(b->in->symbolizer, &object);
 }
 
 int hold__stack(const struct hold_builder *b, const struct agg_process *p, uint64_t id, bool lines,

@@ -152,18 +152,11 @@ static const char *name_lock(struct stacks_builder *b, const struct snap_process
 			     uint64_t address)
 {
 	struct sym_object object = { .name = "", .module = "" };
-	char text[512];
-	const char *name;
 
 	if (!address)
 		return "";
 	symbolizer__object(b->in->symbolizer, p->names, address, &object);
-	if (!*object.name)
-		return "";
-	snprintf(text, sizeof(text), object.offset ? "%s+0x%llx" : "%s", object.name,
-		 (unsigned long long)object.offset);
-	name = symbolizer__intern(b->in->symbolizer, text);
-	return name ? name : "";
+	return symbolizer__object_name(b->in->symbolizer, &object);
 }
 
 int stacks__get_lock(struct stacks_builder *b, const struct blocked_thread *t,

@@ -2,6 +2,7 @@
 #include "user/sym/symbolizer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -79,6 +80,19 @@ int symbolizer__use_debuginfod(struct symbolizer *s)
 const char *symbolizer__intern(struct symbolizer *s, const char *text)
 {
 	return intern__add(s->text, text);
+}
+
+const char *symbolizer__object_name(struct symbolizer *s, const struct sym_object *object)
+{
+	const char *name;
+	char text[512];
+
+	if (!*object->name)
+		return "";
+	snprintf(text, sizeof(text), object->offset ? "%s+0x%llx" : "%s", object->name,
+		 (unsigned long long)object->offset);
+	name = symbolizer__intern(s, text);
+	return name ? name : "";
 }
 
 /* Out of memory must not become a NULL in a view. */

@@ -110,6 +110,8 @@ size_t symbolizer__frames(struct symbolizer *s, struct sym_process *p, uint64_t 
 void symbolizer__object(struct symbolizer *s, struct sym_process *p, uint64_t addr,
 			struct sym_object *ret);
 
+/* "name" or "name+0x10", interned; "": there is none. */
+const char *symbolizer__object_name(struct symbolizer *s, const struct sym_object *object);
 const char *symbolizer__intern(struct symbolizer *s, const char *text); /* NULL: out of memory */
 void symbolizer__stats(const struct symbolizer *s, struct sym_stats *ret);
 

@@ -123,6 +123,9 @@ static void run(int sock, const struct job *job, pid_t parent)
 	int fd = job->fd;
 
 	set_signals();
+	/* What takes long is not to go first, as who has forked us may (live_lives.c). */
+	if (getpriority(PRIO_PROCESS, 0) < 0)
+		setpriority(PRIO_PROCESS, 0, 0);
 	/* The new descriptors must not hit each other: move both out of the way first. */
 	sock = fcntl(sock, F_DUPFD, WORKER_FIRST_FREE);
 	if (fd >= 0)

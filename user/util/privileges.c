@@ -9,17 +9,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define BIT(cap) (1ULL << (cap))
 
 /*
- * SYS_PTRACE: memory, maps and links of other users' processes (ptrace_may_access()). DAC_READ_SEARCH: their
- * files. CHECKPOINT_RESTORE: /proc/PID/map_files (since 5.9, commit 12886f8ab10c). BPF and PERFMON:
- * map updates and iterators, for which kernels before 5.19 ask again with each bpf() call where unprivileged BPF is
- * off. SYS_NICE: our own priority while we read others (util/patience.h). SYSLOG: addresses in /proc/kallsyms. KILL: ending a program of ours that has become another user's. SETUID and
- * SETGID: workers give up even this much by becoming nobody (sym/worker.c).
+ * SYS_PTRACE: memory, maps and links of other users' processes (ptrace_may_access()). DAC_READ_SEARCH: their files.
+ * CHECKPOINT_RESTORE: /proc/PID/map_files (since 5.9, commit 12886f8ab10c). BPF and PERFMON: map updates and
+ * iterators, for which kernels before 5.19 ask again with each bpf() call where unprivileged BPF is off. SYS_NICE: our
+ * own priority while we read others (util/patience.h), and while lives are watched (live_lives.c). SYSLOG: addresses in
+ * /proc/kallsyms. KILL: ending a program of ours that has become another user's. SETUID and SETGID: workers give up
+ * even this much by becoming nobody (sym/worker.c).
  */
 #define KEPT                                                                                     \
 	(BIT(CAP_SYS_PTRACE) | BIT(CAP_DAC_READ_SEARCH) | BIT(CAP_CHECKPOINT_RESTORE) |          \
@@ -87,16 +89,20 @@ static int refuse_calls(void)
 		REFUSE(SYS_iopl),
 		REFUSE(SYS_ioperm),
 #endif
-		REFUSE(SYS_setpriority),
 		REFUSE(SYS_ioprio_set),
 		REFUSE(SYS_sched_setparam),
 		REFUSE(SYS_sched_setattr),
 		REFUSE(SYS_sched_setaffinity),
 		REFUSE(SYS_migrate_pages),
 		REFUSE(SYS_move_pages),
-		/* Priorities: our own (0), nobody else's. */
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setscheduler, 0, 3),
+		/* Priorities: our own (0), nobody else's: who it is for is an argument of either call. */
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sched_setscheduler, 0, 2),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JA, 4, 0, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_setpriority, 0, 5),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PRIO_PROCESS, 0, 2),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),

@@ -114,3 +114,14 @@ const char *text__count(uint64_t n, char buf[TEXT_COUNT_SZ])
 	buf[out] = '\0';
 	return buf;
 }
+
+const char *text__size(uint64_t bytes, char buf[TEXT_SIZE_SZ])
+{
+	if (bytes >= 10ULL << 30)
+		snprintf(buf, TEXT_SIZE_SZ, "%.0f GiB", bytes / (double)(1ULL << 30));
+	else if (bytes >= 1 << 20)
+		snprintf(buf, TEXT_SIZE_SZ, "%.1f MiB", bytes / (double)(1 << 20));
+	else
+		snprintf(buf, TEXT_SIZE_SZ, "%llu KiB", (unsigned long long)(bytes >> 10));
+	return buf;
+}

@@ -22,5 +22,8 @@ const char *text__duration(uint64_t ns, char buf[TEXT_DURATION_SZ]);
 /* "4,726" */
 #define TEXT_COUNT_SZ 32
 const char *text__count(uint64_t n, char buf[TEXT_COUNT_SZ]);
+/* "40.0 MiB" */
+#define TEXT_SIZE_SZ 24
+const char *text__size(uint64_t bytes, char buf[TEXT_SIZE_SZ]);
 
 #endif

@@ -65,16 +65,6 @@ static void print_head(const struct page *p, const struct leaks_report *r)
 
 /* ---- suspects */
 
-static void print_size(FILE *out, uint64_t bytes)
-{
-	if (bytes >= 10ULL << 30)
-		fprintf(out, "%.0f GiB", bytes / (double)(1ULL << 30));
-	else if (bytes >= 1 << 20)
-		fprintf(out, "%.1f MiB", bytes / (double)(1 << 20));
-	else
-		fprintf(out, "%llu KiB", (unsigned long long)(bytes >> 10));
-}
-
 static void print_reason(const struct page *p, const struct leak_suspect *s)
 {
 	const char *name = leak_reason__name(s->reason);
@@ -87,7 +77,7 @@ static void print_reason(const struct page *p, const struct leak_suspect *s)
 
 static void print_title(const struct page *p, const struct leak_suspect *s)
 {
-	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ], name[NAME_SZ];
+	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ], size[TEXT_SIZE_SZ], name[NAME_SZ];
 
 	fputc('\n', p->out);
 	print_reason(p, s);
@@ -101,10 +91,8 @@ static void print_title(const struct page *p, const struct leak_suspect *s)
 			s->growth_per_min);
 	if (s->oldest_ns)
 		fprintf(p->out, " %s oldest %s", p->dot, text__duration(s->oldest_ns, t));
-	if (s->stack_bytes) {
-		fprintf(p->out, " %s stacks hold ", p->dot);
-		print_size(p->out, s->stack_bytes);
-	}
+	if (s->stack_bytes)
+		fprintf(p->out, " %s stacks hold %s", p->dot, text__size(s->stack_bytes, size));
 	fputc('\n', p->out);
 }
 

@@ -4,16 +4,6 @@
 
 #include "user/view/page.h"
 
-static void print_size(FILE *out, uint64_t bytes)
-{
-	if (bytes >= 10ULL << 30)
-		fprintf(out, "%.0f GiB", bytes / (double)(1ULL << 30));
-	else if (bytes >= 1 << 20)
-		fprintf(out, "%.1f MiB", bytes / (double)(1 << 20));
-	else
-		fprintf(out, "%llu KiB", (unsigned long long)(bytes >> 10));
-}
-
 static void print_frames(const struct page *p, const char *before, const struct sym_frame *frames,
 			 size_t cnt)
 {
@@ -71,7 +61,7 @@ static void print_group(const struct page *p, const struct leftovers *l, const s
 		[LEFT_BLOCKED] = "blocked",
 		[LEFT_DIED_HOLDING] = "died holding a lock",
 	};
-	char name[NAME_SZ];
+	char name[NAME_SZ], size[TEXT_SIZE_SZ];
 
 	fprintf(p->out, "%s: %u %s: ", kinds[g->kind], l->tgid, escaped(l->comm, name));
 	if (g->kind == LEFT_DIED_HOLDING) {
@@ -81,10 +71,9 @@ static void print_group(const struct page *p, const struct leftovers *l, const s
 		print_threads(p, g);
 		if (g->kind == LEFT_UNJOINED) {
 			fprintf(p->out, " ended and %s never joined", g->cnt == 1 ? "was" : "were");
-			if (g->stack_bytes) {
-				fputs(", stacks hold ", p->out);
-				print_size(p->out, g->stack_bytes);
-			}
+			if (g->stack_bytes)
+				fprintf(p->out, ", stacks hold %s",
+					text__size(g->stack_bytes, size));
 		} else if (g->thread) {
 			print_doing(p, g);
 		} else {

@@ -142,20 +142,6 @@ static void print_padded(const struct page *p, const char *text, size_t columns)
 		fputc(' ', p->out);
 }
 
-static char *drawn(const struct page *p, void (*print)(const struct page *p, const void *what),
-		   const void *what)
-{
-	struct page draft = *p;
-	char *text = NULL;
-	size_t sz;
-
-	draft.out = open_memstream(&text, &sz);
-	if (!draft.out)
-		return NULL;
-	print(&draft, what);
-	return fclose(draft.out) ? NULL : text;
-}
-
 static void draw_process(const struct page *p, const void *row)
 {
 	print_process(p, row);
@@ -169,7 +155,7 @@ static void draw_waker(const struct page *p, const void *row)
 static void print_column(const struct page *p,
 			 void (*print)(const struct page *p, const void *what), const void *what)
 {
-	char *text = drawn(p, print, what);
+	char *text = page__drawn(p, print, what);
 
 	print_padded(p, text ? text : "", 24);
 	fputs("  ", p->out);
@@ -307,12 +293,10 @@ struct look {
 	uint64_t ns, waits;
 };
 
-static void draw_place(const struct page *p, const struct off_place *place, bool named)
+static void draw_place(const struct page *p, const void *what)
 {
-	char name[NAME_SZ];
+	const struct off_place *place = what;
 
-	if (named)
-		fprintf(p->out, "%s: ", escaped(place->reason, name));
 	page__print_stack(p, place->frames, place->frame_cnt, place->api,
 			  place->stack_flags & HU_STACK_COMPLETE);
 	fputc('\n', p->out);
@@ -326,17 +310,12 @@ static void draw_place(const struct page *p, const struct off_place *place, bool
 	}
 }
 
-static char *look_of(const struct page *p, const struct off_place *place, bool named)
+static void draw_named_place(const struct page *p, const void *what)
 {
-	struct page draft = *p;
-	char *text = NULL;
-	size_t sz;
+	char name[NAME_SZ];
 
-	draft.out = open_memstream(&text, &sz);
-	if (!draft.out)
-		return NULL;
-	draw_place(&draft, place, named);
-	return fclose(draft.out) ? NULL : text;
+	fprintf(p->out, "%s: ", escaped(((const struct off_place *)what)->reason, name));
+	draw_place(p, what);
 }
 
 static int compare_looks(const void *a, const void *b)
@@ -356,7 +335,7 @@ static size_t find_looks(const struct page *p, const struct off_row *row, bool n
 
 	for (size_t i = 0; i < row->place_cnt && i < PLACES_ALIKE_MAX; i++) {
 		const struct off_place *place = row->places[i];
-		char *text = look_of(p, place, named);
+		char *text = page__drawn(p, named ? draw_named_place : draw_place, place);
 
 		for (n = 0; n < cnt; n++)
 			if (text && ret[n].text && !strcmp(ret[n].text, text))

@@ -52,6 +52,9 @@ static inline const char *plural(uint64_t n)
  */
 void page__print_stack(const struct page *p, const struct sym_frame *frames, size_t cnt, int api,
 		       bool complete);
+/* What print() prints of `what`, malloc'ed; NULL: out of memory. */
+char *page__drawn(const struct page *p, void (*print)(const struct page *p, const void *what),
+		  const void *what);
 /* Every frame, one a line. */
 void page__print_whole_stack(const struct page *p, const struct sym_frame *frames, size_t cnt,
 			     bool complete);

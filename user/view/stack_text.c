@@ -131,8 +131,10 @@ void page__print_stack(const struct page *p, const struct sym_frame *frames, siz
 }
 
 /* The program's own part of the stack: from the caller of the lock function up to the start. */
-static void print_chain(const struct page *p, const struct lock_site *site)
+static void print_chain(const struct page *p, const void *what)
 {
+	const struct lock_site *site = what;
+
 	page__print_stack(p, site->frames, site->frame_cnt, site->api,
 			  site->stack_flags & HU_STACK_COMPLETE);
 }
@@ -158,7 +160,8 @@ struct chain {
 	size_t site, sites; /* the first of them, and how many */
 };
 
-static char *chain_text(const struct page *p, const struct lock_site *site)
+char *page__drawn(const struct page *p, void (*print)(const struct page *p, const void *what),
+		  const void *what)
 {
 	struct page draft = *p;
 	char *text = NULL;
@@ -167,8 +170,12 @@ static char *chain_text(const struct page *p, const struct lock_site *site)
 	draft.out = open_memstream(&text, &sz);
 	if (!draft.out)
 		return NULL;
-	print_chain(&draft, site);
-	return fclose(draft.out) ? NULL : text;
+	print(&draft, what);
+	if (fclose(draft.out)) {
+		free(text);
+		return NULL;
+	}
+	return text;
 }
 
 static int compare_chains(const void *a, const void *b)
@@ -187,7 +194,7 @@ static size_t find_chains(const struct page *p, const struct lock_row *row,
 	size_t cnt = 0, c;
 
 	for (size_t i = 0; i < row->site_cnt && i < SITES_ALIKE_MAX; i++) {
-		char *text = chain_text(p, &row->sites[i]);
+		char *text = page__drawn(p, print_chain, &row->sites[i]);
 
 		for (c = 0; c < cnt; c++)
 			if (!p->style->verbose && text && ret[c].text && !strcmp(ret[c].text, text))
