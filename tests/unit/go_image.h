@@ -23,7 +23,9 @@
 #define IMG_REASONS  (IMG_RW + 0x1000)
 #define IMG_STRINGS  (IMG_RW + 0x2000)
 #define IMG_BSS	     (IMG_RW + 0x3000)
-#define IMG_RW_SZ    0x4000
+#define IMG_SEMTABLE (IMG_BSS + 0x1000)
+#define IMG_BSS_SZ   0x9000
+#define IMG_RW_SZ    (0x3000 + IMG_BSS_SZ)
 #define IMG_HEAP     0xc000000000ull
 #define IMG_G(i)     (IMG_HEAP + 0x1000 + 0x200 * (i))
 #define IMG_SUDOG    (IMG_HEAP + 0x4000)
@@ -217,7 +219,7 @@ static inline void img__module(struct go_image *img)
 	img__word(img, IMG_MD + 8 * 26, IMG_REASONS);
 	img__word(img, IMG_MD + 8 * 27, IMG_REASONS + 0x100);
 	img__word(img, IMG_MD + 8 * 28, IMG_BSS);
-	img__word(img, IMG_MD + 8 * 29, IMG_BSS + 0x800);
+	img__word(img, IMG_MD + 8 * 29, IMG_BSS + IMG_BSS_SZ);
 	img__word(img, IMG_MD + img->l.md_gofunc, IMG_GOFUNC);
 }
 
@@ -263,13 +265,33 @@ static inline void img__goroutine(struct go_image *img, int i, uint32_t status, 
 	}
 }
 
+static inline void img__sudog_at(struct go_image *img, uint64_t at, uint64_t g, uint64_t elem,
+				 uint64_t chan)
+{
+	img__word(img, at + img->l.s_g, g);
+	img__word(img, at + img->l.s_elem, elem);
+	img__word(img, at + img->l.s_elem_kept, elem);
+	img__word(img, at + img->l.s_c, chan);
+	img__word(img, at + img->l.s_c_kept, chan);
+}
+
 static inline void img__sudog(struct go_image *img, int i, uint64_t elem, uint64_t chan)
 {
-	uint64_t at = IMG_SUDOG + 0x80 * i;
+	img__sudog_at(img, IMG_SUDOG + 0x80 * i, IMG_G(i), elem, chan);
+}
 
-	img__word(img, at + img->l.s_g, IMG_G(i));
-	img__word(img, at + img->l.s_elem, elem);
-	img__word(img, at + img->l.s_c, chan);
+/* Where the table of semaphores has the root of one. */
+static inline uint64_t img__root(struct go_image *img, uint64_t sema)
+{
+	size_t sz = img->elf.ehdr.e_machine == EM_AARCH64 ? 128 : 64;
+
+	return IMG_SEMTABLE + (sema >> 3) % 251 * sz;
+}
+
+static inline void img__treap(struct go_image *img, uint64_t sema, uint64_t sudog, uint32_t waiters)
+{
+	img__word(img, img__root(img, sema) + img->l.r_treap, sudog);
+	img__put(img, img__root(img, sema) + img->l.r_nwait, waiters, 4);
 }
 
 static inline void img__goroutines(struct go_image *img, int minor)
@@ -287,6 +309,7 @@ static inline void img__goroutines(struct go_image *img, int minor)
 	img__goroutine(img, 4, GO_RUNNING, 0, send_fn, 2);
 	img__goroutine(img, 5, GO_WAITING | 0x1000, 4, system_fn, 2);
 	img__sudog(img, 1, IMG_HEAP + 0x7004, 0);
+	img__treap(img, IMG_HEAP + 0x7004, IMG_SUDOG + 0x80, 1);
 	img__sudog(img, 2, 0, IMG_HEAP + 0x7100);
 	img__word(img, IMG_G(2) + img->l.g_waiting, IMG_SUDOG + 0x100);
 	if (minor >= 26) /* semaphores' too are known by g.waiting */

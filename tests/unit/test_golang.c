@@ -46,6 +46,13 @@ static void test_versions(void **state)
 		assert_int_equal(go_version__minor(cases[i].text), cases[i].minor);
 	assert_int_equal(go_layout__of(GO_MINOR_FIRST - 1, &l), -ENOTSUP);
 	assert_int_equal(go_layout__of(GO_MINOR_LAST + 1, &l), -ENOTSUP);
+	assert_int_equal(go_layout__of(24, &l), 0);
+	/* Whatever a file's debugging information claims, a record has its bounds. */
+	for (size_t i = 0; i < go_field_cnt; i++)
+		for (uint32_t off = 0; off <= UINT16_MAX; off += 60)
+			go_layout__set(&l, &go_fields[i], off);
+	assert_true(go_layout__g_size(&l) <= 4096 && l.s_size <= GO_SUDOG_MAX);
+	assert_true(l.r_treap <= 56 && l.r_nwait <= 56);
 	for (int minor = GO_MINOR_FIRST; minor <= GO_MINOR_LAST; minor++) {
 		assert_int_equal(go_layout__of(minor, &l), 0);
 		assert_true(go_layout__g_size(&l) > l.g_startpc && go_layout__g_size(&l) < 512);

@@ -10,7 +10,7 @@
 #include "user/sym/worker.h"
 
 #define ANSWER_TIMEOUT_MS 2000
-#define OFFSET_MAX	  32768 /* runtime.p is the largest of these, with 14 KiB */
+#define OFFSET_MAX	  32768
 #define FIELDS_MAX	  64
 #define DEPTH_MAX	  4
 
@@ -138,11 +138,7 @@ int go_dwarf__read(const struct elf_file *elf, struct go_layout *layout)
 	if (worker__wait(&worker, ANSWER_TIMEOUT_MS))
 		n = recv(worker.sock, offset, sizeof(offset), 0);
 	worker__stop(&worker);
-	for (size_t i = 0; n == (ssize_t)sizeof(offset) && i < go_field_cnt; i++) {
-		if (offset[i] > OFFSET_MAX)
-			continue;
-		go_layout__set(layout, &go_fields[i], offset[i]);
-		found++;
-	}
+	for (size_t i = 0; n == (ssize_t)sizeof(offset) && i < go_field_cnt; i++)
+		found += go_layout__set(layout, &go_fields[i], offset[i]);
 	return found;
 }

@@ -90,6 +90,10 @@ static bool is_sched(const struct go_process *p, const uint8_t *bytes)
 	const struct go_layout *l = &p->binary->layout;
 	int32_t idle_ms, idle_ps, max;
 
+	/* The program's own DWARF may say anything. */
+	if (l->sched_nmidle > WINDOW_SZ - 8 || l->sched_npidle > WINDOW_SZ - 8 ||
+	    l->sched_maxm > WINDOW_SZ - 8 || l->sched_goidgen > WINDOW_SZ - 8)
+		return false;
 	memcpy(&idle_ms, bytes + l->sched_nmidle, sizeof(idle_ms));
 	memcpy(&idle_ps, bytes + l->sched_npidle, sizeof(idle_ps));
 	memcpy(&max, bytes + l->sched_maxm, sizeof(max));

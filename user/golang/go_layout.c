@@ -5,7 +5,8 @@
 #include <string.h>
 
 /*
- * src/runtime/runtime2.go (g, sudog, m, p, schedt), chan.go (hchan) and symtab.go (moduledata) of each version.
+ * src/runtime/runtime2.go (g, sudog, m, p, schedt), chan.go (hchan), sema.go (semaRoot) and symtab.go (moduledata) of
+ * each version.
  * Measured by gdb on go1.19.8, 1.21.13, 1.22.12, 1.23.5, 1.24.4, 1.26.10 and 1.27.3; 1.18, 1.20 and 1.25 are read in
  * the source. What a version does not change it takes from the one before.
  */
@@ -31,9 +32,15 @@ static const struct go_layout go1_18 = {
 	.g_waiting = 328,
 	.s_g = 0,
 	.s_next = 8,
+	.s_prev = 16,
 	.s_elem = 24,
+	.s_elem_kept = 24,
 	.s_waitlink = 64,
 	.s_c = 80,
+	.s_c_kept = 80,
+	.s_size = 88,
+	.r_treap = 8,
+	.r_nwait = 16,
 	.c_count = 0,
 	.c_cap = 8,
 	.c_closed = 28,
@@ -138,6 +145,7 @@ static void to_1_25(struct go_layout *l)
 	l->sched_runq = 128;
 }
 
+/* sudog.elem and c are a maybeTraceablePtr each: the pointer, which the collector hides, and the address. */
 static void to_1_26(struct go_layout *l)
 {
 	l->g_parent = 280;
@@ -146,6 +154,9 @@ static void to_1_26(struct go_layout *l)
 	l->g_waiting = 320;
 	l->s_waitlink = 72;
 	l->s_c = 88;
+	l->s_elem_kept = 32;
+	l->s_c_kept = 96;
+	l->s_size = 104;
 	l->m_p = 208;
 	l->p_goidcache = 384;
 	l->p_goidcacheend = 392;
@@ -216,9 +227,14 @@ const struct go_field go_fields[] = {
 	FIELD("g", "waiting", g_waiting),
 	FIELD("sudog", "g", s_g),
 	FIELD("sudog", "next", s_next),
+	FIELD("sudog", "prev", s_prev),
 	FIELD("sudog", "elem", s_elem),
+	FIELD("sudog", "elem.vu", s_elem_kept),
 	FIELD("sudog", "waitlink", s_waitlink),
 	FIELD("sudog", "c", s_c),
+	FIELD("sudog", "c.maybeTraceablePtr.vu", s_c_kept),
+	FIELD("semaRoot", "treap", r_treap),
+	FIELD("semaRoot", "nwait", r_nwait),
 	FIELD("hchan", "qcount", c_count),
 	FIELD("hchan", "dataqsiz", c_cap),
 	FIELD("hchan", "closed", c_closed),
@@ -253,9 +269,32 @@ static uint16_t *member(const struct go_layout *l, const struct go_field *f)
 	return (uint16_t *)((char *)l + f->member);
 }
 
-void go_layout__set(struct go_layout *l, const struct go_field *f, uint16_t offset)
+/* Whoever reads a structure has room for so much of it. */
+static uint16_t limit_of(const char *type)
 {
+	static const struct {
+		const char *type;
+		uint16_t sz;
+	} limits[] = {
+		{ "runtime.g", 4096 },		{ "runtime.sudog", GO_SUDOG_MAX },
+		{ "runtime.semaRoot", 64 },	{ "runtime.hchan", 256 },
+		{ "runtime.moduledata", 1024 },
+	};
+
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++)
+		if (!strcmp(limits[i].type, type))
+			return limits[i].sz - sizeof(uint64_t);
+	return 32768 - sizeof(uint64_t); /* runtime.p has 14 KiB */
+}
+
+bool go_layout__set(struct go_layout *l, const struct go_field *f, uint16_t offset)
+{
+	if (offset > limit_of(f->type))
+		return false;
 	*member(l, f) = offset;
+	if (!strcmp(f->type, "runtime.sudog") && offset + sizeof(uint64_t) > l->s_size)
+		l->s_size = offset + sizeof(uint64_t);
+	return true;
 }
 
 uint16_t go_layout__get(const struct go_layout *l, const struct go_field *f)

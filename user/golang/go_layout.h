@@ -15,6 +15,7 @@
 #define GO_MINOR_FIRST 18 /* go1.18 */
 #define GO_MINOR_LAST  27
 #define GO_NO_FIELD    UINT16_MAX /* this version has no such field */
+#define GO_SUDOG_MAX   128	  /* s_size is not more */
 
 struct go_layout {
 	/* runtime.g */
@@ -22,7 +23,12 @@ struct go_layout {
 	uint16_t g_status, g_goid, g_waitsince, g_waitreason, g_tracking_seq, g_tracking_stamp;
 	uint16_t g_parent, g_gopc, g_startpc, g_waiting;
 	/* runtime.sudog */
-	uint16_t s_g, s_next, s_elem, s_waitlink, s_c;
+	uint16_t s_g, s_next, s_prev, s_elem, s_waitlink, s_c;
+	/* The same; from 1.26 those are nil while the collector looks for leaks. */
+	uint16_t s_elem_kept, s_c_kept;
+	uint16_t s_size; /* that many bytes of it hold all of these */
+	/* runtime.semaRoot */
+	uint16_t r_treap, r_nwait;
 	/* runtime.hchan */
 	uint16_t c_count, c_cap, c_closed, c_recvq, c_sendq;
 	/* runtime.m, runtime.p */
@@ -51,7 +57,8 @@ struct go_field {
 extern const struct go_field go_fields[];
 extern const size_t go_field_cnt;
 
-void go_layout__set(struct go_layout *l, const struct go_field *f, uint16_t offset);
+/* An offset that somebody claims. false: beyond any such structure, and not set. */
+bool go_layout__set(struct go_layout *l, const struct go_field *f, uint16_t offset);
 uint16_t go_layout__get(const struct go_layout *l, const struct go_field *f);
 
 #endif

@@ -69,9 +69,10 @@ enum moduledata_word {
 	MD_NOPTRBSS = 30,
 };
 
+/* A section's begin and end, in the half of the addresses that programs have. */
 static bool in_order(const uint64_t *md, enum moduledata_word i)
 {
-	return md[i] <= md[i + 1];
+	return md[i] <= md[i + 1] && !(md[i + 1] >> 47);
 }
 
 /* src/runtime/symtab.go, type moduledata: slices of the table, then the limits of the sections. */

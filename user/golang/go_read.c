@@ -8,7 +8,6 @@
 #define NEAR_SZ	  2048 /* gs so close to each other are read in one piece */
 #define PIECE_MAX 65536
 #define SCAN_BIT  0x1000u
-#define SUDOG_SZ  128
 #define SCAN_WORDS \
 	64 /* of a stack's top, where the sudog of a semaphore is looked for up to 1.25 */
 #define SCANS_MAX 8192 /* goroutines for which that is done in one snapshot */
@@ -91,7 +90,9 @@ static uint64_t word(const uint8_t *bytes, uint16_t off)
  */
 static uint64_t begin_of_wait(const struct go_layout *l, const uint8_t *bytes)
 {
-	return bytes[l->g_tracking_seq - 1] == 1 ? word(bytes, l->g_tracking_stamp) : 0;
+	return l->g_tracking_seq && bytes[l->g_tracking_seq - 1] == 1
+		       ? word(bytes, l->g_tracking_stamp)
+		       : 0;
 }
 
 /*
@@ -146,17 +147,10 @@ struct sudog {
 	uint64_t g, elem, link, c;
 };
 
-static size_t sudog_sz(const struct go_layout *l)
-{
-	size_t sz = l->s_c + sizeof(uint64_t);
-
-	return sz < SUDOG_SZ ? sz : SUDOG_SZ;
-}
-
 static struct sudog decode_sudog(const struct go_layout *l, const uint8_t *bytes)
 {
-	return (struct sudog){ word(bytes, l->s_g), word(bytes, l->s_elem),
-			       word(bytes, l->s_waitlink), word(bytes, l->s_c) };
+	return (struct sudog){ word(bytes, l->s_g), word(bytes, l->s_elem_kept),
+			       word(bytes, l->s_waitlink), word(bytes, l->s_c_kept) };
 }
 
 static int add_chan(struct go_snapshot *s, struct go_goroutine *g, uint64_t chan)
@@ -182,7 +176,7 @@ static int follow(const struct go_process *p, struct go_snapshot *s, struct go_g
 		  struct sudog sudog)
 {
 	const struct go_layout *l = &p->binary->layout;
-	uint8_t bytes[SUDOG_SZ];
+	uint8_t bytes[GO_SUDOG_MAX];
 	int err = 0;
 
 	for (int i = 0; i < GO_CHANS_MAX && sudog.g == g->addr && !err; i++) {
@@ -191,7 +185,7 @@ static int follow(const struct go_process *p, struct go_snapshot *s, struct go_g
 		else
 			g->sema = sudog.elem;
 		if (!go_memory__plausible(sudog.link) ||
-		    go_memory__read(&p->memory, sudog.link, bytes, sudog_sz(l)))
+		    go_memory__read(&p->memory, sudog.link, bytes, l->s_size))
 			break;
 		sudog = decode_sudog(l, bytes);
 	}
@@ -201,7 +195,7 @@ static int follow(const struct go_process *p, struct go_snapshot *s, struct go_g
 static int read_sudogs(const struct go_process *p, struct go_snapshot *s, struct go_view *view,
 		       size_t cnt)
 {
-	uint8_t(*bytes)[SUDOG_SZ] = malloc(GO_BATCH * sizeof(*bytes));
+	uint8_t(*bytes)[GO_SUDOG_MAX] = malloc(GO_BATCH * sizeof(*bytes));
 	struct go_piece piece[GO_BATCH];
 	size_t of[GO_BATCH], pieces = 0;
 	int err = 0;
@@ -214,7 +208,7 @@ static int read_sudogs(const struct go_process *p, struct go_snapshot *s, struct
 		of[pieces] = i;
 		piece[pieces] = (struct go_piece){ .addr = view[i].g->waiting,
 						   .to = bytes[pieces],
-						   .sz = sudog_sz(&p->binary->layout) };
+						   .sz = p->binary->layout.s_size };
 		pieces++;
 	}
 	p->memory.read_many(p->memory.ctx, piece, pieces);
@@ -226,11 +220,11 @@ static int read_sudogs(const struct go_process *p, struct go_snapshot *s, struct
 	return err;
 }
 
-static bool waits_for_semaphore(const struct go_process *p, const struct go_goroutine *g)
+bool go_read__in_semaphore(const struct go_process *p, const struct go_goroutine *g)
 {
 	const char *reason = go_process__reason(p, g->reason);
 
-	return g->status == GO_WAITING && !g->waiting &&
+	return (g->status == GO_WAITING || g->status == GO_LEAKED) &&
 	       (!strcmp(reason, "semacquire") || !strncmp(reason, "sync.Mutex", 10) ||
 		!strncmp(reason, "sync.RWMutex", 12) || !strncmp(reason, "sync.WaitGroup", 14));
 }
@@ -238,7 +232,7 @@ static bool waits_for_semaphore(const struct go_process *p, const struct go_goro
 static bool try_word(const struct go_process *p, struct go_view *view, size_t i)
 {
 	const struct go_layout *l = &p->binary->layout;
-	uint8_t bytes[SUDOG_SZ];
+	uint8_t bytes[GO_SUDOG_MAX];
 	struct sudog sudog;
 	uint64_t at;
 
@@ -246,7 +240,7 @@ static bool try_word(const struct go_process *p, struct go_view *view, size_t i)
 		return false;
 	memcpy(&at, view->stack + i * sizeof(at), sizeof(at));
 	if (!go_memory__plausible(at) || (at >= view->g->lo && at < view->g->hi) ||
-	    go_memory__read(&p->memory, at, bytes, sudog_sz(l)))
+	    go_memory__read(&p->memory, at, bytes, l->s_size))
 		return false;
 	sudog = decode_sudog(l, bytes);
 	if (sudog.g != view->g->addr || sudog.c || !go_memory__plausible(sudog.elem & ~7ULL))
@@ -279,7 +273,7 @@ int go_read__objects(const struct go_process *p, struct go_snapshot *s, struct g
 	int err = read_sudogs(p, s, view, cnt), place = -1;
 
 	for (size_t i = 0; i < cnt && !err; i++)
-		if (waits_for_semaphore(p, view[i].g))
+		if (!view[i].g->waiting && go_read__in_semaphore(p, view[i].g))
 			find_semaphore(p, &view[i], &place, scans);
 	return err;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Reading many gs and what belongs to them: internal to go_snapshot.c. */
+/* Reading many gs and what belongs to them: internal to user/golang. */
 #ifndef HOLDUP_GOLANG_GO_READ_H
 #define HOLDUP_GOLANG_GO_READ_H
 
@@ -29,6 +29,8 @@ struct go_view {
 };
 int go_read__objects(const struct go_process *p, struct go_snapshot *s, struct go_view *view,
 		     size_t cnt, size_t *scans);
+/* Does it wait for a lock of package sync, by the runtime's words? Not for a Cond: that has a list of its own. */
+bool go_read__in_semaphore(const struct go_process *p, const struct go_goroutine *g);
 /* The threads that run goroutines, or are in their system calls. */
 void go_read__threads(const struct go_process *p, struct go_snapshot *s);
 
