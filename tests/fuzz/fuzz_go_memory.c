@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * libFuzzer target for the readers of a Go program's memory: module data, variables, goroutines, what they wait for.
+ * libFuzzer target for the readers of a Go program's memory: module data, variables, goroutines, what they wait for,
+ * who waits for semaphores.
  * The input changes a program that is made by hand (tests/unit/go_image.h): a byte for the version, then pieces of
  * 1 byte for the part, 2 for the place, 8 for what stands there instead.
  */
@@ -10,6 +11,7 @@
 #include "tests/unit/go_image.h"
 #include "user/golang/go_evidence.h"
 #include "user/golang/go_reach.h"
+#include "user/golang/go_semtable.h"
 #include "user/golang/go_sites.h"
 #include "user/golang/go_wait.h"
 
@@ -82,6 +84,25 @@ static void check_reach(struct go_process *p, const struct go_snapshot *s, struc
 	go_reach__free(o, 2);
 }
 
+static void check_semtable(const struct go_process *p, const struct go_snapshot *s)
+{
+	struct go_semtable t = { .addr = IMG_SEMTABLE };
+	struct go_sema_waiter *waiter;
+	size_t cnt;
+
+	/* Its own place, and one that proves itself. */
+	for (int i = 0; i < 2; i++) {
+		if (i && go_semtable__find(p, s, &t))
+			break;
+		if (go_semtable__read(p, &t, &waiter, &cnt))
+			continue;
+		CHECK(cnt <= GO_SEMA_WAITERS_MAX);
+		for (size_t n = 0; n < cnt; n++)
+			CHECK(!(waiter[n].sema & 3) && (!n || waiter[n - 1].g < waiter[n].g));
+		free(waiter);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 {
 	struct go_snapshot *s;
@@ -106,6 +127,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 				check_goroutine(&p, s, &s->goroutine[i]);
 			check_evidence(&p, s);
 			check_reach(&p, s, img);
+			check_semtable(&p, s);
 			go_snapshot__recheck(&p, s);
 			go_snapshot__free(s);
 		}

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * look PID: reads a Go program's goroutines, once for each line of standard input, and prints each time a line of
- * JSON: the goroutines that were accepted, with their stacks, and how many were not.
+ * JSON: the goroutines that were accepted, with their stacks, and how many were not. For the line `waiters`: where
+ * the table of semaphores is by its symbol and by proof (0: not found), and who waits by it.
  *
- * The snapshot alone, without the rest of holdup: thousands of looks in the time of a few runs of the program.
+ * The readers alone, without the rest of holdup: thousands of looks in the time of a few runs of the program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -11,9 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "user/golang/go_snapshot.h"
+#include "user/golang/go_semtable.h"
 
 #define INLINED_MAX 32
 
@@ -47,29 +49,97 @@ static json_t *goroutine_json(const struct go_process *p, const struct go_gorout
 			 created);
 }
 
+static void print(json_t *document)
+{
+	json_dumpf(document, stdout, JSON_COMPACT);
+	putchar('\n');
+	fflush(stdout);
+	json_decref(document);
+}
+
 static int look(struct go_process *p)
 {
 	struct go_snapshot *s;
 	json_t *all = json_array(), *document;
 	int err = go_snapshot__take(p, &s);
 
-	if (err) {
-		fprintf(stderr, "look: %s\n", strerror(-err));
+	if (err)
 		return err;
-	}
 	for (size_t i = 0; i < s->cnt; i++)
 		json_array_append_new(all, goroutine_json(p, &s->goroutine[i]));
 	document = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "listed", (json_int_t)s->listed,
 			     "retried", (json_int_t)s->retried, "rejected", (json_int_t)s->rejected,
 			     "broken", (json_int_t)s->broken, "took_ns",
 			     (json_int_t)(s->taken_ns - s->began_ns), "goroutines", all);
-	json_dumpf(document, stdout, JSON_COMPACT);
-	putchar('\n');
-	fflush(stdout);
-	json_decref(document);
+	print(document);
 	go_snapshot__free(s);
 	return 0;
 }
+
+/* ---- the table of semaphores */
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+/* As if the program had, or had not, a symbol table. */
+static struct go_semtable find(struct go_process *p, struct go_binary *b, uint64_t symbol,
+			       const struct go_snapshot *s)
+{
+	struct go_semtable t = { 0 };
+	uint64_t its_own = b->semtable;
+
+	b->semtable = symbol;
+	if (go_semtable__find(p, s, &t))
+		t = (struct go_semtable){ 0 };
+	b->semtable = its_own;
+	return t;
+}
+
+static json_t *waiter_json(const struct go_process *p, const struct go_sema_waiter *w)
+{
+	uint64_t goid = 0;
+
+	go_memory__u64(&p->memory, w->g + p->binary->layout.g_goid, &goid);
+	return json_pack("{s:I, s:I}", "goroutine", (json_int_t)goid, "sema", (json_int_t)w->sema);
+}
+
+static int waiters(struct go_process *p, struct go_binary *b)
+{
+	struct go_semtable symbol = { 0 }, proof, *t;
+	struct go_sema_waiter *w = NULL;
+	json_t *all = json_array();
+	struct go_snapshot *s;
+	uint64_t began;
+	size_t cnt = 0;
+	int err = go_snapshot__take(p, &s);
+
+	if (err)
+		return err;
+	proof = find(p, b, 0, s);
+	if (b->semtable)
+		symbol = find(p, b, b->semtable, s);
+	go_snapshot__free(s);
+	t = symbol.addr ? &symbol : &proof;
+	began = now_ns();
+	err = go_semtable__read(p, t, &w, &cnt);
+	began = now_ns() - began;
+	if (err && err != -ENOENT)
+		return err;
+	for (size_t i = 0; i < cnt; i++)
+		json_array_append_new(all, waiter_json(p, &w[i]));
+	free(w);
+	print(json_pack("{s:I, s:I, s:I, s:I, s:o}", "symbol", (json_int_t)symbol.addr, "proof",
+			(json_int_t)proof.addr, "missed", (json_int_t)t->missed, "took_ns",
+			(json_int_t)began, "waiters", all));
+	return 0;
+}
+
+/* ---- */
 
 static int open_process(pid_t pid, struct go_process *p, struct go_binary **binary)
 {
@@ -99,6 +169,7 @@ int main(int argc, char **argv)
 	struct go_process process = { 0 };
 	struct go_binary *binary = NULL;
 	char line[64];
+	int err = 0;
 
 	if (argc != 2) {
 		fprintf(stderr, "usage: look PID\n");
@@ -106,10 +177,11 @@ int main(int argc, char **argv)
 	}
 	if (open_process(atoi(argv[1]), &process, &binary))
 		return 1;
-	while (fgets(line, sizeof(line), stdin))
-		if (look(&process))
-			return 1;
+	while (!err && fgets(line, sizeof(line), stdin))
+		err = strcmp(line, "waiters\n") ? look(&process) : waiters(&process, binary);
+	if (err)
+		fprintf(stderr, "look: %s\n", strerror(-err));
 	go_process__close(&process);
 	go_binary__free(binary);
-	return 0;
+	return err ? 1 : 0;
 }
