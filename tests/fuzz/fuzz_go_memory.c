@@ -3,7 +3,7 @@
  * libFuzzer target for the readers of a Go program's memory: module data, variables, goroutines, what they wait for,
  * who waits for semaphores.
  * The input changes a program that is made by hand (tests/unit/go_image.h): a byte for the version, then pieces of
- * 1 byte for the part, 2 for the place, 8 for what stands there instead.
+ * 1 byte for the part, 2 for the place, 8 for what stands there instead; half of them after the first look.
  */
 #include <stdio.h>
 
@@ -103,6 +103,35 @@ static void check_semtable(const struct go_process *p, const struct go_snapshot 
 	}
 }
 
+static void check_snapshot(struct go_process *p, const struct go_snapshot *s)
+{
+	CHECK(s->cnt + s->rejected <= s->listed);
+	for (size_t i = 0; i < s->cnt; i++) {
+		check_goroutine(p, s, &s->goroutine[i]);
+		CHECK(!i || s->goroutine[i - 1].addr < s->goroutine[i].addr);
+	}
+}
+
+/* Some of them, and all once more after the rest of the input has changed the memory. */
+static void check_later(struct go_process *p, struct go_snapshot *s, struct go_image *img,
+			const uint8_t *data, size_t sz)
+{
+	static const uint64_t some[] = { IMG_G(1), IMG_G(2), IMG_G(5) };
+	struct go_snapshot *again, *few;
+
+	for (size_t at = 0; at + PIECE_SZ <= sz; at += PIECE_SZ)
+		change(img, data + at);
+	if (!go_snapshot__take_some(p, some, 3, &few)) {
+		check_snapshot(p, few);
+		go_snapshot__free(few);
+	}
+	if (!go_snapshot__again(p, s, &again)) {
+		check_snapshot(p, again);
+		check_semtable(p, again);
+		go_snapshot__free(again);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 {
 	struct go_snapshot *s;
@@ -110,25 +139,26 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t sz)
 	struct go_process p;
 	struct go_image *img;
 	const char *why;
+	size_t half = 1 + sz / PIECE_SZ / 2 * PIECE_SZ;
 
 	if (!sz)
 		return 0;
 	img = img__new(GO_MINOR_FIRST + data[0] % (GO_MINOR_LAST - GO_MINOR_FIRST + 1));
 	if (!img)
 		return 0;
-	for (size_t at = 1; at + PIECE_SZ <= sz; at += PIECE_SZ)
+	for (size_t at = 1; at + PIECE_SZ <= half; at += PIECE_SZ)
 		change(img, data + at);
 	memory = img__memory(img);
 	if (!go_pclntab__parse(img->ro, img->table_sz, &img->binary.pclntab) &&
 	    !go_process__open(&img->binary, &memory, 0, &p, &why)) {
 		if (!go_snapshot__take(&p, &s)) {
-			CHECK(s->cnt + s->rejected <= s->listed);
-			for (size_t i = 0; i < s->cnt; i++)
-				check_goroutine(&p, s, &s->goroutine[i]);
+			check_snapshot(&p, s);
 			check_evidence(&p, s);
 			check_reach(&p, s, img);
 			check_semtable(&p, s);
 			go_snapshot__recheck(&p, s);
+			if (half < sz)
+				check_later(&p, s, img, data + half, sz - half);
 			go_snapshot__free(s);
 		}
 		go_process__close(&p);

@@ -56,23 +56,31 @@ int go_read__gs(const struct go_process *p, struct go_batch *b)
 	struct go_piece piece[GO_BATCH];
 	struct span span[GO_BATCH];
 	size_t cnt = make_pieces(b, piece, span), total = 0;
-	uint8_t *bytes;
 
 	for (size_t i = 0; i < cnt; i++)
 		total += piece[i].sz;
-	bytes = malloc(total + 1);
-	if (!bytes)
-		return -ENOMEM;
+	if (total > b->pieces_sz) {
+		free(b->pieces);
+		b->pieces = malloc(total);
+		b->pieces_sz = b->pieces ? total : 0;
+		if (!b->pieces)
+			return -ENOMEM;
+	}
 	total = 0;
 	for (size_t i = 0; i < cnt; i++) {
-		piece[i].to = bytes + total;
+		piece[i].to = b->pieces + total;
 		total += piece[i].sz;
 	}
 	p->memory.read_many(p->memory.ctx, piece, cnt);
 	for (size_t i = 0; i < cnt; i++)
 		copy_gs(p, b, &piece[i], &span[i]);
-	free(bytes);
 	return 0;
+}
+
+void go_read__free(struct go_batch *b)
+{
+	free(b->pieces);
+	free(b->bytes);
 }
 
 static uint64_t word(const uint8_t *bytes, uint16_t off)
@@ -153,7 +161,7 @@ static struct sudog decode_sudog(const struct go_layout *l, const uint8_t *bytes
 			       word(bytes, l->s_waitlink), word(bytes, l->s_c_kept) };
 }
 
-static int add_chan(struct go_snapshot *s, struct go_goroutine *g, uint64_t chan)
+int go_read__add_chan(struct go_snapshot *s, struct go_goroutine *g, uint64_t chan)
 {
 	uint64_t *more;
 
@@ -181,7 +189,7 @@ static int follow(const struct go_process *p, struct go_snapshot *s, struct go_g
 
 	for (int i = 0; i < GO_CHANS_MAX && sudog.g == g->addr && !err; i++) {
 		if (sudog.c)
-			err = add_chan(s, g, sudog.c);
+			err = go_read__add_chan(s, g, sudog.c);
 		else
 			g->sema = sudog.elem;
 		if (!go_memory__plausible(sudog.link) ||
@@ -195,7 +203,7 @@ static int follow(const struct go_process *p, struct go_snapshot *s, struct go_g
 static int read_sudogs(const struct go_process *p, struct go_snapshot *s, struct go_view *view,
 		       size_t cnt)
 {
-	uint8_t(*bytes)[GO_SUDOG_MAX] = malloc(GO_BATCH * sizeof(*bytes));
+	uint8_t(*bytes)[GO_SUDOG_MAX] = malloc((cnt + 1) * sizeof(*bytes));
 	struct go_piece piece[GO_BATCH];
 	size_t of[GO_BATCH], pieces = 0;
 	int err = 0;

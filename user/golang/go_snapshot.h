@@ -35,6 +35,7 @@ const char *go_status__name(uint32_t status); /* "waiting", … */
 
 /* Leaf first; see go_stack.h. */
 struct go_stack {
+	uint64_t hash;
 	bool complete;
 	uint16_t frames;
 	uint64_t pcs[];
@@ -85,6 +86,21 @@ struct go_snapshot {
 };
 
 int go_snapshot__take(struct go_process *p, struct go_snapshot **ret);
+/*
+ * Only these gs, by ascending address, each once (else -EINVAL), of the many that there may be: what does not live any
+ * more is left out. Stacks of others are in no range.
+ */
+int go_snapshot__take_some(struct go_process *p, const uint64_t *addr, size_t cnt,
+			   struct go_snapshot **ret);
+/*
+ * All of them, but whoever has not run since the previous snapshot (all that is compared between two readings is
+ * equal, and no thread has it) is taken over from there, with stack, semaphore and channels, and when it was first seen
+ * like this; of those nothing but their gs is read, once. It is the counter of turns that tells, which goes around at
+ * 256: who ran exactly so often and waits at the same place again is taken for one who did not.
+ * The new snapshot has copies: the previous one stays the caller's, and may be freed at once.
+ */
+int go_snapshot__again(struct go_process *p, const struct go_snapshot *previous,
+		       struct go_snapshot **ret);
 void go_snapshot__free(struct go_snapshot *s); /* NULL is fine */
 /* Which of the goroutines have not run since: all of these were as they are at one and the same time. */
 void go_snapshot__recheck(const struct go_process *p, struct go_snapshot *s);
