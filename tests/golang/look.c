@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * look PID: reads a Go program's goroutines, once for each line of standard input, and prints each time a line of
- * JSON: the goroutines that were accepted, with their stacks, and how many were not. For the line `waiters`: where
- * the table of semaphores is by its symbol and by proof (0: not found), and who waits by it.
+ * JSON: the goroutines that were accepted, with their stacks, and how many were not. For the line `again` those that
+ * have not run since the last time are taken over from there. For the line `waiters`: where the table of semaphores is
+ * by its symbol and by proof (0: not found), who waits by it, and those goroutines.
  *
  * The readers alone, without the rest of holdup: thousands of looks in the time of a few runs of the program.
  */
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "user/golang/go_semtable.h"
@@ -57,34 +57,33 @@ static void print(json_t *document)
 	json_decref(document);
 }
 
-static int look(struct go_process *p)
+static json_t *goroutines_json(const struct go_process *p, const struct go_snapshot *s)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < s->cnt; i++)
+		json_array_append_new(all, goroutine_json(p, &s->goroutine[i]));
+	return all;
+}
+
+static int look(struct go_process *p, bool again, struct go_snapshot **last)
 {
 	struct go_snapshot *s;
-	json_t *all = json_array(), *document;
-	int err = go_snapshot__take(p, &s);
+	int err = again && *last ? go_snapshot__again(p, *last, &s) : go_snapshot__take(p, &s);
 
 	if (err)
 		return err;
-	for (size_t i = 0; i < s->cnt; i++)
-		json_array_append_new(all, goroutine_json(p, &s->goroutine[i]));
-	document = json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "listed", (json_int_t)s->listed,
-			     "retried", (json_int_t)s->retried, "rejected", (json_int_t)s->rejected,
-			     "broken", (json_int_t)s->broken, "took_ns",
-			     (json_int_t)(s->taken_ns - s->began_ns), "goroutines", all);
-	print(document);
-	go_snapshot__free(s);
+	go_snapshot__free(*last);
+	*last = s;
+	print(json_pack("{s:I, s:I, s:I, s:I, s:I, s:o}", "listed", (json_int_t)s->listed,
+			"retried", (json_int_t)s->retried, "rejected", (json_int_t)s->rejected,
+			"broken", (json_int_t)s->broken, "took_ns",
+			(json_int_t)(s->taken_ns - s->began_ns), "goroutines",
+			goroutines_json(p, s)));
 	return 0;
 }
 
 /* ---- the table of semaphores */
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 /* As if the program had, or had not, a symbol table. */
 static struct go_semtable find(struct go_process *p, struct go_binary *b, uint64_t symbol,
@@ -108,13 +107,29 @@ static json_t *waiter_json(const struct go_process *p, const struct go_sema_wait
 	return json_pack("{s:I, s:I}", "goroutine", (json_int_t)goid, "sema", (json_int_t)w->sema);
 }
 
+/* *w: to be freed by the caller. */
+static int read_waiters(struct go_process *p, struct go_semtable *t, struct go_sema_waiter **w,
+			size_t *cnt, struct go_snapshot **ret)
+{
+	int err = t->addr ? go_semtable__read(p, t, w, cnt) : 0;
+	uint64_t *addr = calloc(*cnt + 1, sizeof(*addr));
+
+	if (!addr)
+		err = -ENOMEM;
+	for (size_t i = 0; i < *cnt && !err; i++)
+		addr[i] = (*w)[i].g;
+	if (!err)
+		err = go_snapshot__take_some(p, addr, *cnt, ret);
+	free(addr);
+	return err;
+}
+
 static int waiters(struct go_process *p, struct go_binary *b)
 {
 	struct go_semtable symbol = { 0 }, proof, *t;
 	struct go_sema_waiter *w = NULL;
 	json_t *all = json_array();
 	struct go_snapshot *s;
-	uint64_t began;
 	size_t cnt = 0;
 	int err = go_snapshot__take(p, &s);
 
@@ -125,17 +140,16 @@ static int waiters(struct go_process *p, struct go_binary *b)
 		symbol = find(p, b, b->semtable, s);
 	go_snapshot__free(s);
 	t = symbol.addr ? &symbol : &proof;
-	began = now_ns();
-	err = go_semtable__read(p, t, &w, &cnt);
-	began = now_ns() - began;
-	if (err && err != -ENOENT)
+	err = read_waiters(p, t, &w, &cnt, &s);
+	if (err)
 		return err;
 	for (size_t i = 0; i < cnt; i++)
 		json_array_append_new(all, waiter_json(p, &w[i]));
+	print(json_pack("{s:I, s:I, s:I, s:o, s:o}", "symbol", (json_int_t)symbol.addr, "proof",
+			(json_int_t)proof.addr, "missed", (json_int_t)t->missed, "waiters", all,
+			"goroutines", goroutines_json(p, s)));
+	go_snapshot__free(s);
 	free(w);
-	print(json_pack("{s:I, s:I, s:I, s:I, s:o}", "symbol", (json_int_t)symbol.addr, "proof",
-			(json_int_t)proof.addr, "missed", (json_int_t)t->missed, "took_ns",
-			(json_int_t)began, "waiters", all));
 	return 0;
 }
 
@@ -167,6 +181,7 @@ static int open_process(pid_t pid, struct go_process *p, struct go_binary **bina
 int main(int argc, char **argv)
 {
 	struct go_process process = { 0 };
+	struct go_snapshot *last = NULL;
 	struct go_binary *binary = NULL;
 	char line[64];
 	int err = 0;
@@ -178,9 +193,11 @@ int main(int argc, char **argv)
 	if (open_process(atoi(argv[1]), &process, &binary))
 		return 1;
 	while (!err && fgets(line, sizeof(line), stdin))
-		err = strcmp(line, "waiters\n") ? look(&process) : waiters(&process, binary);
+		err = strcmp(line, "waiters\n") ? look(&process, !strcmp(line, "again\n"), &last)
+						: waiters(&process, binary);
 	if (err)
 		fprintf(stderr, "look: %s\n", strerror(-err));
+	go_snapshot__free(last);
 	go_process__close(&process);
 	go_binary__free(binary);
 	return err ? 1 : 0;

@@ -1,36 +1,47 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who waits for semaphores of Go's runtime, by its own table, in every release and form: exactly those who wait for
-locks of package sync by Go's own tracebacks, and for the locks that the program says. Where the table is, its symbol
-and the proof for stripped programs agree on.
+"""Sampling of Go's waits, in every release and form.
+
+Who waits for semaphores by the runtime's own table: exactly those who wait for locks of package sync by Go's own
+tracebacks, with the same stacks, and for the locks that the program says; its symbol and the proof for stripped programs
+agree on where the table is. And snapshots that take over from the previous one whoever has not run since.
 """
 
 import json
 import os
+import sys
 import unittest
 
 import golang
 import holdup
 
-ZOO = os.path.join(
-    os.path.dirname(os.path.abspath(__file__)), os.pardir, "workload", "go", "zoo"
-)
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, HERE)
+import test_golang_look  # noqa: E402  (what a right stack is under churn)
+
+ZOO = os.path.join(HERE, os.pardir, "workload", "go", "zoo")
 STATES = ("semacquire", "sync.Mutex", "sync.RWMutex", "sync.WaitGroup")
 OBJECT_SZ = 24  # sync.RWMutex is the largest of them
 LOOKS = 100
 
 
 class Look(golang.Look):
-    def waiters(self):
-        self.process.stdin.write(b"waiters\n")
+    """More of what tests/golang/look.c can do."""
+
+    def ask(self, what):
+        self.process.stdin.write(what.encode() + b"\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
 
+    def waiters(self):
+        return self.ask("waiters")
+
+    def again(self):
+        return self.ask("again")
+
 
 def in_semaphore(program):
-    """Ids of goroutines, by Go itself."""
-    return sorted(
-        row["goroutine"] for row in program.ask("goroutines") if row["state"].startswith(STATES)
-    )
+    """Goroutines, by Go itself."""
+    return [row for row in program.ask("goroutines") if row["state"].startswith(STATES)]
 
 
 class Zoo(unittest.TestCase):
@@ -41,7 +52,8 @@ class Zoo(unittest.TestCase):
             with self.subTest(form), golang.Program(path) as program, Look(program.pid) as look:
                 truth, seen = in_semaphore(program), look.waiters()
                 ids = sorted(row["goroutine"] for row in seen["waiters"])
-                self.assertEqual(ids, truth)
+                self.assertEqual(ids, sorted(row["goroutine"] for row in truth))
+                self.assertEqual(golang.compare(seen["goroutines"], truth), [])
                 self.assertEqual(seen["missed"], 0)
                 # Without anybody in it nothing proves itself.
                 self.assertEqual(bool(seen["proof"]), bool(truth))
@@ -88,6 +100,28 @@ class Contended(unittest.TestCase):
                 places = {seen["proof"] for seen in looks} - {0}
                 self.assertEqual(len(places), 1)
                 self.assertLessEqual({seen["symbol"] for seen in looks} - {0}, places)
+
+
+class Again(unittest.TestCase):
+    """A snapshot that takes over what has not changed is no different from one that reads all."""
+
+    @holdup.timeout(300)
+    def test_rest(self):
+        for name in ("circular", "rw-writer", "select-stuck", "missing-done"):
+            for form, path in golang.builds(name):
+                with self.subTest(form), golang.Program(path) as program:
+                    with Look(program.pid) as look:
+                        truth = program.ask("goroutines")
+                        for _ in range(3):
+                            self.assertEqual(golang.compare(look.again()["goroutines"], truth), [])
+
+    @holdup.timeout(300)
+    def test_churn(self):
+        """Goroutines are born and end, and others get their gs and stacks: never a wrong one."""
+        churn = test_golang_look.Churn()
+        for form, path in golang.builds("churn"):
+            with self.subTest(form), golang.Program(path) as program, Look(program.pid) as look:
+                churn.look_at(program, look)
 
 
 if __name__ == "__main__":
