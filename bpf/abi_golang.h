@@ -76,14 +76,15 @@ struct hu_go_pending {
 
 struct hu_go_key {
 	__u64 proc_start;
-	__u64 sema; /* address of the semaphore; 0: any of those for which there was no room */
+	__u64 sema; /* address of the semaphore; 0: all those that have no entry of their own */
 	__u64 site;
 	__u32 tgid;
 	__u32 pad;
 };
 
 /*
- * Waits (maps hu_go_waits and, without sema, hu_go_rest), since the start. A wait counts from its first sleep's end
+ * Waits (maps hu_go_waits and, without sema, hu_go_rest), since the start. Every wait is in one of the two: when room
+ * gets scarce, locks that were waited for once have no entry of their own. A wait counts from its first sleep's end
  * on; when it sleeps again, its time is added, and its place in the histogram moves.
  */
 struct hu_go_wait {
@@ -119,7 +120,7 @@ enum hu_go_count {
 	HU_GO_STEPPED_HITS = 12,   /* of the hits: where the kernel single-steps */
 	HU_GO_UNKNOWN_SLEEPS = 16, /* sleeps that began before, and that nobody told of */
 	HU_GO_PENDING_FULL,	   /* waits that found no room: not counted */
-	HU_GO_WAITS_REST,	   /* sleeps that were added up without their lock: no room */
+	HU_GO_WAITS_REST,	   /* sleeps that were added up without their lock */
 	HU_GO_WAITS_FULL,	   /* … not even so */
 	HU_GO_RELEASES_REST,	   /* the same for who let them go */
 	HU_GO_RELEASES_FULL,

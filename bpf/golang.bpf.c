@@ -13,6 +13,10 @@
 #include "bpf/golang_wait.h"
 #include "bpf/hist.h"
 
+/* The loader checks the same (user/collect/go_probes.c). */
+#define CHECK_SIZE(name, sz) _Static_assert(sizeof(struct name) == (sz), #name);
+HU_GO_SIZES(CHECK_SIZE)
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* src/cmd/compile/abi-internal.md: arguments in AX, BX; g in R14, or on arm64 in R0, R1; R28. */
@@ -36,12 +40,17 @@ struct {
 	__type(value, struct hu_go_pending);
 } hu_go_pending SEC(".maps");
 
+#define WAITS_MAX 8192
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, WAITS_MAX);
 	__type(key, struct hu_go_key);
 	__type(value, struct hu_go_wait);
 } hu_go_waits SEC(".maps");
+
+/* Entries that were made in there: none is ever taken out. */
+static __u32 waits_made;
 
 /* Without their locks: as many as there are places that wait. */
 struct {
@@ -71,9 +80,9 @@ struct sema_key {
 	__u32 pad;
 };
 
-/* Who has released a semaphore last. */
+/* Who has released a semaphore last, and how often that was done. */
 struct released {
-	__u64 ns, goid, stack;
+	__u64 ns, goid, stack, cnt;
 };
 
 /* Only the latest matter: a waiter runs on at once. */
@@ -138,12 +147,6 @@ struct frame {
 	__u64 fp, pc; /* the frame pointer that it saved, and the return address above it */
 };
 
-static __always_inline __u64 mix(__u64 hash, __u64 pc)
-{
-	hash = (hash ^ pc) * 0x9e3779b97f4a7c15ULL; /* as stack__hash() */
-	return hash ^ hash >> 29;
-}
-
 /* The frame of whose fp this is; false: there is none. Frames lie one above the other. */
 static __always_inline bool next_frame(struct frame *f, bool *broken)
 {
@@ -200,7 +203,7 @@ static __always_inline __u64 keep_stack(__u64 id, __u64 ip, const struct frame *
 static __always_inline __u64 take_stack(const arch_regs *r, __u32 tgid)
 {
 	struct frame first = { .fp = arch__fp(r) }, f;
-	__u64 hash = mix(tgid, arch__ip(r));
+	__u64 hash = go_stack__mix(tgid, arch__ip(r));
 	bool broken = false;
 
 	if (bpf_probe_read_user(&first.pc, sizeof(first.pc), (void *)arch__sp(r))) {
@@ -209,7 +212,7 @@ static __always_inline __u64 take_stack(const arch_regs *r, __u32 tgid)
 	}
 	f = first;
 	for (int n = 1; n < HU_GO_FRAMES_MAX; n++) {
-		hash = mix(hash, f.pc);
+		hash = go_stack__mix(hash, f.pc);
 		if (!next_frame(&f, &broken))
 			break;
 		if (n == HU_GO_FRAMES_MAX - 1)
@@ -248,18 +251,25 @@ static __always_inline void on_acquire(const struct hit *h, const arch_regs *r)
 
 /* ---- … and has slept */
 
-static __always_inline struct hu_go_wait *find_wait(void *map, const struct hu_go_key *key)
+static __always_inline struct hu_go_wait *find_wait(void *map, const struct hu_go_key *key,
+						    __u32 *made)
 {
 	struct hu_go_wait *w = bpf_map_lookup_elem(map, key);
 
 	if (w)
 		return w;
-	bpf_map_update_elem(map, key, &wait_zero, BPF_NOEXIST);
+	if (!bpf_map_update_elem(map, key, &wait_zero, BPF_NOEXIST) && made)
+		__sync_fetch_and_add(made, 1);
 	return bpf_map_lookup_elem(map, key);
 }
 
+/*
+ * A program may make a WaitGroup for each request: a lock that is waited for once. So when half of the room is taken,
+ * the rest is for semaphores that were released before. *ret_rest: it is the sum of those that have no own.
+ */
 static __always_inline struct hu_go_wait *wait_of(const struct hit *h,
-						  const struct hu_go_pending *p)
+						  const struct hu_go_pending *p,
+						  const struct released *last, bool *ret_rest)
 {
 	struct hu_go_key key = {
 		.proc_start = h->proc_start,
@@ -267,12 +277,17 @@ static __always_inline struct hu_go_wait *wait_of(const struct hit *h,
 		.site = p->site,
 		.tgid = h->tgid,
 	};
-	struct hu_go_wait *w = find_wait(&hu_go_waits, &key);
+	struct hu_go_wait *w;
 
+	if (waits_made < WAITS_MAX / 2 || (last && last->cnt > 1))
+		w = find_wait(&hu_go_waits, &key, &waits_made);
+	else
+		w = bpf_map_lookup_elem(&hu_go_waits, &key);
+	*ret_rest = !w;
 	if (w)
 		return w;
 	key.sema = 0;
-	w = find_wait(&hu_go_rest, &key);
+	w = find_wait(&hu_go_rest, &key, NULL);
 	count(w ? HU_GO_WAITS_REST : HU_GO_WAITS_FULL, 1);
 	return w;
 }
@@ -303,14 +318,11 @@ static __always_inline void note_longest(struct hu_go_wait *w, const struct hit 
 	__sync_lock_test_and_set(&w->busy, 0);
 }
 
-static __always_inline void add_wait(const struct hit *h, const struct hu_go_pending *p,
+static __always_inline void add_wait(struct hu_go_wait *w, const struct hit *h,
 				     const struct go_sleep *s)
 {
-	struct hu_go_wait *w = wait_of(h, p);
 	__u32 was = hold__bucket(s->was_ns), is = hold__bucket(s->is_ns);
 
-	if (!w)
-		return;
 	__sync_fetch_and_add(&w->sleeps, 1);
 	__sync_fetch_and_add(&w->ns, s->ns);
 	if (s->first) {
@@ -325,31 +337,32 @@ static __always_inline void add_wait(const struct hit *h, const struct hu_go_pen
 	note_longest(w, h, s->is_ns);
 }
 
-static __always_inline void add_release(const struct hit *h, const struct hu_go_pending *p,
-					const struct go_sleep *s)
+static __always_inline struct hu_go_release *release_of(struct hu_go_release_key *key)
 {
-	struct hu_go_release_key key = {
-		.proc_start = h->proc_start,
-		.sema = p->sema,
-		.site = p->site,
-		.tgid = h->tgid,
-	};
-	struct sema_key sema = { .sema = p->sema, .tgid = h->tgid };
-	struct released *last = bpf_map_lookup_elem(&hu_go_released, &sema);
+	struct hu_go_release *rel = NULL;
+
+	if (key->sema)
+		rel = find_release(&hu_go_releases, key);
+	if (rel)
+		return rel;
+	key->sema = 0;
+	rel = find_release(&hu_go_releases_rest, key);
+	count(rel ? HU_GO_RELEASES_REST : HU_GO_RELEASES_FULL, 1);
+	return rel;
+}
+
+static __always_inline void add_release(const struct hit *h, struct hu_go_release_key *key,
+					const struct released *last, const struct go_sleep *s)
+{
 	struct hu_go_release *rel;
 	__u64 goid = 0;
 
 	/* Whoever ended the sleep came after it began. */
 	if (last && last->ns >= s->began_ns) {
-		key.releaser = last->stack;
+		key->releaser = last->stack;
 		goid = last->goid;
 	}
-	rel = find_release(&hu_go_releases, &key);
-	if (!rel) {
-		key.sema = 0;
-		rel = find_release(&hu_go_releases_rest, &key);
-		count(rel ? HU_GO_RELEASES_REST : HU_GO_RELEASES_FULL, 1);
-	}
+	rel = release_of(key);
 	if (!rel)
 		return;
 	if (s->first)
@@ -362,14 +375,26 @@ static __always_inline void add_release(const struct hit *h, const struct hu_go_
 static __always_inline void on_resume(const struct hit *h)
 {
 	struct hu_go_pending *p = pending_of(h, false);
+	struct hu_go_release_key key = { .proc_start = h->proc_start, .tgid = h->tgid };
+	struct sema_key sema = { .tgid = h->tgid };
 	struct go_sleep s = {};
+	struct released *last;
+	struct hu_go_wait *w;
+	bool rest;
 
 	if (!p || !go_wait__resume(p, h->now_ns, &s)) {
 		count(HU_GO_UNKNOWN_SLEEPS, 1);
 		return;
 	}
-	add_wait(h, p, &s);
-	add_release(h, p, &s);
+	sema.sema = p->sema;
+	last = bpf_map_lookup_elem(&hu_go_released, &sema);
+	w = wait_of(h, p, last, &rest);
+	if (!w)
+		return;
+	add_wait(w, h, &s);
+	key.sema = rest ? 0 : p->sema;
+	key.site = p->site;
+	add_release(h, &key, last, &s);
 }
 
 /* ---- semrelease1 begins */
@@ -377,12 +402,15 @@ static __always_inline void on_resume(const struct hit *h)
 static __always_inline void on_release(const struct hit *h, const arch_regs *r)
 {
 	struct sema_key key = { .sema = go__arg0(r), .tgid = h->tgid };
+	struct released *last = bpf_map_lookup_elem(&hu_go_released, &key);
 	struct released rel = {
 		.ns = h->now_ns,
 		.goid = goid_of(h),
 		.stack = take_stack(r, h->tgid),
+		.cnt = last ? last->cnt + 1 : 1,
 	};
 
+	/* As a whole: others may release it at the same time. */
 	if (bpf_map_update_elem(&hu_go_released, &key, &rel, BPF_ANY))
 		count(HU_GO_RELEASED_FULL, 1);
 }

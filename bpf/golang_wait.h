@@ -14,6 +14,13 @@
 
 #include "bpf/abi_golang.h"
 
+/* The identity of a stack: of its process's tgid, and then each pc. As stack__hash(). */
+static __always_inline __u64 go_stack__mix(__u64 hash, __u64 pc)
+{
+	hash = (hash ^ pc) * 0x9e3779b97f4a7c15ULL;
+	return hash ^ hash >> 29;
+}
+
 /* semacquire1(sema, lifo) begins. True: a new wait does, whose site is to be set. */
 static __always_inline int go_wait__ask(struct hu_go_pending *p, __u64 proc_start, __u64 sema,
 					int lifo, __u64 now_ns)

@@ -9,8 +9,12 @@
 #include <unistd.h>
 
 #include "bpf/golang.skel.h"
+#include "bpf/golang_wait.h"
 #include "user/collect/features.h"
 #include "user/collect/hold_internal.h"
+
+#define CHECK_SIZE(name, sz) _Static_assert(sizeof(struct name) == (sz), #name);
+HU_GO_SIZES(CHECK_SIZE)
 
 #define READS 4 /* of a value that is being written, until two are alike */
 
@@ -171,13 +175,6 @@ void go_probes__placed(const struct go_probes *g, size_t *ret_probes, size_t *re
 
 /* ---- what the kernel is told */
 
-/* As mix() of bpf/golang.bpf.c, from which its stacks get their ids. */
-static uint64_t mix(uint64_t hash, uint64_t pc)
-{
-	hash = (hash ^ pc) * 0x9e3779b97f4a7c15ULL;
-	return hash ^ hash >> 29;
-}
-
 int go_probes__add_stack(struct go_probes *g, pid_t tgid, const uint64_t *pcs, size_t cnt,
 			 uint64_t *ret_id)
 {
@@ -190,7 +187,7 @@ int go_probes__add_stack(struct go_probes *g, pid_t tgid, const uint64_t *pcs, s
 	stack.frames = stack.truncated ? HU_GO_FRAMES_MAX : cnt;
 	memcpy(stack.pcs, pcs, stack.frames * sizeof(*pcs));
 	for (size_t i = 0; i < stack.frames; i++)
-		id = mix(id, pcs[i]);
+		id = go_stack__mix(id, pcs[i]);
 	id = id ? id : 1;
 	if (bpf_map_update_elem(bpf_map__fd(g->skel->maps.hu_go_stacks), &id, &stack,
 				BPF_NOEXIST) &&
