@@ -175,19 +175,26 @@ void go_probes__placed(const struct go_probes *g, size_t *ret_probes, size_t *re
 
 /* ---- what the kernel is told */
 
-int go_probes__add_stack(struct go_probes *g, pid_t tgid, const uint64_t *pcs, size_t cnt,
+int go_probes__add_stack(struct go_probes *g, pid_t tgid, uint64_t bias,
+			 const struct go_points *points, const uint64_t *pcs, size_t cnt,
 			 uint64_t *ret_id)
 {
 	struct hu_go_stack stack = { .tgid = tgid };
 	uint64_t id = tgid;
+	size_t first = 0;
 
-	if (!cnt)
-		return -EINVAL;
+	/* A return address may be the end of the function. */
+	while (first < cnt && (pcs[first] - bias <= points->from || pcs[first] - bias > points->to))
+		first++;
+	if (first == cnt)
+		return -ENOENT;
+	cnt -= first;
 	stack.truncated = cnt > HU_GO_FRAMES_MAX;
 	stack.frames = stack.truncated ? HU_GO_FRAMES_MAX : cnt;
-	memcpy(stack.pcs, pcs, stack.frames * sizeof(*pcs));
+	memcpy(stack.pcs, pcs + first, stack.frames * sizeof(*pcs));
+	stack.pcs[0] = bias + points->acquire.addr;
 	for (size_t i = 0; i < stack.frames; i++)
-		id = go_stack__mix(id, pcs[i]);
+		id = go_stack__mix(id, stack.pcs[i]);
 	id = id ? id : 1;
 	if (bpf_map_update_elem(bpf_map__fd(g->skel->maps.hu_go_stacks), &id, &stack,
 				BPF_NOEXIST) &&
@@ -344,6 +351,25 @@ int go_probes__stack(struct go_probes *g, uint64_t id, struct hu_go_stack *ret)
 		return -ENOENT;
 	*ret = stack;
 	return 0;
+}
+
+static bool is_wrapper(const struct go_process *p, uint64_t pc)
+{
+	const struct go_pclntab *t = &p->binary->pclntab;
+	struct go_func f;
+
+	return go_process__has_code(p, pc - 1) && go_pclntab__find(t, pc - 1 - p->text, &f) &&
+	       go_func__is_wrapper(t, &f, pc - 1 - p->text);
+}
+
+void go_probes__tidy(const struct go_process *p, struct hu_go_stack *stack)
+{
+	uint16_t kept = 0;
+
+	for (uint16_t i = 0; i < stack->frames && i < HU_GO_FRAMES_MAX; i++)
+		if (!i || !is_wrapper(p, stack->pcs[i]))
+			stack->pcs[kept++] = stack->pcs[i];
+	stack->frames = kept;
 }
 
 int go_probes__counts(struct go_probes *g, uint64_t ret[HU_GO_COUNTS])

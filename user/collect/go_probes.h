@@ -17,6 +17,7 @@
 
 #include "bpf/abi_golang.h"
 #include "user/golang/go_points.h"
+#include "user/golang/go_process.h"
 
 struct go_probes;
 
@@ -35,10 +36,13 @@ int go_probes__attach(struct go_probes *g, pid_t tgid, int fd, const struct go_b
 void go_probes__detach(struct go_probes *g);
 
 /*
- * A stack as the kernel would have kept it: pcs[0] is the process's bias + go_points.acquire.addr, then return
- * addresses, from that into semacquire1's caller on. Equal stacks get equal ids, whoever adds them.
+ * The stack of a goroutine that waits for a semaphore, as go_stack__walk() gives it, becomes what the kernel would have
+ * kept when it asked, but for functions that the compiler made: the kernel's stacks have them, tracebacks do not (see
+ * go_probes__tidy()). Where there are none, ids are equal. points: as attached; bias: of the process.
+ * -ENOENT: it is not in semacquire1. -E2BIG: no room.
  */
-int go_probes__add_stack(struct go_probes *g, pid_t tgid, const uint64_t *pcs, size_t cnt,
+int go_probes__add_stack(struct go_probes *g, pid_t tgid, uint64_t bias,
+			 const struct go_points *points, const uint64_t *pcs, size_t cnt,
 			 uint64_t *ret_id);
 /*
  * A goroutine that waited already when the probes were attached. Take the snapshot after that, adopt, and recheck
@@ -67,6 +71,8 @@ int go_probes__releases(struct go_probes *g, go_release_fn fn, void *ctx);
 int go_probes__pending(struct go_probes *g, go_pending_fn fn, void *ctx);
 /* Leaf first; see struct hu_go_stack. -ENOENT: no such stack. */
 int go_probes__stack(struct go_probes *g, uint64_t id, struct hu_go_stack *ret);
+/* Without functions that the compiler made, so that the pcs are those of go_probes__add_stack(). */
+void go_probes__tidy(const struct go_process *p, struct hu_go_stack *stack);
 int go_probes__counts(struct go_probes *g, uint64_t ret[HU_GO_COUNTS]);
 /* Probes that are attached, and those of them at which the kernel single-steps. */
 void go_probes__placed(const struct go_probes *g, size_t *ret_probes, size_t *ret_stepped);

@@ -383,6 +383,8 @@ int go_points__find(const struct go_binary *b, uint64_t text, struct go_points *
 		*why = "the code of its runtime's semaphores is not where code is";
 		err = -ENOTSUP;
 	}
+	points.from = address_of(&f, &f.acquire);
+	points.to = points.from + (f.acquire.end - f.acquire.entry);
 	if (!err)
 		*ret = points;
 	return err;

@@ -35,6 +35,7 @@ struct go_points {
 	struct go_point acquire, release;
 	struct go_point resume[GO_RESUMES_MAX];
 	size_t resumes;
+	uint64_t from, to; /* semacquire1: addresses in the file */
 };
 
 int go_points__find(const struct go_binary *b, uint64_t text, struct go_points *ret,
