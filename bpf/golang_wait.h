@@ -25,11 +25,12 @@ static __always_inline __u64 go_stack__mix(__u64 hash, __u64 pc)
 static __always_inline int go_wait__ask(struct hu_go_pending *p, __u64 proc_start, __u64 sema,
 					int lifo, __u64 now_ns)
 {
-	int again = lifo && p->state != HU_GO_NONE && p->sema == sema &&
-		    p->proc_start == proc_start;
+	/* The loader may not know which process of this tgid it is. */
+	int same = !p->proc_start || p->proc_start == proc_start;
+	int again = lifo && p->state != HU_GO_NONE && p->sema == sema && same;
 
+	p->proc_start = proc_start;
 	if (!again) {
-		p->proc_start = proc_start;
 		p->sema = sema;
 		p->site = 0;
 		p->total_ns = 0;

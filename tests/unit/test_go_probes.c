@@ -101,9 +101,9 @@ static void test_began_before(void **state)
 }
 
 /* A goroutine that the loader has told of. */
-static void test_adopted(void **state)
+static void adopted(uint64_t proc_start)
 {
-	struct hu_go_pending p = { .proc_start = PROCESS,
+	struct hu_go_pending p = { .proc_start = proc_start,
 				   .sema = SEMA,
 				   .site = 9,
 				   .since_ns = 20,
@@ -119,6 +119,13 @@ static void test_adopted(void **state)
 	assert_int_equal(s.is_ns, 110);
 	assert_false(s.first);
 	assert_int_equal(p.site, 9);
+	assert_int_equal(p.proc_start, PROCESS);
+}
+
+static void test_adopted(void **state)
+{
+	adopted(PROCESS);
+	adopted(0);
 }
 
 /* Clocks of two CPUs may differ by a little: no time is below nothing. */
