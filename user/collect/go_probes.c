@@ -20,6 +20,7 @@ HU_GO_SIZES(CHECK_SIZE)
 
 struct go_probes {
 	struct golang_bpf *skel;
+	struct bpf_program *prog;
 	int ncpus;
 	bool multi; /* all probes of a process by one link */
 	int *link;
@@ -54,10 +55,10 @@ int go_probes__open(struct go_probes **ret, const char **why)
 		err = g->ncpus < 0 ? g->ncpus : g->skel ? 0 : -errno;
 	}
 	if (!err) {
-		bpf_program__set_autoload(g->skel->progs.hu_go_probe, true);
+		g->prog = f.calm ? g->skel->progs.hu_go_probe_calm : g->skel->progs.hu_go_probe;
+		bpf_program__set_autoload(g->prog, true);
 		if (g->multi)
-			bpf_program__set_expected_attach_type(g->skel->progs.hu_go_probe,
-							      BPF_TRACE_UPROBE_MULTI);
+			bpf_program__set_expected_attach_type(g->prog, BPF_TRACE_UPROBE_MULTI);
 		err = golang_bpf__load(g->skel);
 	}
 	if (err) {
@@ -148,7 +149,7 @@ int go_probes__attach(struct go_probes *g, pid_t tgid, int fd, const struct go_b
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
-	p->prog = g->skel->progs.hu_go_probe;
+	p->prog = g->prog;
 	p->pid = tgid;
 	p->fd = fd;
 	*why = "probes can't be placed on its semaphores";
