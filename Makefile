@@ -80,16 +80,17 @@ ALL_CFLAGS := -std=gnu11 $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-
 ALL_LDFLAGS := $(LDFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie -Wl,-z,relro,-z,now)
 ALL_LIBS := $(PKG_LIBS) -liberty -lpthread -lm
 
-# --- the BPF side: every bpf/*.bpf.c but probe.bpf.c links into one object, one skeleton
+# --- the BPF side: every bpf/*.bpf.c links into one object, one skeleton, but those that have one of their own
 UAPI	:= $(firstword $(wildcard $(if $(cross),$(SYSROOT))/usr/include/$(or $(cross),$(shell $(CC) -print-multiarch 2>/dev/null))) /usr/include)
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -D__TARGET_ARCH_$(ARCH) -I. -isystem $(UAPI) \
 	   -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member -Wno-missing-declarations \
 	   -Wno-unknown-attributes -fno-stack-protector
 # The object that defines the maps comes first: libbpf 1.1's linker gives externs that it meets before
 # their definition the wrong offset in .maps.
-BPF_SRC	:= bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c bpf/probe.bpf.c,$(wildcard bpf/*.bpf.c))
+BPF_OWN	:= bpf/probe.bpf.c bpf/golang.bpf.c
+BPF_SRC	:= bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c $(BPF_OWN),$(wildcard bpf/*.bpf.c))
 BPF_OBJ	:= $(BPF_SRC:%.c=$(O)/%.o)
-SKELS	:= $(O)/bpf/holdup.skel.h $(O)/bpf/probe.skel.h
+SKELS	:= $(O)/bpf/holdup.skel.h $(BPF_OWN:%.bpf.c=$(O)/%.skel.h)
 
 # --- the host side
 SRC	:= $(wildcard user/*.c user/*/*.c)
@@ -132,7 +133,7 @@ $(O)/bpf/%.bpf.o: bpf/%.bpf.c $(O)/flags
 $(O)/bpf/holdup.linked.o: $(BPF_OBJ) $(O)/flags
 	$(call say,BPFLINK,$@)
 	$(Q)$(BPFTOOL) gen object $@ $(BPF_OBJ)
-$(O)/bpf/probe.linked.o: $(O)/bpf/probe.bpf.o
+$(BPF_OWN:%.bpf.c=$(O)/%.linked.o): %.linked.o: %.bpf.o
 	$(call say,BPFLINK,$@)
 	$(Q)$(BPFTOOL) gen object $@ $^
 $(O)/bpf/%.skel.h: $(O)/bpf/%.linked.o
@@ -147,7 +148,7 @@ $(O)/flags: FORCE
 	@mkdir -p $(O); printf '%s\n' '$(CC) $(ALL_CFLAGS) | $(ALL_LDFLAGS) | $(CLANG) $(BPF_CFLAGS) $(BPF_SRC)' >$@.new; \
 	if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
--include $(CMD_OBJ:.o=.d) $(LIB_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(O)/bpf/probe.bpf.d
+-include $(CMD_OBJ:.o=.d) $(LIB_OBJ:.o=.d) $(BPF_OBJ:.o=.d) $(BPF_OWN:%.c=$(O)/%.d)
 
 include tests/Makefile
 

@@ -11,6 +11,7 @@
 #ifndef HOLDUP_BPF_HOLD_H
 #define HOLDUP_BPF_HOLD_H
 
+#include "bpf/hist.h"
 #include "bpf/maps.h"
 
 enum slot_flag {
@@ -133,46 +134,6 @@ static __always_inline __u64 hold__count(enum hu_hold_count what, __u64 n)
 	struct hold_counts *c = bpf_map_lookup_elem(&hu_hold_counts, &zero);
 
 	return c && what < HU_HOLD_COUNTS ? __sync_fetch_and_add(&c->cnt[what], n) : 0;
-}
-
-/* Of ns >= 1 << HU_HOLD_LOW_BITS and below 2^36. */
-static __always_inline __u32 hold__log2(__u64 ns)
-{
-	__u32 log = 0;
-
-	if (ns >> 32) {
-		log += 32;
-		ns >>= 32;
-	}
-	if (ns >> 16) {
-		log += 16;
-		ns >>= 16;
-	}
-	if (ns >> 8) {
-		log += 8;
-		ns >>= 8;
-	}
-	if (ns >> 4) {
-		log += 4;
-		ns >>= 4;
-	}
-	if (ns >> 2) {
-		log += 2;
-		ns >>= 2;
-	}
-	return log + (ns >> 1);
-}
-
-static __always_inline __u32 hold__bucket(__u64 ns)
-{
-	__u32 log, bucket;
-
-	if (ns < 1 << HU_HOLD_LOW_BITS)
-		return 0;
-	log = hold__log2(ns);
-	bucket = ((log - HU_HOLD_LOW_BITS) << HU_HOLD_SUB_BITS) + 1 +
-		 ((ns >> (log - HU_HOLD_SUB_BITS)) & ((1 << HU_HOLD_SUB_BITS) - 1));
-	return bucket < HU_HOLD_BUCKETS ? bucket : HU_HOLD_BUCKETS - 1;
 }
 
 /* How far the object at `lock` reaches: glibc 2.17 to 2.42 and musl 1.2 on 64-bit machines have nothing larger. */

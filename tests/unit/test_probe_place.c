@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "user/collect/probe_place.h"
+#include "user/util/probe_place.h"
 
 #define FIND(args, ...)                                             \
 	({                                                          \

@@ -133,7 +133,7 @@ int hold_set__add_held(void *ctx, const struct hu_held_record *rec)
 	return 0;
 }
 
-/* The lowest value of a bucket (bpf/hold.h: hold__bucket()). */
+/* The lowest value of a bucket (bpf/hist.h: hold__bucket()). */
 static uint64_t bucket_start(unsigned int bucket)
 {
 	unsigned int power = (bucket - 1) >> HU_HOLD_SUB_BITS;

@@ -61,7 +61,9 @@ static int open_probe(pid_t pid, int fd, uint64_t off, bool at_return)
 	attr.config = at_return ? 1ULL << bit : 0;
 	attr.uprobe_path = (uintptr_t)path;
 	attr.probe_offset = off;
-	event = syscall(SYS_perf_event_open, &attr, pid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	/* For all processes the event is one CPU's; its program runs on each of them all the same. */
+	event = syscall(SYS_perf_event_open, &attr, pid ? pid : -1, pid ? -1 : 0, -1,
+			PERF_FLAG_FD_CLOEXEC);
 	return event < 0 ? -errno : event;
 }
 

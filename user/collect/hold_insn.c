@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The instruction of a function to be probed. x86-64 by Zydis; elsewhere the first one. */
 #include "user/collect/hold_points.h"
-#include "user/collect/probe_place.h"
+#include "user/util/probe_place.h"
 
 #if defined(__x86_64__)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What hold.c (loading, reading, prices) and hold_attach.c share. */
+/* What hold.c (loading, reading, prices) and hold_attach.c share; go_probes.c places its probes by the same functions. */
 #ifndef HOLDUP_COLLECT_HOLD_INTERNAL_H
 #define HOLDUP_COLLECT_HOLD_INTERNAL_H
 
@@ -14,8 +14,8 @@
 /* Probes of one program in one file. */
 struct hold_probes {
 	const struct bpf_program *prog;
-	pid_t pid;	/* in whose address space alone they are placed */
-	int fd;		/* of the file; the caller's */
+	pid_t pid; /* in whose address space alone they are placed; 0: of all who run the file */
+	int fd;	   /* of the file; the caller's */
 	bool at_return; /* the return address is replaced */
 	size_t cnt;
 	uint64_t off[HOLD_POINTS_MAX];

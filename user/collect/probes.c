@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "user/collect/probe_broker.h"
-#include "user/collect/probe_place.h"
+#include "user/util/probe_place.h"
 #include "user/sym/elf_file.h"
 #include "user/sym/maps.h"
 #include "user/sym/safe_open.h"

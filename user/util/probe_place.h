@@ -6,8 +6,8 @@
  *
  * In: the first bytes of a function (hostile). Out: an offset within them, 0 where nothing better is found.
  */
-#ifndef HOLDUP_COLLECT_PROBE_PLACE_H
-#define HOLDUP_COLLECT_PROBE_PLACE_H
+#ifndef HOLDUP_UTIL_PROBE_PLACE_H
+#define HOLDUP_UTIL_PROBE_PLACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-#include "user/collect/probe_place.h"
+#include "user/util/probe_place.h"
 
 #if defined(__x86_64__)
 #include <Zydis/Zydis.h>
