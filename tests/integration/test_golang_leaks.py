@@ -33,15 +33,19 @@ class Leaks(unittest.TestCase):
 
     # program: (arguments, what is suspected: reason, role, and how many of it at least)
     EXPECTED = {
+        "ctx-ignored": ((), ("blocked-forever", "follower", 5)),
         "double-lock": ((), ("blocked-forever", "teller", 1)),
         "lock-order": ((), ("blocked-forever", "transfer", 2)),
+        "missing-done": ((), ("blocked-forever", "collector", 1)),
         "nil-channel": ((), ("blocked-forever", "sender", 1)),
         "panic-lock": ((), ("orphaned", "waiter", 3)),
         "rw-writer": ((), ("same-line", "reader", 4)),
         "select-stuck": ((), ("blocked-forever", "relay", 4)),
+        "sem-exhausted": ((), ("blocked-forever", "worker", 3)),
         "send-timeout": ((), ("blocked-forever", "sender", 7)),
         "ticker-leak": (GROW, ("growing", "ticker", 20)),
         "unbounded": (GROW, ("growing", "item", 500)),
+        "wg-copied": ((), ("blocked-forever", "gatherer", 1)),
     }
     HEALTHY = (
         "after-func", "cond-workers", "contended", "errgroup", "http-idle", "pool", "signals", "sql-pool",
@@ -97,6 +101,24 @@ class Leaks(unittest.TestCase):
     @holdup.timeout(240)
     def test_newest(self):
         self.check("newest-stripped")
+
+    @holdup.timeout(100)
+    def test_collector(self):
+        """What Go's own collector found, however short it waits; who found nothing himself is told what holdup finds."""
+        for form, path in golang.builds("first-wins"):
+            if not form.endswith("stripped"):
+                continue
+            with self.subTest(form), golang.Program(path) as program:
+                asked = program.ask("leaks") is not None
+                command = ["leaks", "-p", program.pid, "--for", "3s", "--min-age", "100ms"]
+                suspects = holdup.run_json(command, timeout=50)["suspects"]
+                self.assertEqual(
+                    {place_of(suspect): suspect["count"] for suspect in suspects},
+                    {line_of(program, role): count for role, count in (("loser", 3), ("counter", 1))},
+                )
+                for suspect in suspects:
+                    self.assertEqual(suspect["reason"], "blocked-forever")
+                    self.assertEqual("garbage collector" in suspect["evidence"], asked)
 
     @holdup.timeout(60)
     def test_text(self):

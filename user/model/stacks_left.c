@@ -38,7 +38,7 @@ static bool is_candidate(const struct left *l, size_t i)
 	const struct blocked_thread *t = entry(l, i);
 	const struct go_goroutine *g = goroutine(l, i);
 
-	if (!g->steady || t->go.idle || t->go.system || t->go.never)
+	if (!g->steady || g->status != GO_WAITING || t->go.idle || t->go.system || t->go.never)
 		return false;
 	if (t->go.kind == LOCK_GO_CHAN || t->go.kind == LOCK_GO_SELECT)
 		return g->chans && g->chans < GO_CHANS_MAX;
