@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Real Go servers as Debian packages them (stripped, with C in them), old and new: at rest every goroutine is read
-as the server itself prints it, and nothing is found wrong; under load no stack is broken.
+as the server itself prints it, nothing is found wrong, and nothing is suspected to be a leak, before they have worked and
+after; under load no stack is broken.
 """
 
 import contextlib
@@ -185,6 +186,8 @@ class Servers(unittest.TestCase):
         found = document["deadlocks"] + document["orphaned_locks"] + document["stuck"]
         self.assertEqual(found, [])
         self.assertGreater(len(golang.goroutines(document)), 5)
+        command = ["leaks", "-p", server.pid, "--for", "5s", "--min-age", "1s"]
+        self.assertEqual(holdup.run_json(command, timeout=60)["suspects"], [])
 
     def under_load(self, server):
         over, failed = threading.Event(), []
