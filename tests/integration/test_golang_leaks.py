@@ -48,7 +48,8 @@ class Leaks(unittest.TestCase):
         "wg-copied": ((), ("blocked-forever", "gatherer", 1)),
     }
     HEALTHY = (
-        "after-func", "cond-workers", "contended", "errgroup", "http-idle", "pool", "signals", "sql-pool",
+        "after-func", "cond-workers", "contended", "errgroup", "finalizer", "http-idle", "pool", "signals",
+        "sql-pool",
     )  # fmt: skip
 
     def run_all(self, form):

@@ -183,6 +183,7 @@ class Servers(unittest.TestCase):
         self.assertEqual((status, out), (0, ""), err)
         document = golang.stacks(server.pid)
         self.assertEqual(document["coverage"]["go_unread"], 0)
+        self.assertEqual(document["coverage"]["go_unsearched"], 0)
         found = document["deadlocks"] + document["orphaned_locks"] + document["stuck"]
         self.assertEqual(found, [])
         self.assertGreater(len(golang.goroutines(document)), 5)
@@ -204,7 +205,8 @@ class Servers(unittest.TestCase):
         try:
             self.look_many_times(server)
             document = golang.stacks(server.pid)
-            self.assertEqual(document["deadlocks"] + document["orphaned_locks"], [])
+            found = document["deadlocks"] + document["orphaned_locks"] + document["stuck"]
+            self.assertEqual(found, [])
         finally:
             over.set()
             for thread in clients:

@@ -66,7 +66,8 @@ class Verdicts(unittest.TestCase):
     """What is found wrong, in whom, and that nothing is found in the healthy ones."""
 
     HEALTHY = (
-        "after-func", "cond-workers", "contended", "errgroup", "http-idle", "pool", "signals", "sql-pool",
+        "after-func", "cond-workers", "contended", "errgroup", "finalizer", "http-idle", "pool", "signals",
+        "sql-pool",
     )  # fmt: skip
     FINDINGS = ("deadlocks", "orphaned_locks", "stuck")
 

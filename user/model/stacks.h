@@ -216,6 +216,7 @@ struct stacks_report {
 		uint64_t stacks_incomplete; /* of threads that are not on a CPU */
 		uint64_t goroutines_moved;  /* that would not hold still: left out */
 		uint64_t go_unread;	    /* Go programs whose goroutines could not be read */
+		uint64_t go_unsearched;	    /* whose memory could not be searched for references */
 		bool times_unknown;
 	} coverage;
 	const struct stacks_query *query;

@@ -14,6 +14,7 @@
 
 #define MEMORY_MAX (64u << 20) /* a program that has more is not searched: it would take too long */
 #define LOOKS	   2
+#define TRIES	   3 /* of a look at goroutines that will not hold still */
 
 struct left {
 	struct stacks_builder *b;
@@ -192,10 +193,14 @@ static int look(struct left *l)
 	if (!l->candidate)
 		return -ENOMEM;
 	list_candidates(l);
-	for (int i = 0; i < LOOKS && l->candidates && !err; i++)
+	for (int i = 0; i < LOOKS && l->candidates && !err; i++) {
 		err = look_once(l);
+		for (int k = 1; k < TRIES && err == -EAGAIN; k++)
+			err = look_once(l);
+	}
 	for (size_t i = 0; i < cnt && !err; i++)
 		entry(l, i)->left = l->candidate[i];
+	l->b->r.coverage.go_unsearched += err != 0;
 	return err == -ENOMEM ? err : 0; /* too large to be searched, or it would not hold still */
 }
 
