@@ -82,6 +82,7 @@ static enum decoded decode(const uint8_t *bytes, int at, struct go_span *ret)
 	ret->elem_sz = elem;
 	ret->elems = class / 2 ? (limit - ret->addr) / elem : 1;
 	ret->noscan = class & 1;
+	ret->goroutines = false;
 	ret->specials = u64_at(bytes, at + SPAN_SPECIALS);
 	return ret->elems ? DECODED_SPAN : DECODED_WRONG;
 }
@@ -152,17 +153,35 @@ static bool overlap(const struct go_heap *h)
 	return false;
 }
 
+/* The last that begins at or below the address; NULL: none. */
+static struct go_span *find_span(const struct go_heap *h, uint64_t addr)
+{
+	size_t lo = 0, hi = h->cnt;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (h->span[mid].addr <= addr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo ? &h->span[lo - 1] : NULL;
+}
+
 /* Goroutines are objects of the heap. */
 static bool has_goroutines(const struct go_process *p, const struct go_snapshot *s,
-			   const struct go_heap *h)
+			   struct go_heap *h)
 {
 	size_t g_sz = go_layout__g_size(&p->binary->layout);
 	struct go_heap_object o;
 
-	for (size_t i = 0; i < s->cnt; i++)
+	for (size_t i = 0; i < s->cnt; i++) {
 		if (!go_heap__find(h, s->goroutine[i].addr, &o) || o.addr != s->goroutine[i].addr ||
 		    o.sz < g_sz)
 			return false;
+		find_span(h, o.addr)->goroutines = true;
+	}
 	return s->cnt;
 }
 
@@ -267,25 +286,16 @@ int go_heap__read(const struct go_process *p, const struct go_snapshot *s, struc
 
 bool go_heap__find(const struct go_heap *h, uint64_t addr, struct go_heap_object *ret)
 {
-	size_t lo = 0, hi = h->cnt, elem;
-	const struct go_span *span;
+	const struct go_span *span = find_span(h, addr);
+	uint64_t elem;
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (h->span[mid].addr <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (!lo)
+	if (!span)
 		return false;
-	span = &h->span[lo - 1];
 	elem = (addr - span->addr) / span->elem_sz;
 	if (elem >= span->elems)
 		return false;
 	*ret = (struct go_heap_object){ span->addr + elem * span->elem_sz, span->elem_sz,
-					span->first + elem, span->noscan };
+					span->first + elem, span->noscan, span->goroutines };
 	return true;
 }
 

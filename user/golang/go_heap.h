@@ -17,6 +17,7 @@ struct go_span {
 	uint64_t elem_sz;
 	uint32_t elems;
 	bool noscan;	   /* its objects have no pointers */
+	bool goroutines;   /* some of them are goroutines of the snapshot */
 	uint64_t specials; /* what its objects have besides, such as finalizers: a list; 0: none */
 	size_t first;	   /* number of its first object, of all objects */
 };
@@ -31,7 +32,7 @@ struct go_heap {
 struct go_heap_object {
 	uint64_t addr, sz;
 	size_t number;
-	bool noscan;
+	bool noscan, goroutines; /* as its span has it */
 };
 
 int go_heap__read(const struct go_process *p, const struct go_snapshot *s, struct go_heap *ret);

@@ -8,6 +8,12 @@
 #define QUEUE_MAX    (1u << 26)
 #define SPECIALS_MAX (1u << 16) /* of one span */
 #define SPECIAL_SZ   64
+#define READ_MAX     (256ull << 20)
+#define STACK_MAX    (1ull << 30) /* src/runtime/proc.go, maxstacksize */
+
+struct waiter {
+	size_t object, goroutine; /* numbers */
+};
 
 struct reach {
 	const struct go_reach_input *in;
@@ -16,7 +22,13 @@ struct reach {
 	uint8_t *marked; /* a bit for each object */
 	struct go_heap_object *queue;
 	size_t cnt, cap;
-	bool failed; /* no memory */
+	struct waiter *waiter; /* by object */
+	size_t waiters;
+	size_t *woken; /* goroutines that were found to go on, and have not been looked at yet */
+	size_t wokens;
+	uint64_t read; /* bytes of stacks and goroutines */
+	bool failed;   /* no memory */
+	bool too_large;
 };
 
 static bool is_marked(const struct reach *r, size_t number)
@@ -57,17 +69,6 @@ static const struct go_copy *copy_from(const struct reach *r, uint64_t addr)
 	return in->copy + lo;
 }
 
-static bool word_at(const struct reach *r, uint64_t addr, uint64_t *ret)
-{
-	const struct go_copy *c = copy_from(r, addr);
-
-	if (c == r->in->copy + r->in->copies || addr < c->addr ||
-	    c->sz - (addr - c->addr) < sizeof(*ret))
-		return false;
-	memcpy(ret, c->bytes + (addr - c->addr), sizeof(*ret));
-	return true;
-}
-
 /* ---- marking */
 
 static void enqueue(struct reach *r, const struct go_heap_object *o)
@@ -97,8 +98,31 @@ static bool is_sudog(const struct reach *r, const struct go_heap_object *o)
 	size_t sz = r->in->p->binary->layout.s_c + sizeof(uint64_t);
 	uint64_t g;
 
-	return o->sz >= sz && o->sz <= sz + 24 && word_at(r, o->addr, &g) &&
+	return o->sz >= sz && o->sz <= sz + 24 && !go_memory__u64(&r->in->p->memory, o->addr, &g) &&
 	       goroutine_at(r->in->s, g);
+}
+
+/* Who waits for it may go on. */
+static void wake(struct reach *r, size_t object)
+{
+	size_t lo = 0, hi = r->waiters;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (r->waiter[mid].object < object)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (; lo < r->waiters && r->waiter[lo].object == object; lo++) {
+		size_t goroutine = r->waiter[lo].goroutine;
+
+		if (r->live[goroutine])
+			continue;
+		r->live[goroutine] = true;
+		r->woken[r->wokens++] = goroutine;
+	}
 }
 
 static void mark(struct reach *r, uint64_t word)
@@ -109,6 +133,7 @@ static void mark(struct reach *r, uint64_t word)
 	    is_marked(r, o.number))
 		return;
 	r->marked[o.number / 8] |= 1 << o.number % 8;
+	wake(r, o.number);
 	/* A goroutine that waits is known to the runtime whether or not it may go on. */
 	if (!o.noscan && !goroutine_at(r->in->s, o.addr) && !is_sudog(r, &o))
 		enqueue(r, &o);
@@ -130,16 +155,23 @@ static void scan(struct reach *r, uint64_t from, uint64_t to)
 	}
 }
 
-static void drain(struct reach *r)
+/* Of memory that is surely there, in the copy or not. */
+static void scan_now(struct reach *r, uint64_t from, uint64_t to)
 {
-	while (r->cnt && !r->failed) {
-		struct go_heap_object o = r->queue[--r->cnt];
+	uint64_t word[512];
 
-		scan(r, o.addr, o.addr + o.sz);
+	r->read += to - from;
+	if (r->read > READ_MAX)
+		r->too_large = true;
+	for (from &= ~7ull; from < to && !r->too_large; from += sizeof(word)) {
+		size_t sz = to - from < sizeof(word) ? to - from : sizeof(word);
+
+		if (go_memory__read(&r->in->p->memory, from, word, sz))
+			continue;
+		for (size_t i = 0; i < sz / sizeof(word[0]); i++)
+			mark(r, word[i]);
 	}
 }
-
-/* ---- where it begins */
 
 /* Where a goroutine that runs is in its stack is not known. */
 static void scan_goroutine(struct reach *r, const struct go_goroutine *g)
@@ -147,10 +179,30 @@ static void scan_goroutine(struct reach *r, const struct go_goroutine *g)
 	bool known = g->sp >= g->lo && g->sp < g->hi && g->status != GO_RUNNING;
 	struct go_heap_object o;
 
-	scan(r, known ? g->sp : g->lo, g->hi);
+	if (g->lo < g->hi && g->hi - g->lo <= STACK_MAX)
+		scan_now(r, known ? g->sp : g->lo, g->hi);
 	if (go_heap__find(r->in->heap, g->addr, &o))
-		scan(r, o.addr, o.addr + o.sz);
+		scan_now(r, o.addr, o.addr + o.sz);
 }
+
+static void drain(struct reach *r)
+{
+	struct go_heap_object o;
+
+	while ((r->cnt || r->wokens) && !r->failed && !r->too_large) {
+		if (r->wokens) {
+			scan_goroutine(r, &r->in->s->goroutine[r->woken[--r->wokens]]);
+			continue;
+		}
+		o = r->queue[--r->cnt];
+		if (o.goroutines)
+			scan_now(r, o.addr, o.addr + o.sz);
+		else
+			scan(r, o.addr, o.addr + o.sz);
+	}
+}
+
+/* ---- where it begins */
 
 static bool has_function(const struct reach *r, const uint64_t *word, size_t words)
 {
@@ -194,43 +246,41 @@ static void scan_roots(struct reach *r)
 {
 	const struct go_reach_input *in = r->in;
 
+	/* First, for each of them is woken once at most. */
+	for (size_t i = 0; i < in->s->cnt; i++)
+		if (r->live[i])
+			r->woken[r->wokens++] = i;
 	scan(r, in->p->data.from, in->p->data.to);
 	scan(r, in->p->bss.from, in->p->bss.to);
 	for (size_t i = 0; i < in->heap->cnt; i++)
 		if (in->heap->span[i].specials)
 			scan_specials(r, &in->heap->span[i]);
-	for (size_t i = 0; i < in->s->cnt; i++)
-		if (r->live[i])
-			scan_goroutine(r, &in->s->goroutine[i]);
 	drain(r);
 }
 
-/* ---- who may go on */
+/* ---- who waits for what */
+
+static int by_object(const void *a, const void *b)
+{
+	const struct waiter *x = a, *y = b;
+
+	return x->object < y->object ? -1 : x->object > y->object;
+}
 
 /* What is no object of the heap is believed to be known to everybody. */
-static bool is_known(const struct reach *r, uint64_t object)
+static void list_waiters(struct reach *r)
 {
 	struct go_heap_object o;
 
-	return !go_heap__find(r->in->heap, object, &o) || is_marked(r, o.number);
-}
+	for (size_t i = 0; i < r->in->cnt; i++) {
+		const struct go_awaits *w = &r->in->awaits[i];
 
-static void spread(struct reach *r)
-{
-	bool more = true;
-
-	while (more && !r->failed) {
-		more = false;
-		for (size_t i = 0; i < r->in->cnt && !r->failed; i++) {
-			const struct go_awaits *w = &r->in->awaits[i];
-
-			if (r->live[w->goroutine] || !is_known(r, w->object))
-				continue;
-			r->live[w->goroutine] = more = true;
-			scan_goroutine(r, &r->in->s->goroutine[w->goroutine]);
-			drain(r);
-		}
+		if (go_heap__find(r->in->heap, w->object, &o))
+			r->waiter[r->waiters++] = (struct waiter){ o.number, w->goroutine };
+		else
+			r->live[w->goroutine] = true;
 	}
+	qsort(r->waiter, r->waiters, sizeof(r->waiter[0]), by_object);
 }
 
 int go_reach__find(const struct go_reach_input *in, bool *live)
@@ -243,12 +293,17 @@ int go_reach__find(const struct go_reach_input *in, bool *live)
 		r.hi = last->addr + last->elems * last->elem_sz;
 	}
 	r.marked = calloc(1, in->heap->objects / 8 + 1);
-	if (r.marked) {
+	r.waiter = calloc(in->cnt + 1, sizeof(*r.waiter));
+	r.woken = calloc(in->s->cnt + 1, sizeof(*r.woken));
+	if (r.marked && r.waiter && r.woken) {
+		list_waiters(&r);
 		scan_roots(&r);
-		spread(&r);
+	} else {
+		r.failed = true;
 	}
 	free(r.queue);
-	r.failed |= !r.marked;
 	free(r.marked);
-	return r.failed ? -ENOMEM : 0;
+	free(r.waiter);
+	free(r.woken);
+	return r.failed ? -ENOMEM : r.too_large ? -E2BIG : 0;
 }

@@ -8,7 +8,7 @@
  *
  * It is of one moment only if nothing ran meanwhile: look twice, and believe what both say.
  *
- * In: a heap as it was read after the copy; memory that the caller has copied, by address, ascending.
+ * In: a heap; memory that the caller has copied, by address, ascending; stacks and goroutines are read here.
  * Errors: -ENOMEM; -E2BIG: too large to be looked through.
  */
 #ifndef HOLDUP_GOLANG_GO_REACH_H
@@ -33,7 +33,8 @@ struct go_reach_input {
 	const struct go_process *p;
 	const struct go_snapshot *s;
 	const struct go_heap *heap;
-	const struct go_copy *copy;
+	const struct go_copy
+		*copy; /* variables and objects with pointers, but for goroutines; no stacks */
 	size_t copies;
 	const struct go_awaits *awaits;
 	size_t cnt; /* of them */

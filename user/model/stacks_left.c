@@ -12,9 +12,10 @@
 #include "user/golang/go_reach.h"
 #include "user/model/stacks_build.h"
 
-#define MEMORY_MAX (64u << 20) /* a program that has more is not searched: it would take too long */
-#define LOOKS	   2
-#define TRIES	   3 /* of a look at goroutines that will not hold still */
+#define MEMORY_MAX \
+	(64u << 20) /* of variables and objects with pointers; more would take too long */
+#define LOOKS 2
+#define TRIES 3 /* of a look at goroutines that will not hold still */
 
 struct left {
 	struct stacks_builder *b;
@@ -75,22 +76,38 @@ static void look__free(struct look *k)
 	free(k->live);
 }
 
-/*
- * What the collector looks at: variables, and the heap, which grows upwards from where it begins, in pieces of 64 MiB
- * (src/runtime/malloc.go, arenaHints). Goroutines are in it. What the runtime has elsewhere keeps nothing alive.
- */
-#define ARENA_SZ (64ull << 20)
-#define HEAP_MAX (1ull << 40)
+static int by_start(const void *a, const void *b)
+{
+	const struct go_range *x = a, *y = b;
 
+	return x->from < y->from ? -1 : x->from > y->from;
+}
+
+/* What the collector looks at: variables, and objects with pointers. Goroutines and stacks are read when it comes to them. */
 static int copy_memory(const struct left *l, struct look *k)
 {
 	const struct snap_process *p = l->go->process;
-	const struct go_process *go = &p->go->process;
-	uint64_t heap = goroutine(l, 0)->addr & ~(ARENA_SZ - 1); /* they are sorted */
-	const struct go_range range[] = { go->data, go->bss, { heap, heap + HEAP_MAX } };
+	struct go_range *range = calloc(k->heap.cnt + 2, sizeof(*range));
+	size_t cnt = 0;
+	int err;
 
-	return resident__copy(p->tgid, sym_process__maps(p->names), range, 3, MEMORY_MAX, &k->copy,
-			      &k->copies);
+	if (!range)
+		return -ENOMEM;
+	range[cnt++] = p->go->process.data;
+	range[cnt++] = p->go->process.bss;
+	for (size_t i = 0; i < k->heap.cnt; i++) {
+		const struct go_span *span = &k->heap.span[i];
+
+		if (!span->noscan && !span->goroutines)
+			range[cnt++] =
+				(struct go_range){ span->addr,
+						   span->addr + span->elems * span->elem_sz };
+	}
+	qsort(range, cnt, sizeof(*range), by_start);
+	err = resident__copy(p->tgid, sym_process__maps(p->names), range, cnt, MEMORY_MAX, &k->copy,
+			     &k->copies);
+	free(range);
+	return err;
 }
 
 /* Is it the same goroutine, and has it not run since the report's look? */
@@ -152,22 +169,19 @@ static void strike(struct left *l, const struct look *k)
 	}
 }
 
-/*
- * In this order: objects that are in the copy have their span, and who has run since the copy is known. Of goroutines that
- * would not hold still the stacks are missing, so that nothing can be told.
- */
+/* Of goroutines that would not hold still the stacks are missing, so that nothing can be told. */
 static int look_once(struct left *l)
 {
 	struct go_process *p = (struct go_process *)&l->go->process->go->process;
 	struct look k = { 0 };
-	int err = copy_memory(l, &k);
+	int err = go_snapshot__take(p, &k.now);
 
-	if (!err)
-		err = go_snapshot__take(p, &k.now);
 	if (!err && (k.now->rejected || k.now->beyond))
 		err = -EAGAIN;
 	if (!err)
 		err = go_heap__read(p, k.now, &k.heap);
+	if (!err)
+		err = copy_memory(l, &k);
 	if (!err)
 		err = list_awaits(l, &k);
 	if (!err) {
