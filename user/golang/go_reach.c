@@ -173,6 +173,25 @@ static void scan_now(struct reach *r, uint64_t from, uint64_t to)
 	}
 }
 
+/*
+ * A goroutine, whether the snapshot has it or it has ended, or another object of that size. A g begins with the limits of
+ * its stack, and the upper one, where the stack ends, is the address of what comes next.
+ */
+#define STACK_MIN 2048
+
+static void scan_like_g(struct reach *r, const struct go_heap_object *o)
+{
+	uint64_t limit[2], sz;
+
+	if (go_memory__read(&r->in->p->memory, o->addr, limit, sizeof(limit)))
+		return;
+	sz = limit[1] - limit[0];
+	if (limit[0] < limit[1] && sz >= STACK_MIN && !(sz & (sz - 1)) && !(limit[0] % STACK_MIN))
+		scan_now(r, o->addr + sizeof(limit), o->addr + o->sz);
+	else
+		scan_now(r, o->addr, o->addr + o->sz);
+}
+
 /* Where a goroutine that runs is in its stack is not known. */
 static void scan_goroutine(struct reach *r, const struct go_goroutine *g)
 {
@@ -182,7 +201,7 @@ static void scan_goroutine(struct reach *r, const struct go_goroutine *g)
 	if (g->lo < g->hi && g->hi - g->lo <= STACK_MAX)
 		scan_now(r, known ? g->sp : g->lo, g->hi);
 	if (go_heap__find(r->in->heap, g->addr, &o))
-		scan_now(r, o.addr, o.addr + o.sz);
+		scan_like_g(r, &o);
 }
 
 static void drain(struct reach *r)
@@ -196,7 +215,7 @@ static void drain(struct reach *r)
 		}
 		o = r->queue[--r->cnt];
 		if (o.goroutines)
-			scan_now(r, o.addr, o.addr + o.sz);
+			scan_like_g(r, &o);
 		else
 			scan(r, o.addr, o.addr + o.sz);
 	}
