@@ -8,6 +8,8 @@
 #define QUEUE_MAX    (1u << 26)
 #define SPECIALS_MAX (1u << 16) /* of one span */
 #define SPECIAL_SZ   64
+#define PS_MAX	     1024
+#define P_MIN	     8192 /* a p is larger in all versions */
 #define READ_MAX     (256ull << 20)
 #define STACK_MAX    (1ull << 30) /* src/runtime/proc.go, maxstacksize */
 
@@ -26,6 +28,9 @@ struct reach {
 	size_t waiters;
 	size_t *woken; /* goroutines that were found to go on, and have not been looked at yet */
 	size_t wokens;
+	uint64_t p[PS_MAX];
+	size_t ps;
+	struct batch *batch;
 	uint64_t read; /* bytes of stacks and goroutines */
 	bool failed;   /* no memory */
 	bool too_large;
@@ -192,16 +197,98 @@ static void scan_like_g(struct reach *r, const struct go_heap_object *o)
 		scan_now(r, o->addr, o->addr + o->sz);
 }
 
+/* Many at once: one read for each would take longer than all the rest. */
+#define BATCH	  512
+#define WINDOW_SZ 1024 /* of a stack: most are not deeper */
+#define G_MAX	  512
+
+struct batch {
+	struct go_piece piece[2 * BATCH];
+	uint8_t bytes[BATCH][WINDOW_SZ + G_MAX];
+};
+
 /* Where a goroutine that runs is in its stack is not known. */
-static void scan_goroutine(struct reach *r, const struct go_goroutine *g)
+static uint64_t stack_from(const struct go_goroutine *g)
 {
 	bool known = g->sp >= g->lo && g->sp < g->hi && g->status != GO_RUNNING;
-	struct go_heap_object o;
 
-	if (g->lo < g->hi && g->hi - g->lo <= STACK_MAX)
-		scan_now(r, known ? g->sp : g->lo, g->hi);
-	if (go_heap__find(r->in->heap, g->addr, &o))
-		scan_like_g(r, &o);
+	return (known ? g->sp : g->lo) & ~7ull;
+}
+
+static void list_pieces(const struct reach *r, const size_t *goroutine, size_t cnt, struct batch *b)
+{
+	for (size_t i = 0; i < cnt; i++) {
+		const struct go_goroutine *g = &r->in->s->goroutine[goroutine[i]];
+		uint64_t from = stack_from(g), sz = g->hi > from ? g->hi - from : 0;
+		struct go_heap_object o = { 0 };
+
+		if (!go_heap__find(r->in->heap, g->addr, &o) || o.sz > G_MAX)
+			o.sz = 0;
+		b->piece[2 * i] = (struct go_piece){ from, b->bytes[i],
+						     sz < WINDOW_SZ ? sz : WINDOW_SZ, false };
+		/* The limits of its stack are left out: see scan_like_g(). */
+		b->piece[2 * i + 1] = (struct go_piece){ g->addr + 16, b->bytes[i] + WINDOW_SZ,
+							 o.sz ? o.sz - 16 : 0, false };
+	}
+}
+
+static void mark_piece(struct reach *r, const struct go_piece *piece)
+{
+	uint64_t word;
+
+	for (size_t at = 0; piece->ok && at + sizeof(word) <= piece->sz; at += sizeof(word)) {
+		memcpy(&word, (const uint8_t *)piece->to + at, sizeof(word));
+		mark(r, word);
+	}
+}
+
+static void scan_goroutines(struct reach *r)
+{
+	size_t cnt = r->wokens < BATCH ? r->wokens : BATCH, goroutine[BATCH];
+	struct batch *b = r->batch;
+
+	/* Others are woken meanwhile. */
+	r->wokens -= cnt;
+	memcpy(goroutine, r->woken + r->wokens, cnt * sizeof(goroutine[0]));
+	list_pieces(r, goroutine, cnt, b);
+	r->in->p->memory.read_many(r->in->p->memory.ctx, b->piece, 2 * cnt);
+	for (size_t i = 0; i < cnt; i++) {
+		const struct go_goroutine *g = &r->in->s->goroutine[goroutine[i]];
+		uint64_t from = stack_from(g);
+
+		mark_piece(r, &b->piece[2 * i]);
+		mark_piece(r, &b->piece[2 * i + 1]);
+		if (g->hi > from + WINDOW_SZ && g->hi - from <= STACK_MAX)
+			scan_now(r, from + WINDOW_SZ, g->hi);
+	}
+}
+
+/* A p, which has the number of a page where the runtime will take memory next: p.pcache, two words after p.m, of three. */
+static void scan_p(struct reach *r, const struct go_heap_object *o)
+{
+	uint64_t cache = o->addr + r->in->p->binary->layout.p_m + 16;
+
+	scan(r, o->addr, cache);
+	scan(r, cache + 24, o->addr + o->sz);
+}
+
+static bool is_p(const struct reach *r, const struct go_heap_object *o)
+{
+	for (size_t i = 0; i < r->ps; i++)
+		if (r->p[i] == o->addr)
+			return true;
+	return false;
+}
+
+static void list_ps(struct reach *r)
+{
+	const struct go_process *p = r->in->p;
+	struct go_slice allp;
+
+	if (p->allp && !go_memory__read(&p->memory, p->allp, &allp, sizeof(allp)) &&
+	    allp.len <= PS_MAX &&
+	    !go_memory__read(&p->memory, allp.ptr, r->p, allp.len * sizeof(r->p[0])))
+		r->ps = allp.len;
 }
 
 static void drain(struct reach *r)
@@ -210,12 +297,14 @@ static void drain(struct reach *r)
 
 	while ((r->cnt || r->wokens) && !r->failed && !r->too_large) {
 		if (r->wokens) {
-			scan_goroutine(r, &r->in->s->goroutine[r->woken[--r->wokens]]);
+			scan_goroutines(r);
 			continue;
 		}
 		o = r->queue[--r->cnt];
 		if (o.goroutines)
 			scan_like_g(r, &o);
+		else if (o.sz >= P_MIN && is_p(r, &o))
+			scan_p(r, &o);
 		else
 			scan(r, o.addr, o.addr + o.sz);
 	}
@@ -314,8 +403,10 @@ int go_reach__find(const struct go_reach_input *in, bool *live)
 	r.marked = calloc(1, in->heap->objects / 8 + 1);
 	r.waiter = calloc(in->cnt + 1, sizeof(*r.waiter));
 	r.woken = calloc(in->s->cnt + 1, sizeof(*r.woken));
-	if (r.marked && r.waiter && r.woken) {
+	r.batch = malloc(sizeof(*r.batch));
+	if (r.marked && r.waiter && r.woken && r.batch) {
 		list_waiters(&r);
+		list_ps(&r);
 		scan_roots(&r);
 	} else {
 		r.failed = true;
@@ -324,5 +415,6 @@ int go_reach__find(const struct go_reach_input *in, bool *live)
 	free(r.marked);
 	free(r.waiter);
 	free(r.woken);
+	free(r.batch);
 	return r.failed ? -ENOMEM : r.too_large ? -E2BIG : 0;
 }
