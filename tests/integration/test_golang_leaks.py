@@ -67,6 +67,12 @@ class Leaks(unittest.TestCase):
             return programs, holdup.run_json(command, timeout=150)
 
     def check(self, form):
+        """A stale word in memory can hide a leak that only the search for references tells: then once more."""
+        if self.check_once(form, False):
+            self.check_once(form, True)
+
+    def check_once(self, form, last):
+        """The programs in which nothing was suspected; none may be where it is the last time."""
         programs, document = self.run_all(form)
         by_pid = {program.pid: name for name, program in programs.items()}
         found = {}
@@ -75,21 +81,27 @@ class Leaks(unittest.TestCase):
             self.assertTrue(suspect["evidence"])
             found.setdefault(by_pid[suspect["pid"]], []).append(suspect)
         rest = {key: value for key, value in document.items() if key != "suspects"}
-        self.assertEqual(set(found), set(self.EXPECTED), f"{rest}, {by_pid}")
-        for name, (_, expected) in self.EXPECTED.items():
+        self.assertLessEqual(set(found), set(self.EXPECTED), f"{rest}, {by_pid}")
+        if last:
+            self.assertEqual(set(found), set(self.EXPECTED), f"{rest}, {by_pid}")
+        for name, suspects in found.items():
             with self.subTest(name):
-                self.check_suspects(programs[name], found[name], *expected)
+                self.check_suspects(programs[name], suspects, *self.EXPECTED[name][1])
+        return set(self.EXPECTED) - set(found)
 
     def check_suspects(self, program, suspects, reason, role, least):
         (suspect,) = [suspect for suspect in suspects if suspect["reason"] == reason]
         # Of a circle each of its goroutines is as good as the other.
         roles = ("transfer", "refund") if role == "transfer" else (role,)
         self.assertIn(place_of(suspect), [line_of(program, role) for role in roles])
-        self.assertGreaterEqual(suspect["count"], least)
+        if "nobody else refers" in suspect["evidence"]:
+            self.assertIn(suspect["count"], range(1, least + 1))
+        else:
+            self.assertGreaterEqual(suspect["count"], least)
         if reason == "growing":
             self.assertGreater(suspect["growth_per_min"], 0)
             self.assertRegex(suspect["evidence"], r"from \d+ to \d+ live goroutines")
-        else:
+        elif "nobody else refers" not in suspect["evidence"]:
             self.assertEqual(suspect["count"], least)
         # unbounded's goroutines wait at one line besides
         others = {other["reason"] for other in suspects} - {reason}
