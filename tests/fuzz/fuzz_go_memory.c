@@ -20,7 +20,7 @@
 static void change(struct go_image *img, const uint8_t *piece)
 {
 	static const uint64_t part[] = { IMG_RO, IMG_RW,  IMG_HEAP, IMG_STACKS,
-					 IMG_MD, IMG_BSS, IMG_G(1), IMG_SUDOG };
+					 IMG_MD, IMG_BSS, IMG_G(1), IMG_SUDOG(0) };
 	uint64_t addr = part[piece[0] % 8] + (piece[1] | (uint64_t)piece[2] << 8);
 	uint8_t *at = img__at(img, addr, 8);
 
@@ -66,22 +66,29 @@ static void check_evidence(struct go_process *p, const struct go_snapshot *s)
 
 static void check_reach(struct go_process *p, const struct go_snapshot *s, struct go_image *img)
 {
-	struct go_object *o = calloc(2, sizeof(*o));
 	const struct go_copy copy[] = {
 		{ IMG_BSS, 0x800, img__at(img, IMG_BSS, 0x800) },
 		{ IMG_HEAP, IMG_HEAP_SZ, img->heap },
 		{ IMG_STACKS, sizeof(img->stacks), img->stacks },
 	};
+	const struct go_awaits awaits[] = { { 0, IMG_HEAP + 0x7000 }, { 0, IMG_HEAP + 0x7100 } };
+	bool *live = malloc(s->cnt + 1);
+	struct go_heap_object o;
+	struct go_heap heap;
 
-	if (!o)
-		return;
-	o[0] = (struct go_object){ .addr = IMG_HEAP + 0x7000, .below = 256, .above = 12 };
-	o[1] = (struct go_object){ .addr = IMG_HEAP + 0x7100, .above = 1 };
-	if (!go_reach__find(p, s, copy, 3, o, 2))
-		for (int i = 0; i < 2; i++)
-			for (size_t n = 0; n < o[i].by_cnt; n++)
-				CHECK(o[i].by[n] < s->cnt && (!n || o[i].by[n - 1] < o[i].by[n]));
-	go_reach__free(o, 2);
+	if (live && s->cnt && !go_heap__read(p, s, &heap)) {
+		const struct go_reach_input in = { p, s, &heap, copy, 3, awaits, 2 };
+
+		for (uint64_t at = IMG_HEAP; at < IMG_HEAP + IMG_HEAP_SZ; at += 1000)
+			if (go_heap__find(&heap, at, &o))
+				CHECK(at >= o.addr && at - o.addr < o.sz &&
+				      o.number < heap.objects);
+		memset(live, true, s->cnt);
+		live[0] = false;
+		go_reach__find(&in, live);
+		go_heap__free(&heap);
+	}
+	free(live);
 }
 
 static void check_semtable(const struct go_process *p, const struct go_snapshot *s)

@@ -33,18 +33,23 @@ class Leaks(unittest.TestCase):
 
     # program: (arguments, what is suspected: reason, role, and how many of it at least)
     EXPECTED = {
+        "ctx-ignored": ((), ("blocked-forever", "follower", 5)),
         "double-lock": ((), ("blocked-forever", "teller", 1)),
         "lock-order": ((), ("blocked-forever", "transfer", 2)),
+        "missing-done": ((), ("blocked-forever", "collector", 1)),
         "nil-channel": ((), ("blocked-forever", "sender", 1)),
         "panic-lock": ((), ("orphaned", "waiter", 3)),
         "rw-writer": ((), ("same-line", "reader", 4)),
         "select-stuck": ((), ("blocked-forever", "relay", 4)),
+        "sem-exhausted": ((), ("blocked-forever", "worker", 3)),
         "send-timeout": ((), ("blocked-forever", "sender", 7)),
         "ticker-leak": (GROW, ("growing", "ticker", 20)),
         "unbounded": (GROW, ("growing", "item", 500)),
+        "wg-copied": ((), ("blocked-forever", "gatherer", 1)),
     }
     HEALTHY = (
-        "after-func", "cond-workers", "contended", "errgroup", "http-idle", "pool", "signals", "sql-pool",
+        "after-func", "cond-workers", "contended", "errgroup", "finalizer", "http-idle", "pool", "signals",
+        "sql-pool",
     )  # fmt: skip
 
     def run_all(self, form):
@@ -62,6 +67,12 @@ class Leaks(unittest.TestCase):
             return programs, holdup.run_json(command, timeout=150)
 
     def check(self, form):
+        """A stale word in memory can hide a leak that only the search for references tells: then once more."""
+        if self.check_once(form, False):
+            self.check_once(form, True)
+
+    def check_once(self, form, last):
+        """The programs in which nothing was suspected; none may be where it is the last time."""
         programs, document = self.run_all(form)
         by_pid = {program.pid: name for name, program in programs.items()}
         found = {}
@@ -70,21 +81,27 @@ class Leaks(unittest.TestCase):
             self.assertTrue(suspect["evidence"])
             found.setdefault(by_pid[suspect["pid"]], []).append(suspect)
         rest = {key: value for key, value in document.items() if key != "suspects"}
-        self.assertEqual(set(found), set(self.EXPECTED), f"{rest}, {by_pid}")
-        for name, (_, expected) in self.EXPECTED.items():
+        self.assertLessEqual(set(found), set(self.EXPECTED), f"{rest}, {by_pid}")
+        if last:
+            self.assertEqual(set(found), set(self.EXPECTED), f"{rest}, {by_pid}")
+        for name, suspects in found.items():
             with self.subTest(name):
-                self.check_suspects(programs[name], found[name], *expected)
+                self.check_suspects(programs[name], suspects, *self.EXPECTED[name][1])
+        return set(self.EXPECTED) - set(found)
 
     def check_suspects(self, program, suspects, reason, role, least):
         (suspect,) = [suspect for suspect in suspects if suspect["reason"] == reason]
         # Of a circle each of its goroutines is as good as the other.
         roles = ("transfer", "refund") if role == "transfer" else (role,)
         self.assertIn(place_of(suspect), [line_of(program, role) for role in roles])
-        self.assertGreaterEqual(suspect["count"], least)
+        if "nobody else refers" in suspect["evidence"]:
+            self.assertIn(suspect["count"], range(1, least + 1))
+        else:
+            self.assertGreaterEqual(suspect["count"], least)
         if reason == "growing":
             self.assertGreater(suspect["growth_per_min"], 0)
             self.assertRegex(suspect["evidence"], r"from \d+ to \d+ live goroutines")
-        else:
+        elif "nobody else refers" not in suspect["evidence"]:
             self.assertEqual(suspect["count"], least)
         # unbounded's goroutines wait at one line besides
         others = {other["reason"] for other in suspects} - {reason}
@@ -97,6 +114,24 @@ class Leaks(unittest.TestCase):
     @holdup.timeout(240)
     def test_newest(self):
         self.check("newest-stripped")
+
+    @holdup.timeout(100)
+    def test_collector(self):
+        """What Go's own collector found, however short it waits; who found nothing himself is told what holdup finds."""
+        for form, path in golang.builds("first-wins"):
+            if not form.endswith("stripped"):
+                continue
+            with self.subTest(form), golang.Program(path) as program:
+                asked = program.ask("leaks") is not None
+                command = ["leaks", "-p", program.pid, "--for", "3s", "--min-age", "100ms"]
+                suspects = holdup.run_json(command, timeout=50)["suspects"]
+                self.assertEqual(
+                    {place_of(suspect): suspect["count"] for suspect in suspects},
+                    {line_of(program, role): count for role, count in (("loser", 3), ("counter", 1))},
+                )
+                for suspect in suspects:
+                    self.assertEqual(suspect["reason"], "blocked-forever")
+                    self.assertEqual("garbage collector" in suspect["evidence"], asked)
 
     @holdup.timeout(60)
     def test_text(self):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Real Go servers as Debian packages them (stripped, with C in them), old and new: at rest every goroutine is read
-as the server itself prints it, and nothing is found wrong; under load no stack is broken.
+as the server itself prints it, nothing is found wrong, and nothing is suspected to be a leak, before they have worked and
+after; under load no stack is broken.
 """
 
 import contextlib
@@ -182,9 +183,12 @@ class Servers(unittest.TestCase):
         self.assertEqual((status, out), (0, ""), err)
         document = golang.stacks(server.pid)
         self.assertEqual(document["coverage"]["go_unread"], 0)
+        self.assertEqual(document["coverage"]["go_unsearched"], 0)
         found = document["deadlocks"] + document["orphaned_locks"] + document["stuck"]
         self.assertEqual(found, [])
         self.assertGreater(len(golang.goroutines(document)), 5)
+        command = ["leaks", "-p", server.pid, "--for", "5s", "--min-age", "1s"]
+        self.assertEqual(holdup.run_json(command, timeout=60)["suspects"], [])
 
     def under_load(self, server):
         over, failed = threading.Event(), []
@@ -201,7 +205,8 @@ class Servers(unittest.TestCase):
         try:
             self.look_many_times(server)
             document = golang.stacks(server.pid)
-            self.assertEqual(document["deadlocks"] + document["orphaned_locks"], [])
+            found = document["deadlocks"] + document["orphaned_locks"] + document["stuck"]
+            self.assertEqual(found, [])
         finally:
             over.set()
             for thread in clients:

@@ -103,6 +103,11 @@ class Program:
         self.process.wait()
 
 
+def release(program):
+    """27 of go1.27.3"""
+    return int(re.match(r"go1\.(\d+)", program.truth["go"])[1])
+
+
 def parse_traceback(text):
     """Goroutines of a text as runtime.Stack and /debug/pprof/goroutine?debug=2 print it."""
     found = []

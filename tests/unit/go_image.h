@@ -23,12 +23,14 @@
 #define IMG_REASONS  (IMG_RW + 0x1000)
 #define IMG_STRINGS  (IMG_RW + 0x2000)
 #define IMG_BSS	     (IMG_RW + 0x3000)
+#define IMG_SPAN(i)  (IMG_RW + 0x3a00 + 0x90 * (i))
+#define IMG_SPANS    5
 #define IMG_SEMTABLE (IMG_BSS + 0x1000)
 #define IMG_BSS_SZ   0x9000
 #define IMG_RW_SZ    (0x3000 + IMG_BSS_SZ)
 #define IMG_HEAP     0xc000000000ull
 #define IMG_G(i)     (IMG_HEAP + 0x1000 + 0x200 * (i))
-#define IMG_SUDOG    (IMG_HEAP + 0x4000)
+#define IMG_SUDOG(i) (IMG_HEAP + 0x4000 + 0x70 * (i))
 #define IMG_M	     (IMG_HEAP + 0x5000)
 #define IMG_P	     (IMG_HEAP + 0x8000)
 #define IMG_HEAP_SZ  0x10000
@@ -277,7 +279,7 @@ static inline void img__sudog_at(struct go_image *img, uint64_t at, uint64_t g, 
 
 static inline void img__sudog(struct go_image *img, int i, uint64_t elem, uint64_t chan)
 {
-	img__sudog_at(img, IMG_SUDOG + 0x80 * i, IMG_G(i), elem, chan);
+	img__sudog_at(img, IMG_SUDOG(i), IMG_G(i), elem, chan);
 }
 
 /* Where the table of semaphores has the root of one. */
@@ -309,14 +311,13 @@ static inline void img__goroutines(struct go_image *img, int minor)
 	img__goroutine(img, 4, GO_RUNNING, 0, send_fn, 2);
 	img__goroutine(img, 5, GO_WAITING | 0x1000, 4, system_fn, 2);
 	img__sudog(img, 1, IMG_HEAP + 0x7004, 0);
-	img__treap(img, IMG_HEAP + 0x7004, IMG_SUDOG + 0x80, 1);
+	img__treap(img, IMG_HEAP + 0x7004, IMG_SUDOG(1), 1);
 	img__sudog(img, 2, 0, IMG_HEAP + 0x7100);
-	img__word(img, IMG_G(2) + img->l.g_waiting, IMG_SUDOG + 0x100);
+	img__word(img, IMG_G(2) + img->l.g_waiting, IMG_SUDOG(2));
 	if (minor >= 26) /* semaphores' too are known by g.waiting */
-		img__word(img, IMG_G(1) + img->l.g_waiting, IMG_SUDOG + 0x80);
+		img__word(img, IMG_G(1) + img->l.g_waiting, IMG_SUDOG(1));
 	else /* … before, only a local variable of semacquire1() has it */
-		img__word(img, IMG_STACKS + IMG_STACK_SZ + 0x400 + IMG_FRAME + 16,
-			  IMG_SUDOG + 0x80);
+		img__word(img, IMG_STACKS + IMG_STACK_SZ + 0x400 + IMG_FRAME + 16, IMG_SUDOG(1));
 	img__word(img, IMG_G(4) + img->l.g_m, IMG_M);
 	img__word(img, IMG_M + img->l.m_curg, IMG_G(4));
 	img__word(img, IMG_M + img->l.m_procid, 4711);
@@ -342,6 +343,36 @@ static inline void img__variables(struct go_image *img)
 	img__put(img, IMG_P + l->p_runqtail, 3, 4);
 	img__word(img, sched + l->sched_goidgen, 48);
 	img__put(img, sched + l->sched_maxm, 10000, 4);
+}
+
+/* class: its size class, twice, and 1 for objects without pointers; in_use: 1. */
+static inline void img__span(struct go_image *img, int minor, int i, uint64_t addr, uint64_t pages,
+			     uint8_t class, uint64_t elem, uint8_t in_use)
+{
+	uint64_t span = IMG_SPAN(i), at = span + (minor == 21 ? 112 : 104);
+
+	img__word(img, IMG_RW + 0x3900 + 8 * i, span);
+	img__word(img, span + 24, addr);
+	img__word(img, span + 32, pages);
+	img__put(img, at - 6, class, 1);
+	img__put(img, at - 5, in_use, 1);
+	img__word(img, at, elem);
+	img__word(img, at + 8, addr + (pages * 8192 / (elem ? elem : 1)) * elem);
+}
+
+/* Goroutines; nothing; records of waits; small objects without and with pointers; a large one. */
+static inline void img__spans(struct go_image *img, int minor)
+{
+	uint64_t all = IMG_BSS + 0x600;
+
+	img__span(img, minor, 0, IMG_HEAP, 1, 2 * 26, 512, 1);
+	img__span(img, minor, 1, IMG_HEAP + 0x2000, 1, 0, 0, 0);
+	img__span(img, minor, 2, IMG_HEAP + 0x4000, 1, 2 * 9, 112, 1);
+	img__span(img, minor, 3, IMG_HEAP + 0x6000, 1, 2 * 18, 256, 1);
+	img__span(img, minor, 4, IMG_P, 4, 0, 4 * 8192, 1);
+	img__word(img, all, IMG_RW + 0x3900);
+	img__word(img, all + 8, IMG_SPANS);
+	img__word(img, all + 16, IMG_SPANS);
 }
 
 /* A stripped program of go1.<minor>; img__free() it. NULL: out of memory. */
@@ -384,6 +415,7 @@ static inline struct go_image *img__new(int minor)
 	img__reasons(img);
 	img__variables(img);
 	img__goroutines(img, minor);
+	img__spans(img, minor);
 	return img;
 }
 

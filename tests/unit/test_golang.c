@@ -333,86 +333,141 @@ static void test_scheduler(void **state)
 	}
 }
 
-/* ---- who refers to what they wait for */
+/* ---- objects of the heap */
+
+static void test_heap(void **state)
+{
+	for (int minor = 18; minor <= 27; minor++) {
+		struct opened o = open_image(minor);
+		struct go_heap_object found;
+		struct go_heap heap;
+
+		assert_int_equal(go_heap__read(&o.p, o.s, &heap), 0);
+		assert_int_equal(heap.cnt, 4);
+		assert_int_equal(heap.objects, 16 + 73 + 32 + 1);
+		assert_true(go_heap__find(&heap, IMG_G(2) + 17, &found));
+		assert_int_equal(found.addr, IMG_G(2));
+		assert_int_equal(found.sz, 512);
+		assert_int_equal(found.number, 10);
+		assert_false(found.noscan);
+		assert_false(go_heap__find(&heap, IMG_HEAP - 1, &found));
+		assert_false(go_heap__find(&heap, IMG_HEAP + 0x2000, &found));
+		assert_false(go_heap__find(&heap, IMG_HEAP + 0x4000 + 73 * 112, &found));
+		assert_true(go_heap__find(&heap, IMG_P + 4 * 8192 - 1, &found));
+		assert_int_equal(found.number, heap.objects - 1);
+		go_heap__free(&heap);
+		/* A size that is not that of its class; then goroutines that are no objects. */
+		img__word(o.img, IMG_SPAN(3) + (minor == 21 ? 112 : 104), 272);
+		img__put(o.img, IMG_SPAN(3) + (minor == 21 ? 106 : 98), 2 * 17, 1);
+		for (int i = 0; i < 3; i++) { /* few may be wrong, for spans change */
+			img__put(o.img, IMG_SPAN(i + 2) + (minor == 21 ? 106 : 98), 2 * 11, 1);
+			img__put(o.img, IMG_SPAN(i + 2) + (minor == 21 ? 107 : 99), 1, 1);
+		}
+		assert_int_equal(go_heap__read(&o.p, o.s, &heap), -ENOENT);
+		close_image(&o);
+		o = open_image(minor);
+		img__word(o.img, IMG_SPAN(0) + 24, IMG_HEAP - 0x4000);
+		assert_int_equal(go_heap__read(&o.p, o.s, &heap), -ENOENT);
+		close_image(&o);
+	}
+}
+
+/* ---- who may go on */
 
 #define CHAN	(IMG_HEAP + 0x7100) /* goroutine 3 waits for it: index 2 */
+#define LOCKS	(IMG_HEAP + 0x7000) /* goroutine 2 waits for it: index 1 */
 #define CLOSURE (IMG_HEAP + 0x7200)
-#define OBJECT	(IMG_HEAP + 0x7800)
+#define SPECIAL (IMG_RW + 0x3f00)
 
-static struct go_object find_users(struct go_image *img)
+/* May index 2 go on? blocked: neither may index 1 by itself. */
+static bool goes_on(struct go_image *img, bool blocked)
 {
-	struct go_object *o = calloc(1, sizeof(*o)), found;
 	struct go_memory memory = img__memory(img);
 	const struct go_copy copy[] = {
 		{ IMG_BSS, 0x800, img__at(img, IMG_BSS, 0x800) },
-		{ IMG_HEAP, IMG_HEAP_SZ, img->heap },
+		/* In two pieces, as large ones are copied. */
+		{ IMG_HEAP, 0x7108, img->heap },
+		{ IMG_HEAP + 0x7108, IMG_HEAP_SZ - 0x7108, img->heap + 0x7108 },
 		{ IMG_STACKS, sizeof(img->stacks), img->stacks },
 	};
+	const struct go_awaits awaits[] = { { 2, CHAN }, { 1, LOCKS } };
+	bool live[IMG_GS] = { true, !blocked, false, true, true, true };
 	struct go_snapshot *s;
 	struct go_process p;
+	struct go_heap heap;
 	const char *why;
 
 	assert_int_equal(go_process__open(&img->binary, &memory, 0, &p, &why), 0);
 	assert_int_equal(go_snapshot__take(&p, &s), 0);
-	*o = (struct go_object){ .addr = CHAN, .above = 1 };
-	assert_int_equal(go_reach__find(&p, s, copy, 3, o, 1), 0);
-	found = *o;
-	found.by = NULL;
-	found.by_cap = found.by_cnt ? o->by[0] : 0; /* the first of them */
-	go_reach__free(o, 1);
+	assert_int_equal(go_heap__read(&p, s, &heap), 0);
+	const struct go_reach_input in = { &p, s, &heap, copy, 4, awaits, blocked ? 2 : 1 };
+
+	assert_int_equal(go_reach__find(&in, live), 0);
+	go_heap__free(&heap);
 	go_snapshot__free(s);
 	go_process__close(&p);
 	free(img);
-	return found;
+	return live[2];
 }
 
 static void test_reach(void **state)
 {
 	for (int minor = 18; minor <= 27; minor += 3) {
 		struct go_image *img = image(minor);
-		struct go_object o;
 		uint64_t stack = IMG_STACKS + IMG_STACK_SZ + 0x700; /* of index 1, in use */
+		int specials = minor == 21 ? 136 : 128;
 
-		/* The runtime's own record of the wait is no reference. */
-		o = find_users(img);
-		assert_false(o.rooted);
-		assert_int_equal(o.by_cnt, 0);
+		/* The runtime's own records of the wait are no reference: in g, and in the table of semaphores. */
+		img__word(img, IMG_BSS + 0x700, IMG_SUDOG(2));
+		assert_false(goes_on(img, false));
+		img = image(minor);
+		img__word(img, stack, CHAN + 8);
+		assert_true(goes_on(img, false));
+		/* … of one that nobody can wake either; then of one that somebody can. */
 		img = image(minor);
 		img__word(img, stack, CHAN);
-		o = find_users(img);
-		assert_false(o.rooted);
-		assert_int_equal(o.by_cnt, 1);
-		assert_int_equal(o.by_cap, 1);
+		assert_false(goes_on(img, true));
+		img = image(minor);
+		img__word(img, stack, CHAN);
+		img__word(img, IMG_BSS + 0x700, LOCKS);
+		assert_true(goes_on(img, true));
 		/* A variable of a package. */
 		img = image(minor);
 		img__word(img, IMG_BSS + 0x700, CHAN);
-		assert_true(find_users(img).rooted);
+		assert_true(goes_on(img, false));
 		/* The part of a stack that is not in use. */
 		img = image(minor);
 		img__word(img, IMG_STACKS + IMG_STACK_SZ + 0x100, CHAN);
-		assert_int_equal(find_users(img).by_cnt, 0);
+		assert_false(goes_on(img, false));
 		/* A function value that has captured it, and that nobody has any more; then one that a stack has. */
 		img = image(minor);
 		img__word(img, CLOSURE, img__pc(IMG_WORK, 0));
 		img__word(img, CLOSURE + 8, CHAN);
-		o = find_users(img);
-		assert_false(o.rooted);
-		assert_int_equal(o.by_cnt, 0);
+		assert_false(goes_on(img, false));
 		img = image(minor);
-		img__word(img, CLOSURE, img__pc(IMG_WORK, 0));
 		img__word(img, CLOSURE + 8, CHAN);
 		img__word(img, stack, CLOSURE);
-		o = find_users(img);
-		assert_int_equal(o.by_cnt, 1);
-		/* In an object of unknown size, to which nothing is seen to point: nothing is claimed. */
+		assert_true(goes_on(img, false));
+		/* What looks like a pointer in an object without any. */
 		img = image(minor);
-		img__word(img, IMG_HEAP + 0xfff8, CHAN);
-		assert_true(find_users(img).rooted);
-		/* … and one that a variable points to, somewhere below. */
+		img__word(img, CLOSURE + 8, CHAN);
+		img__word(img, stack, CLOSURE);
+		img__put(img, IMG_SPAN(3) + (minor == 21 ? 106 : 98), 2 * 18 + 1, 1);
+		assert_false(goes_on(img, false));
+		/* An object that nobody refers to, but whose finalizer will run; then one that is only profiled. */
 		img = image(minor);
-		img__word(img, OBJECT + 0x40, CHAN);
-		img__word(img, IMG_BSS + 0x700, OBJECT);
-		assert_true(find_users(img).rooted);
+		img__word(img, CLOSURE + 8, CHAN);
+		img__word(img, IMG_SPAN(3) + specials, SPECIAL);
+		img__word(img, SPECIAL + 8, minor < 24 ? 0x1200 | 1 << 16 : 0x1200);
+		img__word(img, SPECIAL + 24, IMG_BSS + 0x7f0);
+		img__word(img, IMG_BSS + 0x7f0, img__pc(IMG_WORK, 0));
+		assert_true(goes_on(img, false));
+		img = image(minor);
+		img__word(img, CLOSURE + 8, CHAN);
+		img__word(img, IMG_SPAN(3) + specials, SPECIAL);
+		img__word(img, SPECIAL + 8, minor < 24 ? 0x1200 | 2 << 16 : 0x1200);
+		img__word(img, SPECIAL + 24, IMG_BSS + 0x7f0);
+		assert_false(goes_on(img, false));
 	}
 }
 
@@ -492,7 +547,7 @@ int main(void)
 		cmocka_unit_test(test_process),	 cmocka_unit_test(test_goroutines),
 		cmocka_unit_test(test_moving),	 cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_waits),	 cmocka_unit_test(test_scheduler),
-		cmocka_unit_test(test_reach),
+		cmocka_unit_test(test_heap),	 cmocka_unit_test(test_reach),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

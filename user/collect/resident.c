@@ -58,13 +58,14 @@ static int copy_run(struct copying *c, uint64_t from, uint64_t to)
 	return err;
 }
 
-static int copy_mapping(struct copying *c, const struct mapping *map)
+/* from, to: of whole pages */
+static int copy_resident(struct copying *c, uint64_t from, uint64_t to)
 {
 	uint64_t entry[PAGES_AT_ONCE], run = 0;
 	int err = 0;
 
-	for (uint64_t at = map->start; at < map->end && !err;) {
-		size_t want = (map->end - at) / c->page;
+	for (uint64_t at = from; at < to && !err;) {
+		size_t want = (to - at) / c->page;
 		ssize_t got;
 
 		if (want > PAGES_AT_ONCE)
@@ -84,21 +85,39 @@ static int copy_mapping(struct copying *c, const struct mapping *map)
 			}
 		}
 	}
-	return !err && run ? copy_run(c, run, map->end) : err;
+	return !err && run ? copy_run(c, run, to) : err;
 }
 
-static bool is_wanted(const struct mapping *map, const struct go_range *range, size_t ranges)
+/* Both are sorted; *i: the first range that ends after the mapping's start. */
+static int copy_mapping(struct copying *c, const struct mapping *map, const struct go_range *range,
+			size_t ranges, size_t *i)
 {
-	for (size_t i = 0; i < ranges; i++)
-		if (map->end > range[i].from && map->start < range[i].to)
-			return map->read && map->write && !map->shared;
-	return false;
+	uint64_t done = map->start;
+	int err = 0;
+
+	while (*i < ranges && range[*i].to <= map->start)
+		(*i)++;
+	for (size_t k = *i; k < ranges && range[k].from < map->end && !err; k++) {
+		uint64_t from = range[k].from & ~(c->page - 1);
+		uint64_t to = (range[k].to + c->page - 1) & ~(c->page - 1);
+
+		if (from < done)
+			from = done; /* the page has the end of the range before */
+		if (to > map->end)
+			to = map->end;
+		if (from < to)
+			err = copy_resident(c, from, to);
+		if (to > done)
+			done = to;
+	}
+	return err;
 }
 
 int resident__copy(pid_t tgid, const struct maps *maps, const struct go_range *range, size_t ranges,
 		   size_t max, struct go_copy **ret, size_t *ret_cnt)
 {
 	struct copying c = { .tgid = tgid, .page = sysconf(_SC_PAGESIZE), .left = max };
+	size_t range_at = 0;
 	char path[64];
 	int err = 0;
 
@@ -107,8 +126,8 @@ int resident__copy(pid_t tgid, const struct maps *maps, const struct go_range *r
 	if (c.pagemap < 0)
 		return -errno;
 	for (size_t i = 0; i < maps->cnt && !err; i++)
-		if (is_wanted(&maps->map[i], range, ranges))
-			err = copy_mapping(&c, &maps->map[i]);
+		if (maps->map[i].read && maps->map[i].write && !maps->map[i].shared)
+			err = copy_mapping(&c, &maps->map[i], range, ranges, &range_at);
 	close(c.pagemap);
 	if (err) {
 		resident__free(c.copy, c.cnt);

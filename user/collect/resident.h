@@ -13,7 +13,7 @@
 #include "user/golang/go_reach.h"
 #include "user/sym/maps.h"
 
-/* Mappings that overlap one of these ranges. */
+/* What of these ranges, ascending and apart from each other, is in private mappings that can be written. */
 int resident__copy(pid_t tgid, const struct maps *maps, const struct go_range *range, size_t ranges,
 		   size_t max, struct go_copy **ret, size_t *ret_cnt);
 void resident__free(struct go_copy *copy, size_t cnt);

@@ -1,27 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Who refers to an object that goroutines wait for? Every word of the program's memory that is resident is looked at,
- * and what refers to those, a few steps back, until a goroutine's stack or a variable of a package is reached.
+ * Which goroutines may ever go on? Those that wait for nothing that other goroutines would have to end; those that wait for
+ * an object which a variable refers to, or the stack of one that may go on, also through other objects; and so on until
+ * nobody new is found. It is what Go's own collector does to find leaked goroutines ("GOLF", ASPLOS 2025), in a copy of
+ * the memory, without types: any word that is the address of an object, or of a place in it, is taken for a reference.
+ * Slots of stacks count whether they are used again or not. So the answer leans to "may go on".
  *
- * The collector knows how large objects are, we don't: a pointer to somewhere close below a place is taken to be one to
- * the object that has it. So the answer is a judgement, and leans to "somebody refers to it": what can't be followed
- * counts as referred to by a variable. What is on a stack counts whether it is used again or not.
+ * It is of one moment only if nothing ran meanwhile: look twice, and believe what both say.
  *
- * In: memory that the caller has copied; objects by address, ascending. Ownership: go_reach__free(). Errors: -ENOMEM.
+ * In: a heap; memory that the caller has copied, by address, ascending; stacks and goroutines are read here.
+ * Errors: -ENOMEM; -E2BIG: too large to be looked through.
  */
 #ifndef HOLDUP_GOLANG_GO_REACH_H
 #define HOLDUP_GOLANG_GO_REACH_H
 
-#include "user/golang/go_snapshot.h"
-
-struct go_object {
-	uint64_t addr;
-	uint32_t below,
-		above; /* pointers from addr - below up to addr + above - 1 are to it, or to what it is in */
-	bool rooted; /* a variable of a package refers to it, or what can't be followed does */
-	size_t *by; /* goroutines on whose stacks the references end, of the snapshot; ascending, each once */
-	size_t by_cnt, by_cap;
-};
+#include "user/golang/go_heap.h"
 
 /* A piece of memory as it was copied; its bytes are the caller's. */
 struct go_copy {
@@ -30,9 +23,24 @@ struct go_copy {
 	const uint8_t *bytes; /* aligned to 8 */
 };
 
-int go_reach__find(const struct go_process *p, const struct go_snapshot *s,
-		   const struct go_copy *copy, size_t copies, struct go_object *object,
-		   size_t objects);
-void go_reach__free(struct go_object *object, size_t objects);
+/* A goroutine waits for an object, and maybe for others as well. */
+struct go_awaits {
+	size_t goroutine; /* in the snapshot */
+	uint64_t object;
+};
+
+struct go_reach_input {
+	const struct go_process *p;
+	const struct go_snapshot *s;
+	const struct go_heap *heap;
+	const struct go_copy
+		*copy; /* variables and objects with pointers, but for goroutines; no stacks */
+	size_t copies;
+	const struct go_awaits *awaits;
+	size_t cnt; /* of them */
+};
+
+/* live: of each goroutine of the snapshot; false for those that are asked for, who must wait for something. */
+int go_reach__find(const struct go_reach_input *in, bool *live);
 
 #endif

@@ -121,6 +121,8 @@ static const char *why_stuck(const struct stuck_wait *w)
 		       "locked it has returned or ended";
 	case STUCK_NOBODY_LEFT:
 		return "nobody else refers to what they wait for who could go on";
+	case STUCK_LEAKED:
+		return "Go's garbage collector says so";
 	default:
 		return "nobody can end the wait";
 	}

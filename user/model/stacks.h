@@ -158,7 +158,8 @@ enum stuck_why {
 		2, /* from one: meant so where it is the Done() of a context without an end */
 	STUCK_ABANDONED = 3, /* a lock that is taken, while nobody is where it could have it */
 	STUCK_NOBODY_LEFT =
-		4, /* a channel or WaitGroup that nobody else refers to who could go on */
+		4,	  /* a channel or WaitGroup that nobody else refers to who could go on */
+	STUCK_LEAKED = 5, /* Go's own collector found that (1.26 and newer) */
 };
 
 const char *stuck_why__name(enum stuck_why why);
@@ -215,6 +216,7 @@ struct stacks_report {
 		uint64_t stacks_incomplete; /* of threads that are not on a CPU */
 		uint64_t goroutines_moved;  /* that would not hold still: left out */
 		uint64_t go_unread;	    /* Go programs whose goroutines could not be read */
+		uint64_t go_unsearched;	    /* whose memory could not be searched for references */
 		bool times_unknown;
 	} coverage;
 	const struct stacks_query *query;

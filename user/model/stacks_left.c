@@ -1,28 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Goroutines that wait for channels and WaitGroups to which nobody else refers who could go on: what the collector of Go
- * 1.26 and newer finds as leaked goroutines ("GOLF", ASPLOS 2025), from outside and for all versions, but with the
- * collector's knowledge of objects replaced by a judgement (golang/go_reach.h): probable, never certain.
+ * 1.26 and newer finds as leaked goroutines ("GOLF", ASPLOS 2025), from outside and for all versions. Nothing is stopped
+ * while memory is copied, so what is found is looked for a second time, and told if both say so: probable, never certain.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "user/collect/resident.h"
+#include "user/golang/go_reach.h"
 #include "user/model/stacks_build.h"
 
-#define MEMORY_MAX	(64u << 20) /* a program that has more is not searched: it would take too long */
-#define OBJECTS_MAX	8192
-#define WAITGROUP_BELOW 4096 /* where the object that it is in may begin */
-#define WAITGROUP_SZ	12
+#define MEMORY_MAX \
+	(64u << 20) /* of variables and objects with pointers; more would take too long */
+#define LOOKS 2
+#define TRIES 3 /* of a look at goroutines that will not hold still */
 
 struct left {
 	struct stacks_builder *b;
 	const struct go_summary *go;
-	struct go_object *object;
-	size_t objects;
-	bool *candidate; /* of the goroutines of the snapshot: waits for nothing but objects */
-	bool *live;	 /* of them: may go on */
+	bool *candidate; /* of the report's goroutines: waits for nothing but objects, and was not found to go on */
+	size_t candidates;
 };
 
 static const struct go_goroutine *goroutine(const struct left *l, size_t i)
@@ -41,165 +40,182 @@ static bool is_candidate(const struct left *l, size_t i)
 	const struct blocked_thread *t = entry(l, i);
 	const struct go_goroutine *g = goroutine(l, i);
 
-	if (!g->steady || t->go.idle || t->go.system || t->go.never)
+	if (!g->steady || g->status != GO_WAITING || t->go.idle || t->go.system || t->go.never)
 		return false;
 	if (t->go.kind == LOCK_GO_CHAN || t->go.kind == LOCK_GO_SELECT)
 		return g->chans && g->chans < GO_CHANS_MAX;
 	return t->go.kind == LOCK_GO_WAITGROUP && t->go.object;
 }
 
-/* ---- objects */
-
-static int by_address(const void *a, const void *b)
+static void list_candidates(struct left *l)
 {
-	const struct go_object *x = a, *y = b;
-
-	return x->addr < y->addr ? -1 : x->addr > y->addr;
-}
-
-static size_t add_objects_of(struct left *l, size_t i, size_t cnt)
-{
-	const struct go_goroutine *g = goroutine(l, i);
-
-	if (entry(l, i)->go.kind == LOCK_GO_WAITGROUP) {
-		l->object[cnt++] = (struct go_object){ .addr = entry(l, i)->go.object,
-						       .below = WAITGROUP_BELOW,
-						       .above = WAITGROUP_SZ };
-		return cnt;
-	}
-	for (size_t c = 0; c < g->chans; c++)
-		l->object[cnt++] = (struct go_object){
-			.addr = l->go->goroutines->chan[g->chan_at + c],
-			.above = 1, /* a channel is an object of its own */
-		};
-	return cnt;
-}
-
-static int list_objects(struct left *l)
-{
-	size_t cnt = l->go->goroutines->cnt, all = 0, kept = 0;
-
-	for (size_t i = 0; i < cnt; i++)
-		all += l->candidate[i] ? GO_CHANS_MAX : 0;
-	l->object = calloc(all + 1, sizeof(*l->object));
-	if (!l->object)
-		return -ENOMEM;
-	all = 0;
-	for (size_t i = 0; i < cnt; i++)
-		if (l->candidate[i])
-			all = add_objects_of(l, i, all);
-	qsort(l->object, all, sizeof(l->object[0]), by_address);
-	for (size_t i = 0; i < all; i++)
-		if (!kept || l->object[kept - 1].addr != l->object[i].addr)
-			l->object[kept++] = l->object[i];
-	l->objects = kept;
-	return kept <= OBJECTS_MAX ? 0 : -E2BIG;
-}
-
-static const struct go_object *find_object(const struct left *l, uint64_t addr)
-{
-	struct go_object key = { .addr = addr };
-
-	return bsearch(&key, l->object, l->objects, sizeof(key), by_address);
-}
-
-/* ---- who may go on */
-
-/* Somebody else who may go on refers to it. */
-static bool object_lives(const struct left *l, const struct go_object *o)
-{
-	bool lives = !o || o->rooted;
-
-	for (size_t i = 0; !lives && i < o->by_cnt; i++)
-		lives = l->live[o->by[i]];
-	return lives;
-}
-
-static bool may_go_on(const struct left *l, size_t i)
-{
-	const struct go_goroutine *g = goroutine(l, i);
-	bool lives = false;
-
-	if (entry(l, i)->go.kind == LOCK_GO_WAITGROUP)
-		return object_lives(l, find_object(l, entry(l, i)->go.object));
-	for (size_t c = 0; c < g->chans && !lives; c++)
-		lives = object_lives(l, find_object(l, l->go->goroutines->chan[g->chan_at + c]));
-	return lives;
-}
-
-/* Who may go on may let others go on, until nobody new is found. */
-static void spread(struct left *l)
-{
-	bool more = true;
-
-	for (size_t i = 0; i < l->go->goroutines->cnt; i++)
-		l->live[i] = !l->candidate[i];
-	while (more) {
-		more = false;
-		for (size_t i = 0; i < l->go->goroutines->cnt; i++)
-			if (!l->live[i] && may_go_on(l, i))
-				l->live[i] = more = true;
+	for (size_t i = 0; i < l->go->goroutines->cnt; i++) {
+		l->candidate[i] = is_candidate(l, i);
+		l->candidates += l->candidate[i];
 	}
 }
 
-/*
- * What the collector looks at: variables, and the heap, which grows upwards from where it begins, in pieces of 64 MiB
- * (src/runtime/malloc.go, arenaHints). Goroutines are in it. What the runtime has elsewhere keeps nothing alive.
- */
-#define ARENA_SZ (64ull << 20)
-#define HEAP_MAX (1ull << 40)
+/* ---- one look */
 
-static int search(struct left *l)
-{
-	const struct snap_process *p = l->go->process;
-	const struct go_process *go = &p->go->process;
-	uint64_t heap = goroutine(l, 0)->addr & ~(ARENA_SZ - 1); /* they are sorted */
-	const struct go_range range[] = { go->data, go->bss, { heap, heap + HEAP_MAX } };
+struct look {
+	struct go_snapshot *now;
+	struct go_heap heap;
 	struct go_copy *copy;
 	size_t copies;
-	int err = resident__copy(p->tgid, sym_process__maps(p->names), range, 3, MEMORY_MAX, &copy,
-				 &copies);
+	struct go_awaits *awaits;
+	size_t cnt;
+	bool *live; /* of the goroutines of this look */
+};
 
-	if (err)
-		return err;
-	err = go_reach__find(&p->go->process, l->go->goroutines, copy, copies, l->object,
-			     l->objects);
-	resident__free(copy, copies);
+static void look__free(struct look *k)
+{
+	resident__free(k->copy, k->copies);
+	go_heap__free(&k->heap);
+	go_snapshot__free(k->now);
+	free(k->awaits);
+	free(k->live);
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct go_range *x = a, *y = b;
+
+	return x->from < y->from ? -1 : x->from > y->from;
+}
+
+/* What the collector looks at: variables, and objects with pointers. Goroutines and stacks are read when it comes to them. */
+static int copy_memory(const struct left *l, struct look *k)
+{
+	const struct snap_process *p = l->go->process;
+	struct go_range *range = calloc(k->heap.cnt + 2, sizeof(*range));
+	size_t cnt = 0;
+	int err;
+
+	if (!range)
+		return -ENOMEM;
+	range[cnt++] = p->go->process.data;
+	range[cnt++] = p->go->process.bss;
+	for (size_t i = 0; i < k->heap.cnt; i++) {
+		const struct go_span *span = &k->heap.span[i];
+
+		if (!span->noscan && !span->goroutines)
+			range[cnt++] =
+				(struct go_range){ span->addr,
+						   span->addr + span->elems * span->elem_sz };
+	}
+	qsort(range, cnt, sizeof(*range), by_start);
+	err = resident__copy(p->tgid, sym_process__maps(p->names), range, cnt, MEMORY_MAX, &k->copy,
+			     &k->copies);
+	free(range);
+	return err;
+}
+
+/* Is it the same goroutine, and has it not run since the report's look? */
+static bool same(const struct go_goroutine *a, const struct go_goroutine *b)
+{
+	return a->addr == b->addr && a->goid == b->goid && a->seq == b->seq && a->sp == b->sp &&
+	       a->status == b->status;
+}
+
+static void add_awaits(const struct left *l, struct look *k, size_t i, size_t now)
+{
+	const struct go_goroutine *g = goroutine(l, i);
+
+	k->live[now] = false;
+	if (entry(l, i)->go.kind == LOCK_GO_WAITGROUP)
+		k->awaits[k->cnt++] = (struct go_awaits){ now, entry(l, i)->go.object };
+	else
+		for (size_t c = 0; c < g->chans; c++)
+			k->awaits[k->cnt++] =
+				(struct go_awaits){ now, l->go->goroutines->chan[g->chan_at + c] };
+}
+
+/* Both lists are by address. */
+static int list_awaits(const struct left *l, struct look *k)
+{
+	size_t at = 0;
+
+	k->live = malloc(k->now->cnt + 1);
+	k->awaits = calloc(l->candidates * GO_CHANS_MAX + 1, sizeof(*k->awaits));
+	if (!k->live || !k->awaits)
+		return -ENOMEM;
+	for (size_t now = 0; now < k->now->cnt; now++) {
+		const struct go_goroutine *g = &k->now->goroutine[now];
+
+		k->live[now] = true;
+		while (at < l->go->goroutines->cnt && goroutine(l, at)->addr < g->addr)
+			at++;
+		if (at < l->go->goroutines->cnt && l->candidate[at] && same(g, goroutine(l, at)))
+			add_awaits(l, k, at, now);
+	}
+	return 0;
+}
+
+/* Those that may go on are candidates no more. */
+static void strike(struct left *l, const struct look *k)
+{
+	size_t now = 0;
+
+	for (size_t i = 0; i < l->go->goroutines->cnt; i++) {
+		if (!l->candidate[i])
+			continue;
+		while (now < k->now->cnt && k->now->goroutine[now].addr < goroutine(l, i)->addr)
+			now++;
+		if (now == k->now->cnt || k->live[now] ||
+		    k->now->goroutine[now].addr != goroutine(l, i)->addr) {
+			l->candidate[i] = false;
+			l->candidates--;
+		}
+	}
+}
+
+/* Of goroutines that would not hold still the stacks are missing, so that nothing can be told. */
+static int look_once(struct left *l)
+{
+	struct go_process *p = (struct go_process *)&l->go->process->go->process;
+	struct look k = { 0 };
+	int err = go_snapshot__take(p, &k.now);
+
+	if (!err && (k.now->rejected || k.now->beyond))
+		err = -EAGAIN;
 	if (!err)
-		spread(l);
+		err = go_heap__read(p, k.now, &k.heap);
+	if (!err)
+		err = copy_memory(l, &k);
+	if (!err)
+		err = list_awaits(l, &k);
+	if (!err) {
+		const struct go_reach_input in = { p,	     k.now,    &k.heap, k.copy,
+						   k.copies, k.awaits, k.cnt };
+
+		err = go_reach__find(&in, k.live);
+	}
+	if (!err)
+		strike(l, &k);
+	look__free(&k);
 	return err;
 }
 
 /* ---- findings */
 
-static void mark(struct left *l)
-{
-	for (size_t i = 0; i < l->go->goroutines->cnt; i++)
-		if (!l->live[i])
-			entry(l, i)->left = true;
-}
-
 static int look(struct left *l)
 {
-	size_t cnt = l->go->goroutines->cnt, candidates = 0;
-	int err;
+	size_t cnt = l->go->goroutines->cnt;
+	int err = 0;
 
 	l->candidate = calloc(cnt + 1, sizeof(bool));
-	l->live = calloc(cnt + 1, sizeof(bool));
-	if (!l->candidate || !l->live)
+	if (!l->candidate)
 		return -ENOMEM;
-	for (size_t i = 0; i < cnt; i++) {
-		l->candidate[i] = is_candidate(l, i);
-		candidates += l->candidate[i];
+	list_candidates(l);
+	for (int i = 0; i < LOOKS && l->candidates && !err; i++) {
+		err = look_once(l);
+		for (int k = 1; k < TRIES && err == -EAGAIN; k++)
+			err = look_once(l);
 	}
-	if (!candidates)
-		return 0;
-	err = list_objects(l);
-	if (!err)
-		err = search(l);
-	if (!err)
-		mark(l);
-	return err == -ENOMEM ? err : 0; /* too large to be searched, or gone */
+	for (size_t i = 0; i < cnt && !err; i++)
+		entry(l, i)->left = l->candidate[i];
+	l->b->r.coverage.go_unsearched += err != 0;
+	return err == -ENOMEM ? err : 0; /* too large to be searched, or it would not hold still */
 }
 
 int stacks__find_left(struct stacks_builder *b)
@@ -212,9 +228,7 @@ int stacks__find_left(struct stacks_builder *b)
 		if (!l.go->goroutines || !l.go->process->names)
 			continue;
 		err = look(&l);
-		go_reach__free(l.object, l.objects);
 		free(l.candidate);
-		free(l.live);
 	}
 	return err;
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Goroutines whose wait nobody seems to be left to end: nil channels, locks that were left locked. */
+/*
+ * Goroutines whose wait nobody seems to be left to end: nil channels, locks that were left locked, what nobody else refers
+ * to, by holdup's own search or by that of Go's collector.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +14,10 @@ const char *stuck_why__name(enum stuck_why why)
 	static const char *const names[] = {
 		[STUCK_INVALID] = "invalid",	     [STUCK_NIL_SEND] = "nil-channel",
 		[STUCK_NIL_RECEIVE] = "nil-channel", [STUCK_ABANDONED] = "abandoned-lock",
-		[STUCK_NOBODY_LEFT] = "nobody-left",
+		[STUCK_NOBODY_LEFT] = "nobody-left", [STUCK_LEAKED] = "leaked",
 	};
 
-	return names[why <= STUCK_NOBODY_LEFT ? why : STUCK_INVALID];
+	return names[why <= STUCK_LEAKED ? why : STUCK_INVALID];
 }
 
 static int add(struct stacks_builder *b, struct stuck_wait stuck)
@@ -74,10 +77,23 @@ static int add_abandoned(struct stacks_builder *b, const struct waited_lock *loc
 	return 0;
 }
 
-/* Those of a group that nobody is left for. */
-static int add_left(struct stacks_builder *b, const struct blocked_group *g)
+static bool is_left(const struct blocked_thread *t)
 {
-	struct stuck_wait stuck = { .why = STUCK_NOBODY_LEFT,
+	return t->left;
+}
+
+/* The collector looks while nothing runs, and knows what a pointer is. */
+static bool is_leaked(const struct blocked_thread *t)
+{
+	return t->goroutine->status == GO_LEAKED && !t->go.never;
+}
+
+/* Those of a group of which this holds. */
+static int add_some(struct stacks_builder *b, const struct blocked_group *g, enum stuck_why why,
+		    bool (*is)(const struct blocked_thread *t))
+{
+	struct stuck_wait stuck = { .why = why,
+				    .certain = why == STUCK_LEAKED,
 				    .fault = true,
 				    .lock = g->thread[0]->lock };
 	bool ripe = true;
@@ -88,9 +104,9 @@ static int add_left(struct stacks_builder *b, const struct blocked_group *g)
 		return -ENOMEM;
 	stuck.thread = stuck.own;
 	for (size_t i = 0; i < g->cnt; i++) {
-		if (!g->thread[i]->left)
+		if (!is(g->thread[i]))
 			continue;
-		ripe &= g->thread[i]->at_least_ns >= STACKS_RIPE_NS;
+		ripe &= stuck.certain || g->thread[i]->at_least_ns >= STACKS_RIPE_NS;
 		stuck.own[stuck.cnt++] = g->thread[i];
 	}
 	err = stuck.cnt && ripe ? add(b, stuck) : 0;
@@ -122,8 +138,11 @@ int stacks__find_stuck(struct stacks_builder *b)
 	if (r->query->peers && !err)
 		err = stacks__find_left(b);
 	for (size_t i = 0; i < r->group_cnt && !err; i++)
-		if (r->group[i].thread[0]->goroutine)
-			err = add_left(b, &r->group[i]);
+		if (r->group[i].thread[0]->goroutine) {
+			err = add_some(b, &r->group[i], STUCK_LEAKED, is_leaked);
+			if (!err)
+				err = add_some(b, &r->group[i], STUCK_NOBODY_LEFT, is_left);
+		}
 	for (size_t i = 0; i < r->lock_cnt && !err; i++)
 		if (r->lock[i]->abandoned)
 			err = add_abandoned(b, r->lock[i]);

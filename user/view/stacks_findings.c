@@ -96,6 +96,8 @@ static const char *stuck_text(const struct stuck_wait *s)
 		return "it is locked, and no goroutine is where it could have it: whoever locked "
 		       "it has "
 		       "returned or ended";
+	case STUCK_LEAKED:
+		return "Go's own garbage collector found that nobody who could go on refers to it";
 	default:
 		return "nobody else who could go on refers to it";
 	}

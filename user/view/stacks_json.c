@@ -275,6 +275,7 @@ static json_t *coverage_json(struct writer *w, const struct stacks_report *r)
 	json__put(w, o, "times_unknown", json_boolean(r->coverage.times_unknown));
 	json__put_u64(w, o, "goroutines_moved", r->coverage.goroutines_moved);
 	json__put_u64(w, o, "go_unread", r->coverage.go_unread);
+	json__put_u64(w, o, "go_unsearched", r->coverage.go_unsearched);
 	return o;
 }
 

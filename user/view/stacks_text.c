@@ -52,6 +52,8 @@ static void print_coverage(const struct page *p)
 	     plural(r->coverage.goroutines_moved));
 	TELL(r->coverage.go_unread, "goroutines of %llu Go program%s not read",
 	     (unsigned long long)r->coverage.go_unread, plural(r->coverage.go_unread));
+	TELL(r->coverage.go_unsearched, "memory of %llu Go program%s not searched",
+	     (unsigned long long)r->coverage.go_unsearched, plural(r->coverage.go_unsearched));
 	TELL(r->coverage.times_unknown, "times not known");
 	if (!*before)
 		fputs("nothing missed", p->out);

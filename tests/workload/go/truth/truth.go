@@ -8,6 +8,7 @@
 // functions and lines, and answers requests from standard input until that ends:
 //
 //	goroutines	a line of JSON with every goroutine, as runtime.Stack has it
+//	leaks		how many goroutines Go's own collector finds to be leaked; null: it does not look (before 1.27)
 //	gc		two garbage collections (the runtime notes only then how long goroutines have waited)
 //
 // Only the standard library as it was in Go 1.19 is used: the same sources build with every release.
@@ -17,10 +18,13 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"time"
@@ -236,6 +240,19 @@ func Ready(source, verdict string, waits ...Wait) {
 	}
 }
 
+// leaks lets the collector look for leaked goroutines. What it found is forgotten with the next collection: there is none.
+func leaks() any {
+	profile := pprof.Lookup("goroutineleak")
+	if profile == nil {
+		return nil
+	}
+	debug.SetGCPercent(-1)
+	if err := profile.WriteTo(io.Discard, 0); err != nil {
+		fail("%v", err)
+	}
+	return profile.Count()
+}
+
 // Serve answers standard input until it ends; then the program does.
 func Serve() {
 	in := bufio.NewScanner(os.Stdin)
@@ -243,6 +260,8 @@ func Serve() {
 		switch in.Text() {
 		case "goroutines":
 			print(Goroutines())
+		case "leaks":
+			print(leaks())
 		case "gc":
 			runtime.GC()
 			runtime.GC()
