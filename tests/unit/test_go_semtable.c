@@ -11,7 +11,7 @@
 
 #define SEMA	  (IMG_HEAP + 0x7004) /* goroutine 2 waits for it: index 1, sudog 1 */
 #define ALIKE	  (8 * 251)	      /* semaphores so far from each other have the same root */
-#define SUDOG(i)  (IMG_SUDOG + 0x80 * (i))
+#define SUDOG(i)  IMG_SUDOG(i)
 #define WAITER(i) (IMG_HEAP + 0x9000 + 8 * (i)) /* addresses of more gs */
 
 struct opened {

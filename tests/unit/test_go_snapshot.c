@@ -24,7 +24,7 @@ static int read_watched(void *ctx, uint64_t addr, void *to, size_t sz)
 		if (addr < IMG_STACKS + (i + 1) * IMG_STACK_SZ &&
 		    addr + sz > IMG_STACKS + i * IMG_STACK_SZ)
 			w->stacks |= 1u << i;
-	w->sudogs |= addr >= IMG_SUDOG && addr < IMG_M;
+	w->sudogs |= addr >= IMG_SUDOG(0) && addr < IMG_M;
 	return img__read(w->img, addr, to, sz);
 }
 
@@ -204,7 +204,7 @@ static void change(uint64_t addr, uint64_t value, size_t sz)
 	/* It has gone on: nothing is as it was. */
 	img__put(w.img, addr, value, sz);
 	img__word(w.img, IMG_STACKS + IMG_STACK_SZ + 0x400 + IMG_FRAME, img__pc(IMG_SERVE, 0x50));
-	img__word(w.img, IMG_SUDOG + 0x80 + w.img->l.s_elem_kept, IMG_HEAP + 0x7014);
+	img__word(w.img, IMG_SUDOG(1) + w.img->l.s_elem_kept, IMG_HEAP + 0x7014);
 	s = again(&w, s);
 	assert_int_equal(w.stacks, 1u << 1);
 	want = take(&w);
