@@ -34,6 +34,9 @@ static const char help[] =
 	"      --min-wait TIME    leave out waits shorter than this\n"
 	"      --hold             hold times, acquisitions, and lock-order inversions by\n"
 	"                         probes on each lock and unlock: needs -p or a program\n"
+	"      --go-probes        count the waits of Go's Mutex, RWMutex and WaitGroup\n"
+	"                         exactly, and tell who releases them: needs -p or a\n"
+	"                         program\n"
 	"      --idle             list waits for work too (condvars, joins)\n"
 	"      --by WHAT          lock (default), site, process\n"
 	"      --sort WHAT        wait (default), waits, max, avg, p99, waiters\n"
@@ -111,6 +114,7 @@ static int report(struct run *run, uint64_t until_ns)
 		.futex_calls = session__sees_futex_calls(l->session),
 		.blame = session__sees_blame(l->session),
 		.own_cgroup = run->own_cgroup,
+		.go_counts = l->go_probes.probes ? l->go_probes.counts : NULL,
 	};
 	struct row_stats rows = { 0 };
 	struct locks_report *r;
@@ -211,6 +215,7 @@ static int run_locks(struct run *run)
 {
 	int status = open_output(run);
 
+	run->live.go_waits = true;
 	if (!status)
 		status = live__open(&run->live, run->opt);
 	if (status)

@@ -13,6 +13,8 @@
 #include "user/choice.h"
 #include "user/collect/adopt.h"
 #include "user/live_events.h"
+#include "user/live_go_probes.h"
+#include "user/live_go_waits.h"
 #include "user/live_hold.h"
 #include "user/machine.h"
 #include "user/target/call.h"
@@ -241,6 +243,8 @@ int live__open(struct live *l, const struct options *opt)
 			status = live__open_probes(l);
 		else
 			status = live_hold__open(l);
+		if (!status)
+			status = live_go_probes__open(l);
 	}
 	if (!status)
 		err = privileges__drop();
@@ -365,11 +369,13 @@ static void make_room(struct live *l)
 
 int live__poll(struct live *l, int timeout_ms)
 {
-	int err = source__poll(session__source(l->session), timeout_ms);
+	int err = source__poll(session__source(l->session), live_go__timeout(l, timeout_ms));
 
 	make_room(l);
 	if (!err && (l->what & SESSION_WAITS))
 		err = look_at_blame(l);
+	if (!err)
+		err = live_go__poll(l);
 	if (l->what & SESSION_LIVES)
 		live__look_again(l);
 	return err == -EINTR ? 0 : tell(err);
@@ -390,6 +396,7 @@ int live__stop(struct live *l)
 		return tell(err);
 	live__hurry(l, false);
 	session__detach(l->session);
+	live_go_probes__detach(l);
 	l->stopped_ns = live__now_ns();
 	l->aggregate.last = true;
 	return live__poll(l, 0);
@@ -426,6 +433,10 @@ int live__settle(struct live *l, uint64_t until_ns)
 	if (!err)
 		err = live_hold__settle(l);
 	if (!err)
+		err = live_go__settle(l);
+	if (!err)
+		err = live_go_probes__settle(l, until_ns);
+	if (!err)
 		err = source__losses(source, now);
 	if (err)
 		return tell(err);
@@ -451,6 +462,7 @@ void live__next(struct live *l)
 	live__hurry(l, true);
 	lifetimes__next(&l->lifetimes);
 	live_hold__next(l);
+	live_go__next(l);
 	aggregate__reset(&l->aggregate);
 }
 
@@ -480,6 +492,8 @@ void live__close(struct live *l)
 	free(l->later);
 	lifetimes__free(&l->lifetimes);
 	live_hold__close(l);
+	live_go__close(l);
+	live_go_probes__close(l);
 	aggregate__free(&l->aggregate);
 	row_store__free(l->rows);
 	session__free(l->session);

@@ -16,6 +16,8 @@
 #include "user/aggregate/hold.h"
 #include "user/aggregate/lifetimes.h"
 #include "user/collect/features.h"
+#include "user/collect/go_probes.h"
+#include "user/collect/golang.h"
 #include "user/collect/hold.h"
 #include "user/collect/probes.h"
 #include "user/collect/pthreads.h"
@@ -26,13 +28,27 @@
 #include "user/options.h"
 #include "user/sym/symbolizer.h"
 
+/* --go-probes: the processes that were chosen and are Go programs; or the one that is started. */
+struct live_go_probed {
+	pid_t tgid;
+	struct go_points points;
+};
+
+struct live_go_probes {
+	struct go_probes *probes; /* NULL: none */
+	struct live_go_probed *process;
+	size_t cnt;
+	uint64_t seen[HU_GO_COUNTS], counts[HU_GO_COUNTS]; /* at the last interval's end; of it */
+};
+
 struct live {
 	unsigned what;	   /* enum session_what; set before live__open(), 0: waits */
 	uint32_t off_mode; /* SESSION_OFFCPU: enum hu_off_mode */
 	/* Told of each death, if given; set before as well. */
 	void (*on_death)(void *ctx, const struct hu_death_record *rec);
 	void *on_death_ctx;
-	bool exits; /* the program's processes wait for us before they end; as well */
+	bool go_waits; /* what goroutines wait for as well; set before */
+	bool exits;    /* the program's processes wait for us before they end; as well */
 	const struct options *opt;
 	struct features features;
 	struct session *session;
@@ -58,7 +74,11 @@ struct live {
 	uint64_t tracked_ns;			/* when holders were trimmed last */
 	uint64_t seen[HU_LOSS_CNT];		/* counters at the last interval's end */
 	uint64_t losses[HU_LOSS_CNT];		/* of the interval that live__settle() ended */
-	struct hold_set hold;			/* these: --hold only */
+	struct go_set go_set;			/* these: go_waits only */
+	struct live_go_probes go_probes;
+	uint64_t go_began_ns, go_ask_ns;
+	size_t go_asked;      /* processes that there were when it was asked last */
+	struct hold_set hold; /* these: --hold only */
 	struct hold_price hold_price;
 	uint64_t hold_seen[HU_HOLD_COUNTS], hold_counts[HU_HOLD_COUNTS];
 };

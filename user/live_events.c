@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/live_events.h"
+#include "user/live_go_waits.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ static void on_forget(void *ctx, struct agg_process *p)
 	if (p->names)
 		symbolizer__drop_process(l->symbolizer, p->names);
 	p->names = NULL;
+	live_go__forget(p);
 }
 
 static void on_forget_stack(void *ctx, uint64_t id)

@@ -48,6 +48,7 @@ enum {
 	OPT_MIN_AGE,
 	OPT_BASELINE,
 	OPT_HOLD,
+	OPT_GO_PROBES,
 };
 
 static const struct option long_options[] = {
@@ -84,6 +85,7 @@ static const struct option long_options[] = {
 	{ "min-age", required_argument, NULL, OPT_MIN_AGE },
 	{ "baseline", required_argument, NULL, OPT_BASELINE },
 	{ "hold", no_argument, NULL, OPT_HOLD },
+	{ "go-probes", no_argument, NULL, OPT_GO_PROBES },
 	{ "verbose", no_argument, NULL, 'v' },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 },
@@ -274,6 +276,9 @@ static int parse_one(int c, const char *arg, struct options *o)
 	case OPT_HOLD:
 		o->hold = true;
 		return 0;
+	case OPT_GO_PROBES:
+		o->go_probes = true;
+		return 0;
 	case OPT_FUTEX_CALLS:
 		o->futex_calls = true;
 		return 0;
@@ -393,6 +398,11 @@ static int check_together(const struct options *o, int argc, char **argv)
 		log__msg("--hold puts probes on each lock and unlock of chosen processes: name "
 			 "them by "
 			 "-p, or a program to run after --");
+		return EXIT_USAGE + 1;
+	}
+	if (o->go_probes && !o->pid_cnt && !o->program) {
+		log__msg("--go-probes puts probes on chosen Go programs: name them by -p, or a "
+			 "program to run after --");
 		return EXIT_USAGE + 1;
 	}
 	if (o->hold && o->query.by != BY_LOCK) {

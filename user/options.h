@@ -49,6 +49,7 @@ struct options {
 	const char *output; /* NULL: stdout */
 	bool futex_calls;
 	bool hold;
+	bool go_probes;
 	bool debuginfod;
 	uint64_t ring_sz, unwind_mem; /* bytes */
 	int verbose;

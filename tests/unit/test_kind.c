@@ -533,9 +533,30 @@ static void test_runtime(void **state)
 	}
 }
 
+static void test_short_names(void **state)
+{
+	static const char *const names[][2] = {
+		{ "go.etcd.io/etcd/server/mvcc/backend.(*batchTx).lock", "backend.(*batchTx)."
+									 "lock" },
+		{ "example.com/shop.Handle[...]", "shop.Handle[...]" },
+		{ "example.com/shop.put[go/x.T]", "shop.put[go/x.T]" },
+		{ "main.main.func1", "main.main.func1" },
+		{ "sync.(*Mutex).Lock", "sync.(*Mutex).Lock" },
+		{ "ns::operator/(ns::a, ns::b)", "ns::operator/(ns::a, ns::b)" },
+		{ "std::vector<a/b.c>::at", "std::vector<a/b.c>::at" },
+		{ "pthread_mutex_lock", "pthread_mutex_lock" },
+		{ "/", "/" },
+		{ "", "" },
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		assert_string_equal(target__short_name(names[i][0]), names[i][1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_short_names),
 		cmocka_unit_test(test_kind_names),
 		cmocka_unit_test(test_glibc),
 		cmocka_unit_test(test_musl),

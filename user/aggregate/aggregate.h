@@ -21,6 +21,7 @@
 #include "user/util/table.h"
 
 struct sym_process;
+struct go_sampler;
 
 /* One address space: exec makes a new one. */
 struct agg_process {
@@ -35,7 +36,9 @@ struct agg_process {
 				      never told */
 	struct sym_process *names; /* set by the hook; NULL: none */
 	uint64_t names_ns;	   /* CLOCK_MONOTONIC when the hook had read them */
-	char *cgroup; /* set by the hook, malloc'ed: untrusted bytes; NULL: not known */
+	struct go_sampler *go; /* set by the owner; NULL: not a Go program, or not known to be one */
+	bool go_asked;	       /* likewise */
+	char *cgroup;	       /* set by the hook, malloc'ed: untrusted bytes; NULL: not known */
 };
 
 /* Only distinct stacks are kept; hu_stack with its used frames only. */

@@ -40,11 +40,16 @@ static void add(struct hist *h, unsigned int power, unsigned int sub, uint64_t c
 	h->cnt += cnt;
 }
 
-void hist__add(struct hist *h, uint64_t ns)
+void hist__add_many(struct hist *h, uint64_t ns, uint64_t cnt)
 {
 	unsigned int power = power_of(ns);
 
-	add(h, power, sub_of(ns, power), 1);
+	add(h, power, sub_of(ns, power), cnt);
+}
+
+void hist__add(struct hist *h, uint64_t ns)
+{
+	hist__add_many(h, ns, 1);
 }
 
 void hist__merge(struct hist *h, const struct hist *other)

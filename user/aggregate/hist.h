@@ -21,6 +21,7 @@ struct hist {
 };
 
 void hist__add(struct hist *h, uint64_t ns);
+void hist__add_many(struct hist *h, uint64_t ns, uint64_t cnt);
 void hist__merge(struct hist *h, const struct hist *other);
 void hist__free(struct hist *h);
 /*

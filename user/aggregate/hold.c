@@ -144,6 +144,13 @@ static uint64_t bucket_start(unsigned int bucket)
 	return ((1ULL << HU_HOLD_SUB_BITS) + sub) << (HU_HOLD_LOW_BITS - HU_HOLD_SUB_BITS + power);
 }
 
+uint64_t hold_hist__middle(unsigned int bucket)
+{
+	if (bucket + 1 >= HU_HOLD_BUCKETS)
+		return bucket_start(HU_HOLD_BUCKETS - 1);
+	return (bucket_start(bucket) + bucket_start(bucket + 1)) / 2;
+}
+
 uint64_t hold_hist__percentile(const uint64_t hist[HU_HOLD_BUCKETS], double percent,
 			       uint64_t max_ns)
 {
@@ -159,7 +166,7 @@ uint64_t hold_hist__percentile(const uint64_t hist[HU_HOLD_BUCKETS], double perc
 		seen += hist[i];
 		if (seen < rank || !seen)
 			continue;
-		middle = (bucket_start(i) + bucket_start(i + 1)) / 2;
+		middle = hold_hist__middle(i);
 		return middle < max_ns ? middle : max_ns;
 	}
 	return max_ns;

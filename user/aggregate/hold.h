@@ -44,6 +44,8 @@ int hold_set__add_held(void *ctx, const struct hu_held_record *rec);
 int hold_set__add_edge(void *ctx, const struct hu_edge_key *key, const struct hu_edge *edge);
 void hold_set__forget_edges(struct hold_set *h);
 
+/* What stands for the values of a bucket: its middle; of the last, which has no end, where it begins. */
+uint64_t hold_hist__middle(unsigned int bucket);
 /* The value below which `percent` of a histogram's cnt values lie, at most max_ns; at most 1/16 off. */
 uint64_t hold_hist__percentile(const uint64_t hist[HU_HOLD_BUCKETS], double percent,
 			       uint64_t max_ns);

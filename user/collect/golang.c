@@ -236,20 +236,27 @@ int go_target__sample(struct go_target *t)
 /* Functions that leave the stack that they were called on: FuncFlagSPWrite, src/internal/abi/symtab.go. */
 #define GO_FUNC_SPWRITE (1 << 1)
 
-void go_target__end_stack(const struct go_target *t, struct hu_stack *stack)
+size_t go_target__end_of(const struct go_target *t, const uint64_t *pcs, size_t cnt)
 {
 	struct go_frame f;
 
-	for (size_t i = 1; t->open && i < stack->frames; i++) {
-		if (!go_process__frames(&t->process, stack->pcs[i], false, &f, 1) ||
-		    !(f.flags & (GO_FUNC_TOP | GO_FUNC_SPWRITE)))
-			continue;
-		stack->frames = i + 1;
-		stack->flags |= HU_STACK_COMPLETE;
-		if (stack->exact > stack->frames)
-			stack->exact = stack->frames;
+	for (size_t i = 1; t->open && i < cnt; i++)
+		if (go_process__frames(&t->process, pcs[i], false, &f, 1) &&
+		    (f.flags & (GO_FUNC_TOP | GO_FUNC_SPWRITE)))
+			return i + 1;
+	return 0;
+}
+
+void go_target__end_stack(const struct go_target *t, struct hu_stack *stack)
+{
+	size_t end = go_target__end_of(t, (const uint64_t *)stack->pcs, stack->frames);
+
+	if (!end)
 		return;
-	}
+	stack->frames = end;
+	stack->flags |= HU_STACK_COMPLETE;
+	if (stack->exact > stack->frames)
+		stack->exact = stack->frames;
 }
 
 int golang__look(const struct table *processes)

@@ -43,6 +43,8 @@ void go_set__free(struct go_set *set);
 void go_target__open(struct go_target *t);
 /* A thread's stack ends where the runtime switched to it from a goroutine's, or began it. */
 void go_target__end_stack(const struct go_target *t, struct hu_stack *stack);
+/* The same for pcs, leaf first: how many frames it has; 0: that is not seen. */
+size_t go_target__end_of(const struct go_target *t, const uint64_t *pcs, size_t cnt);
 /* Its goroutines as they are now, in t->now. */
 int go_target__look(struct go_target *t);
 /* Counts its goroutines by where they were created, and sees which have not run; t->now stays as it is. */

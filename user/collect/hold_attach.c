@@ -17,6 +17,7 @@
 #include "user/collect/hold.h"
 #include "user/collect/hold_internal.h"
 #include "user/collect/session_internal.h"
+#include "user/collect/target.h"
 #include "user/sym/elf_file.h"
 #include "user/sym/maps.h"
 #include "user/sym/safe_open.h"
@@ -254,24 +255,6 @@ static int attach_running(struct attaching *a)
 
 /* ---- a program that has not begun: what it will map is not known, but where that comes from */
 
-static int open_program(const char *name)
-{
-	const char *path = strchr(name, '/') ? NULL : getenv("PATH");
-	char *copy, *rest, *dir, full[4096];
-	int fd = -1;
-
-	if (!path)
-		return safe_open__regular("", name, false);
-	copy = rest = strdup(path);
-	while (copy && fd < 0 && (dir = strsep(&rest, ":"))) {
-		snprintf(full, sizeof(full), "%s/%s", *dir ? dir : ".", name);
-		if (!access(full, X_OK))
-			fd = safe_open__regular("", full, false);
-	}
-	free(copy);
-	return fd;
-}
-
 /* The loader that the program names, "" if it has none. */
 static void read_interp(int fd, char ret[INTERP_MAX])
 {
@@ -305,7 +288,7 @@ static int attach_own_libc(struct attaching *a)
 static int attach_program(struct attaching *a, const char *name)
 {
 	char interp[INTERP_MAX] = "", libc[INTERP_MAX + 16], *real;
-	int fd = open_program(name), err;
+	int fd = program__open_file(name), err;
 
 	if (fd >= 0)
 		read_interp(fd, interp);

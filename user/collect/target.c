@@ -5,11 +5,15 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "user/sym/safe_open.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434 /* include/uapi/asm-generic/unistd.h, since 5.3 */
@@ -200,4 +204,22 @@ void program__free(struct program *p)
 		close(p->error_fd);
 	p->release_fd = p->error_fd = -1;
 	exits__free(&p->exits);
+}
+
+int program__open_file(const char *name)
+{
+	const char *path = strchr(name, '/') ? NULL : getenv("PATH");
+	char *copy, *rest, *dir, full[4096];
+	int fd = -1;
+
+	if (!path)
+		return safe_open__regular("", name, false);
+	copy = rest = strdup(path);
+	while (copy && fd < 0 && (dir = strsep(&rest, ":"))) {
+		snprintf(full, sizeof(full), "%s/%s", *dir ? dir : ".", name);
+		if (!access(full, X_OK))
+			fd = safe_open__regular("", full, false);
+	}
+	free(copy);
+	return fd;
 }

@@ -44,4 +44,7 @@ int program__wait(struct program *p);
 /* Ends it if it has not been released; a zeroed one is none. */
 void program__free(struct program *p);
 
+/* The file that a program's name stands for, as execvp(3) finds it: a descriptor, which is the caller's, or -errno. */
+int program__open_file(const char *name);
+
 #endif

@@ -74,7 +74,7 @@ static void use_functions(const struct go_goroutine *g, const struct go_frame *f
 	}
 	if (!outer) {
 		w->kind = LOCK_GO_MUTEX;
-		w->label = "Go runtime lock";
+		w->label = GO_RUNTIME_LOCK;
 		w->object = g->sema;
 		return;
 	}

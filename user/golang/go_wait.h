@@ -19,6 +19,8 @@ enum go_wait_way {
 	GO_WAY_TURN,	/* RWMutex.Lock(), waiting for another writer */
 };
 
+#define GO_RUNTIME_LOCK "Go runtime lock" /* the label of semaphores of the runtime's own */
+
 struct go_wait {
 	enum lock_kind kind; /* LOCK_INVALID: for no object */
 	enum go_wait_way way;

@@ -5,20 +5,54 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/collect/go_sampler.h"
+#include "user/model/go_names.h"
+
 #define FRAMES_MAX 256
+
+/* Those of a Go program's threads end where the runtime says; how many frames there are. */
+static size_t end_of(const struct agg_process *p, const struct agg_stack *stack, uint16_t *flags)
+{
+	size_t end = p->go ? go_target__end_of(p->go->target, stack->pcs, stack->frames) : 0;
+
+	*flags = stack->flags;
+	if (!end)
+		return stack->frames;
+	*flags |= HU_STACK_COMPLETE;
+	*flags &= ~(HU_STACK_NOMAP | HU_STACK_NOROW | HU_STACK_BADREAD | HU_STACK_TRUNCATED);
+	return end;
+}
+
+uint16_t stack__flags(const struct agg_process *p, const struct agg_stack *stack)
+{
+	uint16_t flags = 0;
+
+	if (stack)
+		end_of(p, stack, &flags);
+	return flags;
+}
 
 size_t stack__frames(const struct aggregate *a, struct symbolizer *symbolizer,
 		     const struct agg_process *p, uint64_t stack_id, bool lines,
 		     struct sym_frame *ret, size_t cap, uint16_t *ret_flags)
 {
 	const struct agg_stack *stack = stack_id ? aggregate__stack(a, stack_id) : NULL;
-	size_t cnt = 0, before;
+	size_t cnt = 0, before, frames;
 
-	*ret_flags = stack ? stack->flags : 0;
-	if (!stack || !p->names)
+	*ret_flags = 0;
+	if (!stack)
 		return 0;
-	for (size_t i = 0; i < stack->frames && cnt < cap; i++) {
+	frames = end_of(p, stack, ret_flags);
+	if (!p->names)
+		return 0;
+	for (size_t i = 0; i < frames && cnt < cap; i++) {
 		before = cnt;
+		if (p->go)
+			cnt += go_names__frames(symbolizer, p->go->target, stack->pcs[i], i == 0,
+						lines, ret + cnt, cap - cnt);
+		/* Go's code keeps frame pointers throughout: nothing is guessed. */
+		if (cnt > before)
+			continue;
 		cnt += symbolizer__frames(symbolizer, p->names, stack->pcs[i], i == 0, lines,
 					  ret + cnt, cap - cnt);
 		for (; before < cnt; before++)

@@ -19,4 +19,7 @@ size_t stack__frames(const struct aggregate *a, struct symbolizer *symbolizer,
 		     const struct agg_process *p, uint64_t stack_id, bool lines,
 		     struct sym_frame *ret, size_t cap, uint16_t *ret_flags);
 
+/* What is known of a stack in p: enum hu_stack_flag; 0 for NULL. */
+uint16_t stack__flags(const struct agg_process *p, const struct agg_stack *stack);
+
 #endif

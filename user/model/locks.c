@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bpf/abi_golang.h"
 #include "user/model/holders.h"
 #include "user/model/locks_build.h"
 #include "user/model/locks_hold.h"
@@ -49,8 +50,10 @@ static int add_processes(struct table *processes, const struct draft_row *d)
 {
 	int err = 0;
 
-	for (size_t i = 0; i < d->site_cnt && !err; i++) {
-		struct agg_process *p = d->site[i]->agg->process;
+	for (size_t i = 0; i < d->site_cnt + d->go_cnt && !err; i++) {
+		const struct agg_process *of = i < d->site_cnt ? d->site[i]->agg->process
+							       : d->go[i - d->site_cnt]->process;
+		void *p = (void *)of;
 
 		if (!table__find(processes, (uintptr_t)p, same, p))
 			err = table__add(processes, (uintptr_t)p, p);
@@ -102,7 +105,7 @@ static int choose_rows(struct builder *b, struct draft_row ***ret, size_t *cnt)
 static void count_stack(struct locks_coverage *c, const struct agg_site *agg,
 			const struct agg_stack *stack)
 {
-	uint16_t flags = stack ? stack->flags : 0;
+	uint16_t flags = stack__flags(agg->process, stack);
 
 	if (agg->summarized)
 		return; /* has that of its longest wait only */
@@ -144,6 +147,22 @@ static int count_unnamed(struct builder *b)
 	return err;
 }
 
+/* Of enum hu_go_count. */
+static void count_go(struct locks_coverage *c, const uint64_t *n)
+{
+	c->go_lost = n[HU_GO_PENDING_FULL] + n[HU_GO_WAITS_FULL];
+	c->go_unknown = n[HU_GO_UNKNOWN_SLEEPS];
+	c->go_unnamed = n[HU_GO_WAITS_REST];
+	c->go_stacks_lost = n[HU_GO_STACKS_FULL] + n[HU_GO_NO_STACK];
+	for (int place = 0; place < HU_GO_PLACES; place++) {
+		uint64_t hits = n[HU_GO_HITS + place], samples = n[HU_GO_SAMPLES + place];
+
+		c->go_hits += hits;
+		if (samples)
+			c->go_program_ns += n[HU_GO_RUN_NS + place] / samples * hits;
+	}
+}
+
 static int fill_coverage(struct builder *b)
 {
 	const struct agg_totals *t = &b->in->aggregate->totals;
@@ -173,6 +192,8 @@ static int fill_coverage(struct builder *b)
 	c->modules_full = b->in->modules_full;
 	c->maps_dropped = b->in->maps_dropped;
 	c->futex_calls = b->in->futex_calls;
+	if (b->in->go_counts)
+		count_go(c, b->in->go_counts);
 	for (size_t i = 0; i < b->site_cnt; i++) {
 		const struct agg_site *agg = b->site[i].agg;
 
@@ -216,6 +237,8 @@ static int build(struct builder *b)
 		err = builder__find_roots(b);
 	if (!err)
 		err = fold(b);
+	if (!err)
+		err = builder__add_goroutines(b);
 	if (!err)
 		err = choose_rows(b, &rows, &cnt);
 	if (cnt > b->query->rows)
@@ -269,6 +292,7 @@ void locks_report__free(struct locks_report *r)
 		root_cause__free(&r->root[i]);
 	free(r->root);
 	hold_report__free(r->hold);
+	free(r->go);
 	free(r->row);
 	free(r);
 }

@@ -60,7 +60,9 @@ struct lock_site {
 struct lock_holder {
 	uint32_t tgid, tid;
 	const char *comm; /* "" when not known */
-	bool owner;	  /* named by the lock's own word; else it ended waits by its wake */
+	uint64_t goroutine; /* instead of a thread: the last of those that released there; 0: not known */
+	uint64_t stack_id; /* of these */
+	bool owner;	   /* named by the lock's own word; else it ended waits by its wake */
 	uint64_t sleeps, wait_ns;
 	/* Where it was seen most often; leaf first. */
 	struct sym_frame *frames;
@@ -106,6 +108,12 @@ struct root_cause {
 };
 
 struct lock_row {
+	bool goroutines; /* they wait, not threads */
+	/*
+	 * Looked at from time to time: wait_ns is right on average, waits is how many were seen, max_ns for how long one was;
+	 * sleeps and percentiles are not known.
+	 */
+	bool sampled;
 	const struct agg_process *process; /* the first, where several have waiters */
 	size_t processes;		   /* that waited for it */
 	const char *exe;
@@ -158,6 +166,12 @@ struct locks_coverage {
 	uint64_t modules_full;	       /* files whose unwind rows found no room, since the start */
 	uint64_t maps_dropped;	       /* executable mappings beyond HU_MAX_MAPS of a process */
 	uint64_t holders_untracked; /* holders that could not be followed: what they did is unknown */
+	uint64_t go_lost;	    /* sleeps of goroutines that probes saw and found no room for */
+	uint64_t go_unknown;	    /* … that had begun before, when is not known */
+	uint64_t go_unnamed;	    /* … whose lock is not told: no room */
+	uint64_t go_stacks_lost;    /* hits of these probes without a stack */
+	uint64_t go_hits;	    /* of these probes */
+	uint64_t go_program_ns;	    /* … the time of their programs, by samples */
 	bool blame;		    /* holders were followed */
 	bool futex_calls;	    /* calls were counted */
 	/* Waits by what became of their stack. Each is complete, missing or incomplete: */
@@ -172,6 +186,20 @@ struct locks_coverage {
 	uint64_t stacks_derived; /* a row came from machine code, at least one */
 };
 
+/* A Go program, and how well its goroutines could be seen. */
+struct locks_golang {
+	const struct agg_process *process;
+	const char *version;	     /* untrusted */
+	const char *why;	     /* its goroutines are not known; "": they are */
+	bool probed;		     /* waits for package sync are counted */
+	uint64_t semaphores, others; /* looks at those that wait for package sync, and at all */
+	size_t goroutines;	     /* in the last of these */
+	uint64_t rejected;	     /* goroutines that would not hold still, in all looks */
+	uint64_t missed;	     /* waiters that were counted and not found, likewise */
+	uint64_t unplaced_ns; /* wait time of those that were gone before they could be read */
+	uint64_t beyond_ns;   /* … for which there was no room */
+};
+
 struct hold_report;
 
 struct locks_report {
@@ -181,6 +209,7 @@ struct locks_report {
 	uint64_t rows;			 /* before the cut to query.rows */
 	uint64_t waits, sleeps, wait_ns; /* of contention */
 	uint64_t idle_waits, idle_wait_ns;
+	uint64_t sampled_ns;	 /* of wait_ns: of goroutines that were seen from time to time */
 	uint64_t unsure_wait_ns; /* of idle_wait_ns: may be for locks */
 	uint64_t ongoing;
 	uint64_t before;
@@ -191,8 +220,10 @@ struct locks_report {
 	struct locks_coverage coverage;
 	enum locks_by by;
 	bool idle;
-	bool exited;		  /* the process that was watched ended */
-	const char *own_cgroup;	  /* holdup's; "" when not known */
+	bool exited;		 /* the process that was watched ended */
+	const char *own_cgroup;	 /* holdup's; "" when not known */
+	struct locks_golang *go; /* by PID */
+	size_t go_cnt;
 	struct hold_report *hold; /* --hold (model/locks_hold.h), the report's own; NULL: else */
 };
 
@@ -206,6 +237,7 @@ struct locks_input {
 	uint64_t interval_ns;
 	bool futex_calls;
 	bool blame;
+	const uint64_t *go_counts; /* of --go-probes, HU_GO_COUNTS of this interval; NULL: none */
 	uint64_t modules_full, maps_dropped; /* of struct row_stats (collect/rows.h) */
 	const char *own_cgroup;		     /* NULL: not known */
 };

@@ -7,10 +7,13 @@
 #define HOLDUP_MODEL_LOCKS_BUILD_H
 
 #include "user/aggregate/blame.h"
+#include "user/golang/go_wait.h"
 #include "user/model/locks.h"
 
 #define FRAMES_MAX	 256 /* of one stack, inlined ones included */
 #define SITES_WITH_LINES 16  /* libdw is slow: the longest sites of a row get source lines */
+
+struct go_target;
 
 /* A site while the report is made: what it is for is known, its row not yet final. */
 struct draft_site {
@@ -21,6 +24,21 @@ struct draft_site {
 	const struct agg_process *process;
 };
 
+/* The same for goroutines: a place where they wait (locks_go.c). */
+struct go_place {
+	const struct agg_process *process;
+	const struct go_stack *stack;	  /* NULL: not known */
+	uint64_t word;			  /* semaphore or channel; 0: not known */
+	const struct go_counted *counted; /* by probes; NULL: seen from time to time */
+	struct lock_stats stats;
+	uint32_t now, max;
+	struct sym_frame *frames; /* named, with lines */
+	size_t frame_cnt;
+	struct go_wait wait; /* only where there is a stack */
+	bool idle;
+	struct draft_row *row; /* NULL: in none */
+};
+
 struct draft_row {
 	struct lock_row row;
 	const char *place;	      /* of its sites */
@@ -29,6 +47,8 @@ struct draft_row {
 	struct hist hist;
 	struct draft_site **site;
 	size_t site_cnt, site_cap;
+	struct go_place **go; /* instead of sites, where goroutines wait */
+	size_t go_cnt, go_cap;
 };
 
 /* What sites of one row have in common. */
@@ -59,6 +79,9 @@ struct builder {
 	struct table shared; /* of struct shared_lock */
 	struct table words;  /* of struct word: which row a futex word belongs to */
 	struct table blames; /* of struct blamed, by process and futex word */
+	struct go_place *go_place;
+	size_t go_place_cnt;
+	struct table go_locks; /* which locks have been counted in which row */
 	struct locks_report *report;
 };
 
@@ -89,6 +112,19 @@ const char *builder__name_lock(struct builder *b, const struct draft_row *d);
 /* One row for each process, or each call chain and kind, in place of one for each lock (locks_fold.c). */
 int builder__fold_processes(struct builder *b);
 int builder__fold_sites(struct builder *b);
+/* The row of this call chain, whatever process it is in, for a lock of this key. */
+int builder__chain_row(struct builder *b, const struct row_key *key, const struct sym_frame *frames,
+		       size_t cnt, int api, struct draft_row **ret);
+/* Rows for what goroutines wait for, as the query wants them folded. */
+int builder__add_goroutines(struct builder *b);
+/* Named with lines, malloc'ed. */
+int builder__go_frames(struct builder *b, const struct go_target *go, const struct go_stack *stack,
+		       struct sym_frame **ret, size_t *ret_cnt);
+void go_stats__add(struct lock_stats *s, const struct lock_stats *more);
+int builder__finish_go_row(struct builder *b, struct draft_row *d);
+void builder__free_goroutines(struct builder *b);
+/* The lock's name, and which program and file it is of. */
+void builder__name_row(struct builder *b, struct draft_row *d);
 void builder__free_rows(struct builder *b);
 void draft_row__free(void *value);
 /* The row of this key; a new one if there is none. */

@@ -68,7 +68,13 @@ static void print_chain(FILE *out, const struct sym_frame *frames, size_t cnt, i
 	}
 }
 
-/* What makes sites one row, as text; NULL: out of memory. */
+/* What makes sites one row begins like this, as text. */
+static void print_kind(FILE *out, enum lock_kind kind, bool idle, const char *label)
+{
+	fprintf(out, "%d %d %s\n", kind, idle, label);
+}
+
+/* NULL: out of memory. */
 static char *chain_of(const struct builder *b, const struct draft_row *lock,
 		      const struct draft_site *site)
 {
@@ -82,7 +88,7 @@ static char *chain_of(const struct builder *b, const struct draft_row *lock,
 
 	if (!out)
 		return NULL;
-	fprintf(out, "%d %d %s\n", lock->row.kind, lock->row.idle, site->target.label);
+	print_kind(out, lock->row.kind, lock->row.idle, site->target.label);
 	if (cnt) {
 		builder__classify(b, site->agg, frames, cnt, &target);
 		print_chain(out, frames, cnt, target.api);
@@ -138,6 +144,29 @@ static int chain__get(struct builder *b, char *chain, const struct draft_row *lo
 	}
 	*ret = d;
 	return 0;
+}
+
+int builder__chain_row(struct builder *b, const struct row_key *key, const struct sym_frame *frames,
+		       size_t cnt, int api, struct draft_row **ret)
+{
+	struct draft_row lock = { .row = { .process = key->process,
+					   .address = key->object,
+					   .kind = key->kind,
+					   .idle = key->idle } };
+	char *text = NULL;
+	size_t sz;
+	FILE *out = open_memstream(&text, &sz);
+	bool failed;
+
+	if (!out)
+		return -ENOMEM;
+	print_kind(out, key->kind, key->idle, key->label);
+	print_chain(out, frames, cnt, api);
+	failed = ferror(out);
+	if (!fclose(out) && !failed)
+		return chain__get(b, text, &lock, ret);
+	free(text);
+	return -ENOMEM;
 }
 
 static void add_to_chain(struct draft_row *d, const struct draft_row *lock,

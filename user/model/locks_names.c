@@ -21,8 +21,16 @@ static int compare_draft_sites(const void *a, const void *b)
 
 static const char *what(const struct lock_row *row)
 {
+	static const char *const of_go[] = {
+		[LOCK_GO_MUTEX] = "Mutex",   [LOCK_GO_RWMUTEX] = "RWMutex",
+		[LOCK_GO_CHAN] = "channel",  [LOCK_GO_WAITGROUP] = "WaitGroup",
+		[LOCK_GO_SELECT] = "select", [LOCK_GO_COND] = "Cond",
+	};
+
 	if (*row->label)
 		return row->label;
+	if (row->goroutines)
+		return of_go[row->kind];
 	if (row->kind == LOCK_FUTEX || row->kind == LOCK_PARK)
 		return "futex";
 	return lock_kind__idle(row->kind) ? lock_kind__name(row->kind) : "lock";
@@ -48,7 +56,7 @@ static void name_by_place(const struct lock_row *row, char *ret, size_t sz)
 	else if (*row->label && (!f || !*f->function))
 		snprintf(ret, sz, "%s", row->label);
 	else if (f && *f->function)
-		snprintf(ret, sz, "%s in %s", what(row), f->function);
+		snprintf(ret, sz, "%s in %s", what(row), target__short_name(f->function));
 	else if (f)
 		snprintf(ret, sz, "%s in %s+0x%llx", what(row), f->module,
 			 (unsigned long long)f->offset);
@@ -76,7 +84,7 @@ static void name_by_symbol(struct builder *b, const struct draft_row *d, char *r
 		 (unsigned long long)first.offset);
 }
 
-static void name_row(struct builder *b, struct draft_row *d)
+void builder__name_row(struct builder *b, struct draft_row *d)
 {
 	struct lock_row *row = &d->row;
 	struct sym_object object = { .name = "", .module = "" };
@@ -228,6 +236,8 @@ int builder__finish_row(struct builder *b, struct draft_row *d)
 	struct lock_row *row = &d->row;
 	int err;
 
+	if (d->go_cnt)
+		return builder__finish_go_row(b, d);
 	row->stats.p50_ns = hist__percentile(&d->hist, 50, row->stats.max_ns);
 	row->stats.p95_ns = hist__percentile(&d->hist, 95, row->stats.max_ns);
 	row->stats.p99_ns = hist__percentile(&d->hist, 99, row->stats.max_ns);
@@ -247,7 +257,7 @@ int builder__finish_row(struct builder *b, struct draft_row *d)
 		row->sites[0].stats = row->stats;
 	if (b->query->by != BY_PROCESS)
 		label_row(d);
-	name_row(b, d);
+	builder__name_row(b, d);
 	err = count_processes(d);
 	if (!err)
 		err = builder__blame_row(b, d);

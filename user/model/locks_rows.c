@@ -356,6 +356,7 @@ void draft_row__free(void *value)
 	hist__free(&d->hist);
 	free(d->site);
 	free(d->chain);
+	free(d->go);
 	free(d);
 }
 
@@ -365,5 +366,6 @@ void builder__free_rows(struct builder *b)
 	table__clear(&b->words, free);
 	table__clear(&b->shared, free);
 	table__clear(&b->blames, free);
+	builder__free_goroutines(b);
 	free(b->site);
 }

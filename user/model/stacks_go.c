@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Goroutines as entries of the report, beside threads. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "user/collect/proc.h"
+#include "user/model/go_names.h"
 #include "user/model/stacks_build.h"
-
-#define NAME_SZ	   1024
-#define INLINE_MAX 32
 
 static bool has_goroutines(const struct snap_process *p)
 {
@@ -27,57 +24,10 @@ size_t stacks__count_goroutines(const struct stacks_builder *b)
 	return cnt;
 }
 
-/* ---- names */
-
-/* As Go's own tracebacks print generic functions: src/runtime/symtab.go, funcNameForPrint(). */
-static const char *readable(const struct stacks_builder *b, const char *name)
-{
-	const char *from = strchr(name, '['), *to = strrchr(name, ']'), *text;
-	char shorter[NAME_SZ];
-
-	if (!from || !to || to < from ||
-	    snprintf(shorter, sizeof(shorter), "%.*s[...]%s", (int)(from - name), name, to + 1) >=
-		    (int)sizeof(shorter))
-		return name;
-	text = symbolizer__intern(b->in->symbolizer, shorter);
-	return text ? text : name;
-}
-
-static struct sym_frame name_frame(const struct stacks_builder *b, const struct go_target *go,
-				   const struct go_frame *f, uint64_t pc)
-{
-	return (struct sym_frame){
-		.function = readable(b, f->function),
-		.raw = f->function,
-		.module = go->module,
-		.file = f->file,
-		.offset = pc - go->process.text - f->entry,
-		.line = f->line,
-		.inlined = f->inlined,
-	};
-}
-
 size_t stacks__go_frames(const struct stacks_builder *b, const struct snap_process *p, uint64_t pc,
 			 bool leaf, bool all, struct sym_frame *ret, size_t cap)
 {
-	struct go_frame frame[INLINE_MAX];
-	const struct go_target *go = p->go;
-	size_t cnt;
-
-	if (!go || !go->open || !go_process__has_code(&go->process, pc))
-		return 0;
-	cnt = go_process__frames(&go->process, pc, leaf, frame, INLINE_MAX);
-	if (!all && cnt && cap) {
-		ret[0] = name_frame(b, go, &frame[cnt - 1], pc);
-		ret[0].file = "";
-		ret[0].line = 0;
-		return 1;
-	}
-	if (cnt > cap)
-		cnt = cap;
-	for (size_t i = 0; i < cnt; i++)
-		ret[i] = name_frame(b, go, &frame[i], pc);
-	return cnt;
+	return go_names__frames(b->in->symbolizer, p->go, pc, leaf, all, ret, cap);
 }
 
 /* ---- stacks */
@@ -192,25 +142,13 @@ static void find_thread(struct stacks_builder *b, struct blocked_thread *t)
 	t->on->on = t;
 }
 
-static const char *start_of(const struct go_target *go, const struct go_goroutine *g)
-{
-	struct go_frame f;
-
-	return go_process__frames(&go->process, g->startpc, true, &f, 1) ? f.function : "";
-}
-
 static void classify(const struct go_target *go, struct blocked_thread *t)
 {
 	const struct go_goroutine *g = t->goroutine;
-	struct go_frame frame[INLINE_MAX];
-	size_t cnt = t->stack ? t->stack->frame_cnt : 0;
 
-	if (cnt > INLINE_MAX)
-		cnt = INLINE_MAX;
-	for (size_t i = 0; i < cnt; i++)
-		frame[i] = (struct go_frame){ .function = t->stack->frames[i].raw };
-	go_wait__classify(g, go_process__reason(&go->process, g->reason), frame, cnt,
-			  start_of(go, g), g->chans ? go->now->chan[g->chan_at] : 0, &t->go);
+	go_names__classify(go, g, t->stack ? t->stack->frames : NULL,
+			   t->stack ? t->stack->frame_cnt : 0,
+			   g->chans ? go->now->chan[g->chan_at] : 0, &t->go);
 }
 
 /* What its thread does is what it does: it is in a system call, or runs. */

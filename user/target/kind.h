@@ -78,6 +78,11 @@ void target__classify(const struct target_site *site, struct target_wait *ret);
 /* Code of the C, C++ or language runtime between the program and its locks, not the program's own. */
 bool target__is_runtime(const struct sym_frame *frame);
 /*
+ * A Go function without the path of its package, as Go programmers call it: "backend.(*batchTx).lock". Other names as
+ * they are.
+ */
+const char *target__short_name(const char *function);
+/*
  * The interpreter or virtual machine that a frame belongs to, whose frames say next to nothing about the
  * program that it runs: "CPython", "HotSpot", "generated code" (which is in no file); NULL: none.
  */

@@ -38,6 +38,15 @@ bool target__is_runtime(const struct sym_frame *f)
 	return (function && function->rank != RANK_LABEL) || !strcmp(f->raw, "syscall");
 }
 
+const char *target__short_name(const char *function)
+{
+	size_t end = strcspn(function, "([<"), slash = end;
+
+	while (slash && function[slash - 1] != '/')
+		slash--;
+	return slash && memchr(function + slash, '.', end - slash) ? function + slash : function;
+}
+
 const char *target__interpreter(const struct sym_frame *f)
 {
 	if (!*f->module)

@@ -6,7 +6,7 @@
 static void print_gaps(const struct page *p)
 {
 	const struct locks_coverage *c = &p->r->coverage;
-	uint64_t detail = p->r->waits + p->r->idle_waits;
+	uint64_t detail = p->r->waits + p->r->idle_waits, unplaced_ns = 0;
 	char n[TEXT_COUNT_SZ], t[TEXT_DURATION_SZ];
 
 	if (c->lost)
@@ -55,7 +55,24 @@ static void print_gaps(const struct page *p)
 		fprintf(p->out, " %s %s shorter wait%s left out (%s)", p->dot,
 			text__count(c->below_min, n), plural(c->below_min),
 			text__duration(c->below_min_ns, t));
-	if (!c->lost && !c->summarized && !c->records_lost && !c->stacks_lost)
+	for (size_t i = 0; i < p->r->go_cnt; i++)
+		unplaced_ns += p->r->go[i].unplaced_ns + p->r->go[i].beyond_ns;
+	if (c->go_lost)
+		fprintf(p->out, " %s LOST: %s sleep%s of goroutines", p->dot,
+			text__count(c->go_lost, n), plural(c->go_lost));
+	if (c->go_unknown)
+		fprintf(p->out, " %s %s sleep%s of goroutines begun before, not counted", p->dot,
+			text__count(c->go_unknown, n), plural(c->go_unknown));
+	if (c->go_unnamed)
+		fprintf(p->out, " %s %s sleep%s of goroutines without their lock (no room)", p->dot,
+			text__count(c->go_unnamed, n), plural(c->go_unnamed));
+	if (c->go_stacks_lost)
+		fprintf(p->out, " %s %s stack%s of goroutines lost", p->dot,
+			text__count(c->go_stacks_lost, n), plural(c->go_stacks_lost));
+	if (unplaced_ns)
+		fprintf(p->out, " %s %s of goroutines' waits at unknown places", p->dot,
+			text__duration(unplaced_ns, t));
+	if (!c->lost && !c->go_lost && !c->summarized && !c->records_lost && !c->stacks_lost)
 		fprintf(p->out, " %s nothing lost", p->dot);
 }
 
@@ -92,6 +109,40 @@ static void print_stacks(const struct page *p)
 	fputc('\n', p->out);
 }
 
+/* Go programs whose goroutines are not seen, and with -v how often those of others were. */
+static void print_golang(const struct page *p)
+{
+	const struct locks_coverage *c = &p->r->coverage;
+	char n[TEXT_COUNT_SZ], t[TEXT_DURATION_SZ];
+	double seconds = p->r->interval_ns / 1e9;
+	char name[NAME_SZ];
+
+	for (size_t i = 0; i < p->r->go_cnt; i++) {
+		const struct locks_golang *go = &p->r->go[i];
+
+		if (!*go->why && !p->style->verbose)
+			continue;
+		fprintf(p->out, "%s (%u): ", escaped(go->process->comm, name), go->process->tgid);
+		if (*go->why) {
+			fprintf(p->out, "%s\n", escaped(go->why, name));
+			continue;
+		}
+		fprintf(p->out, "%s, %zu goroutines", escaped(go->version, name), go->goroutines);
+		if (seconds > 0)
+			fprintf(p->out,
+				"; waits for locks seen %.0f times a second, others %.0f times",
+				go->semaphores / seconds, go->others / seconds);
+		if (go->rejected)
+			fprintf(p->out, "; %llu would not hold still",
+				(unsigned long long)go->rejected);
+		fputc('\n', p->out);
+	}
+	if (c->go_hits && p->style->verbose)
+		fprintf(p->out, "probes on Go's semaphores: hit %s times, their programs took %s\n",
+			text__count(c->go_hits, n),
+			text__duration(c->go_program_ns / c->go_hits, t));
+}
+
 void page__print_head(const struct page *p)
 {
 	const struct locks_report *r = p->r;
@@ -108,6 +159,9 @@ void page__print_head(const struct page *p)
 		fprintf(p->out, " (%s not over)", text__count(r->ongoing, n));
 	if (r->before)
 		fprintf(p->out, " (%s begun before)", text__count(r->before, n));
+	if (r->sampled_ns)
+		fprintf(p->out, " (goroutines ~%s, seen from time to time)",
+			text__duration(r->sampled_ns, t));
 	fprintf(p->out, " %s idle waits %s", p->dot, text__duration(r->idle_wait_ns, t));
 	if (!r->idle && r->idle_waits)
 		fputs(" (--idle)", p->out);
@@ -118,4 +172,5 @@ void page__print_head(const struct page *p)
 	fputc('\n', p->out);
 	if (p->style->verbose)
 		print_stacks(p);
+	print_golang(p);
 }

@@ -41,6 +41,8 @@ static json_t *holder_json(struct writer *w, const struct lock_holder *h)
 
 	json__put_u64(w, o, "pid", h->tgid);
 	json__put_u64(w, o, "tid", h->tid);
+	if (h->goroutine)
+		json__put_u64(w, o, "goroutine", h->goroutine);
 	json__put_text(w, o, "comm", h->comm);
 	json__put(w, o, "known_by", json_string(h->owner ? "owner" : "waker"));
 	json__put_u64(w, o, "sleeps", h->sleeps);
@@ -153,6 +155,8 @@ static json_t *row_json(struct writer *w, const struct lock_row *r, enum locks_b
 		json__put_text(w, o, "label", r->label);
 		json__put(w, o, "shared", json_boolean(r->shared));
 	}
+	json__put(w, o, "runtime", json_string(r->goroutines ? "go" : "native"));
+	json__put(w, o, "sampled", json_boolean(r->sampled));
 	json__put(w, o, "idle", json_boolean(r->idle));
 	if (by != BY_PROCESS)
 		json__put(w, o, "unsure", json_boolean(r->unsure));
@@ -217,6 +221,12 @@ static json_t *coverage_json(struct writer *w, const struct locks_coverage *c)
 	json__put_u64(w, o, "inferred", c->inferred);
 	json__put_u64(w, o, "holders_lost", c->holders_lost);
 	json__put_u64(w, o, "holders_untracked", c->holders_untracked);
+	json__put_u64(w, o, "go_sleeps_lost", c->go_lost);
+	json__put_u64(w, o, "go_sleeps_unknown", c->go_unknown);
+	json__put_u64(w, o, "go_sleeps_unnamed", c->go_unnamed);
+	json__put_u64(w, o, "go_stacks_lost", c->go_stacks_lost);
+	json__put_u64(w, o, "go_probe_hits", c->go_hits);
+	json__put_u64(w, o, "go_probe_ns", c->go_program_ns);
 	json__put(w, o, "blame", json_boolean(c->blame));
 	json__put_u64(w, o, "futex_calls_lost", c->calls_lost);
 	json__put_u64(w, o, "malformed", c->malformed);
@@ -228,6 +238,33 @@ static json_t *coverage_json(struct writer *w, const struct locks_coverage *c)
 	json__put_u64(w, o, "mappings_dropped", c->maps_dropped);
 	json__put(w, o, "futex_calls", json_boolean(c->futex_calls));
 	return o;
+}
+
+/* Go programs, and how well their goroutines could be seen. */
+static json_t *golang_json(struct writer *w, const struct locks_report *r)
+{
+	json_t *programs = json_array();
+
+	for (size_t i = 0; i < r->go_cnt; i++) {
+		const struct locks_golang *go = &r->go[i];
+		json_t *o = json_object();
+
+		json__put_u64(w, o, "pid", go->process->tgid);
+		json__put_text(w, o, "comm", go->process->comm);
+		json__put_text(w, o, "version", go->version);
+		if (*go->why)
+			json__put_text(w, o, "error", go->why);
+		json__put_u64(w, o, "goroutines", go->goroutines);
+		json__put_u64(w, o, "looks_at_semaphores", go->semaphores);
+		json__put_u64(w, o, "looks_at_all", go->others);
+		json__put(w, o, "probed", json_boolean(go->probed));
+		json__put_u64(w, o, "missed", go->missed);
+		json__put_u64(w, o, "rejected", go->rejected);
+		json__put_u64(w, o, "unplaced_ns", go->unplaced_ns);
+		json__put_u64(w, o, "beyond_ns", go->beyond_ns);
+		json__append(w, programs, o);
+	}
+	return programs;
 }
 
 static json_t *report_json(struct writer *w, const struct locks_report *r)
@@ -244,6 +281,7 @@ static json_t *report_json(struct writer *w, const struct locks_report *r)
 	json__put_u64(w, o, "waits", r->waits);
 	json__put_u64(w, o, "sleeps", r->sleeps);
 	json__put_u64(w, o, "wait_ns", r->wait_ns);
+	json__put_u64(w, o, "sampled_wait_ns", r->sampled_ns);
 	json__put_u64(w, o, "idle_waits", r->idle_waits);
 	json__put_u64(w, o, "idle_wait_ns", r->idle_wait_ns);
 	json__put_u64(w, o, "unsure_wait_ns", r->unsure_wait_ns);
@@ -255,6 +293,8 @@ static json_t *report_json(struct writer *w, const struct locks_report *r)
 	for (size_t i = 0; i < r->root_cnt; i++)
 		json__append(w, roots, root_json(w, &r->root[i]));
 	json__put(w, o, "root_causes", roots);
+	if (r->go_cnt)
+		json__put(w, o, "golang", golang_json(w, r));
 	return o;
 }
 

@@ -111,14 +111,35 @@ static void print_sleeps(const struct page *p, const struct lock_stats *s)
 	fprintf(p->out, " %*s%s%s", 5 - (int)strlen(ratio), "", p->times, ratio);
 }
 
+/* What looks from time to time can tell: a time that is right on average, and bounds. */
+static void print_sampled(const struct page *p, const struct lock_row *row)
+{
+	const char *least = p->style->utf8 ? "≥" : ">";
+	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ], cell[64];
+
+	snprintf(cell, sizeof(cell), "%s%s", least, text__count(row->stats.waits, n));
+	fprintf(p->out, " %*s%s", 8 - (int)text__columns(cell), "", cell);
+	fprintf(p->out, " %6s %8s %8s", "-", "-", "-");
+	snprintf(cell, sizeof(cell), "%s%s", least, text__duration(row->stats.max_ns, t));
+	if (!row->stats.max_ns)
+		snprintf(cell, sizeof(cell), "-");
+	fprintf(p->out, " %*s%s", 8 - (int)text__columns(cell), "", cell);
+}
+
 static void print_times(const struct page *p, const struct lock_row *row)
 {
 	const struct lock_stats *s = &row->stats;
 	uint64_t all = p->r->wait_ns + (p->r->idle ? p->r->idle_wait_ns : 0);
-	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ];
+	char t[TEXT_DURATION_SZ], n[TEXT_COUNT_SZ], about[TEXT_DURATION_SZ + 1];
 
-	fprintf(p->out, "%s%9s%s", p->bold, text__duration(s->wait_ns, t), p->plain);
+	snprintf(about, sizeof(about), "%s%s", row->sampled ? "~" : "",
+		 text__duration(s->wait_ns, t));
+	fprintf(p->out, "%s%9s%s", p->bold, about, p->plain);
 	fprintf(p->out, " %3.0f%%", all ? 100.0 * s->wait_ns / all : 0);
+	if (row->sampled) {
+		print_sampled(p, row);
+		return;
+	}
 	fprintf(p->out, " %8s", text__count(s->waits, n));
 	print_sleeps(p, s);
 	fprintf(p->out, " %8s", text__duration(s->waits ? s->wait_ns / s->waits : 0, t));
@@ -211,13 +232,42 @@ static void print_unknown(const struct page *p, const struct lock_row *row)
 			100.0 * row->holder_unknown_ns / row->stats.wait_ns);
 }
 
+/* Goroutines come and go: the places where they let others go on tell more. */
+static void print_releasers(const struct page *p, const struct lock_row *row)
+{
+	size_t lines = p->style->verbose ? row->holder_cnt : RELEASERS_SHOWN;
+
+	for (size_t i = 0; i < row->holder_cnt && i < lines; i++) {
+		const struct lock_holder *h = &row->holders[i];
+
+		fprintf(p->out, "   %-12s %.0f %% ", i ? "" : "released by",
+			100.0 * h->wait_ns / row->stats.wait_ns);
+		page__print_go_releaser(p, h);
+	}
+	if (row->holder_cnt > lines)
+		fprintf(p->out, "   %-12s %zu more place%s (-v)\n", "", row->holder_cnt - lines,
+			plural(row->holder_cnt - lines));
+	if (row->holder_unknown_ns * 200 > row->stats.wait_ns)
+		fprintf(p->out, "   %-12s %.0f %% not known\n",
+			row->holder_cnt ? "" : "released by",
+			100.0 * row->holder_unknown_ns / row->stats.wait_ns);
+}
+
 static void print_holders(const struct page *p, const struct lock_row *row)
 {
 	const struct lock_holder *h = row->holders;
 	size_t lines = p->style->verbose ? row->holder_cnt : 1;
 
+	if (row->goroutines && !row->sampled && row->stats.wait_ns) {
+		print_releasers(p, row);
+		return;
+	}
 	if (row->idle || !row->stats.wait_ns)
 		return;
+	if (row->sampled) {
+		fprintf(p->out, "   %-12s not known from outside (--go-probes)\n", "held by");
+		return;
+	}
 	if (!row->holder_cnt)
 		fprintf(p->out, "   %-12s unknown\n", "held by");
 	for (size_t i = 0; i < row->holder_cnt && i < lines; i++) {
@@ -289,7 +339,12 @@ static void print_details(const struct page *p, const struct lock_row *row, size
 		fprintf(p->out, " %s %s", p->dot, row->label);
 	print_place(p, row);
 	print_cgroup(p, row);
-	fprintf(p->out, " %s %s of it waiting for a CPU", p->dot, text__duration(s->runq_ns, t));
+	if (row->goroutines)
+		fprintf(p->out, " %s goroutines%s", p->dot,
+			row->sampled ? ", seen from time to time" : "");
+	else
+		fprintf(p->out, " %s %s of it waiting for a CPU", p->dot,
+			text__duration(s->runq_ns, t));
 	if (s->sleeps > s->waits)
 		fprintf(p->out, " %s %s futile wake-up%s", p->dot,
 			text__count(s->sleeps - s->waits, n), plural(s->sleeps - s->waits));

@@ -94,5 +94,7 @@ void page__print_blame(const struct page *p, const struct lock_row *row);
 void page__print_roots(const struct page *p);
 /* What a holder whose stack is known does. */
 void page__print_holder(const struct page *p, const struct lock_holder *h);
+/* Where goroutines let others go on. */
+void page__print_go_releaser(const struct page *p, const struct lock_holder *h);
 
 #endif

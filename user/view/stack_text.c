@@ -8,13 +8,13 @@
 #define SITES_ALIKE_MAX 64 /* the longest sites of a row; more than these are not compared */
 #define FRAMES_SHOWN	5
 
-static void print_frame(const struct page *p, const struct sym_frame *f)
+static void print_frame(const struct page *p, const struct sym_frame *f, bool whole)
 {
 	char buf[NAME_SZ];
 	const char *slash;
 
 	if (*f->function)
-		fputs(escaped(f->function, buf), p->out);
+		fputs(escaped(whole ? f->function : target__short_name(f->function), buf), p->out);
 	else if (*f->module)
 		fprintf(p->out, "%s+0x%llx", escaped(f->module, buf),
 			(unsigned long long)f->offset);
@@ -93,7 +93,7 @@ static size_t print_frames(const struct page *p, const struct sym_frame *frames,
 			fprintf(p->out, "%s[%zu in %s]%s", p->dim, run,
 				escaped(frames[i].module, name), p->plain);
 		else
-			print_frame(p, &frames[i]);
+			print_frame(p, &frames[i], false);
 	}
 	return 0;
 }
@@ -145,7 +145,7 @@ void page__print_whole_stack(const struct page *p, const struct sym_frame *frame
 	for (size_t i = 0; i < cnt; i++) {
 		fprintf(p->out, "%22s", "");
 		print_doubt(p, frames, 0, i);
-		print_frame(p, &frames[i]);
+		print_frame(p, &frames[i], true);
 		fputc('\n', p->out);
 	}
 	if (cnt && !complete)
@@ -211,12 +211,15 @@ static size_t find_chains(const struct page *p, const struct lock_row *row,
 	return cnt;
 }
 
-static void print_time(const struct page *p, uint64_t wait_ns, uint64_t waits)
+static void print_time(const struct page *p, const struct lock_row *row, uint64_t wait_ns,
+		       uint64_t waits)
 {
 	char n[TEXT_COUNT_SZ], t[TEXT_DURATION_SZ];
 
-	fprintf(p->out, "  %s%s in ", p->dim, text__duration(wait_ns, t));
-	fprintf(p->out, "%s wait%s%s\n", text__count(waits, n), plural(waits), p->plain);
+	fprintf(p->out, "  %s%s%s in ", p->dim, row->sampled ? "about " : "",
+		text__duration(wait_ns, t));
+	fprintf(p->out, "%s wait%s%s%s\n", text__count(waits, n), plural(waits),
+		row->sampled ? " seen" : "", p->plain);
 }
 
 static void print_all_sites(const struct page *p, const struct lock_row *row)
@@ -226,7 +229,7 @@ static void print_all_sites(const struct page *p, const struct lock_row *row)
 
 		fprintf(p->out, "   %-12s ", i ? "" : "waiting at");
 		print_chain(p, site);
-		print_time(p, site->stats.wait_ns, site->stats.waits);
+		print_time(p, row, site->stats.wait_ns, site->stats.waits);
 		page__print_whole_stack(p, site->frames, site->frame_cnt,
 					site->stack_flags & HU_STACK_COMPLETE);
 	}
@@ -246,7 +249,7 @@ void page__print_sites(const struct page *p, const struct lock_row *row)
 		if (i < SITES_SHOWN) {
 			fprintf(p->out, "   %-12s %s", i ? "" : "waiting at",
 				chain[i].text ? chain[i].text : "?");
-			print_time(p, chain[i].wait_ns, chain[i].waits);
+			print_time(p, row, chain[i].wait_ns, chain[i].waits);
 			shown += chain[i].sites;
 		}
 		free(chain[i].text);
@@ -281,5 +284,17 @@ void page__print_holder(const struct page *p, const struct lock_holder *h)
 	if (h->why == HU_HOLDER_WAKE && own < h->frame_cnt && !target__interpreter(&h->frames[own]))
 		first = own;
 	print_frames(p, h->frames, outermost(h, first), h->frame_cnt, false);
+	fputc('\n', p->out);
+}
+
+void page__print_go_releaser(const struct page *p, const struct lock_holder *h)
+{
+	size_t own = skip_runtime(h->frames, 0, h->frame_cnt);
+
+	fputs("at ", p->out);
+	print_frames(p, h->frames, own < h->frame_cnt ? own : 0, h->frame_cnt, false);
+	if (h->goroutine)
+		fprintf(p->out, "  %s(%s goroutine %llu)%s", p->dim, h->sleeps > 1 ? "last" : "by",
+			(unsigned long long)h->goroutine, p->plain);
 	fputc('\n', p->out);
 }
