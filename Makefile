@@ -86,9 +86,10 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -std=gnu11 -D__TARGET_ARCH_$(ARCH) -I.
 	   -Wall -Wextra -Wno-unused-parameter -Wno-address-of-packed-member -Wno-missing-declarations \
 	   -Wno-unknown-attributes -fno-stack-protector
 # The object that defines the maps comes first: libbpf 1.1's linker gives externs that it meets before
-# their definition the wrong offset in .maps.
+# their definition the wrong offset in .maps. Then the one that names the functions of the kernel (bpf/calm.h).
 BPF_OWN	:= bpf/probe.bpf.c bpf/golang.bpf.c
-BPF_SRC	:= bpf/maps.bpf.c $(filter-out bpf/maps.bpf.c $(BPF_OWN),$(wildcard bpf/*.bpf.c))
+BPF_FIRST := bpf/maps.bpf.c bpf/hold.bpf.c
+BPF_SRC	:= $(BPF_FIRST) $(filter-out $(BPF_FIRST) $(BPF_OWN),$(wildcard bpf/*.bpf.c))
 BPF_OBJ	:= $(BPF_SRC:%.c=$(O)/%.o)
 SKELS	:= $(O)/bpf/holdup.skel.h $(BPF_OWN:%.bpf.c=$(O)/%.skel.h)
 

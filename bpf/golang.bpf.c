@@ -5,9 +5,11 @@
  * and by call stack. One program, so that all probes are one link; its cookie says at which place it is.
  *
  * The state of a wait is the goroutine's, by the address of its g: goroutines move between threads. uprobe programs can
- * be preempted by others of them, so no memory of a CPU is used, and preemption is put off where that can be done. Needs bpf_get_attach_cookie() and bpf_task_pt_regs()
- * (5.15).
+ * be preempted by others of them where that can't be put off (bpf/calm.h), so no memory of a CPU is used. Needs
+ * bpf_get_attach_cookie() and bpf_task_pt_regs() (5.15).
  */
+#define HU_CALM_KSYM
+#include "bpf/calm.h"
 #include "bpf/arch.h"
 #include "bpf/abi_golang.h"
 #include "bpf/golang_wait.h"
@@ -430,7 +432,7 @@ static __always_inline void count_hit(const struct hit *h)
 	count(HU_GO_SAMPLES + place, 1);
 }
 
-static __noinline int on_hit(void *ctx)
+UPROBE_PROGRAM("?uprobe", hu_go_probe, void *, ctx)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
 	const arch_regs *r = (const arch_regs *)bpf_task_pt_regs(t);
@@ -454,29 +456,5 @@ static __noinline int on_hit(void *ctx)
 	else if (h.place == HU_GO_RELEASE)
 		on_release(&h, r);
 	count_hit(&h);
-	return 0;
-}
-
-SEC("?uprobe")
-int hu_go_probe(void *ctx)
-{
-	return on_hit(ctx);
-}
-
-/*
- * Where there is bpf_preempt_disable() (6.11, commit fc7566ad0a82). Since 6.13 (commit e00931c02568) programs of this
- * type have a stack of the CPU's, not of the thread's; those on uprobes can be preempted by one another, which on
- * kernels that preempt themselves (7.0 and later always do) overwrites pointers: 7.3 was seen to crash. So nobody
- * comes in between while there is anything on that stack, which is in on_hit() alone.
- */
-extern void bpf_preempt_disable(void) __ksym __weak;
-extern void bpf_preempt_enable(void) __ksym __weak;
-
-SEC("?uprobe")
-int hu_go_probe_calm(void *ctx)
-{
-	bpf_preempt_disable();
-	on_hit(ctx);
-	bpf_preempt_enable();
 	return 0;
 }

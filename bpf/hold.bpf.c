@@ -8,6 +8,8 @@
  * bpf_loop() (5.17) and task storage.
  */
 #define HU_UNWIND
+#define HU_CALM_KSYM
+#include "bpf/calm.h"
 #include "bpf/hold_slots.h"
 #include "bpf/hold_stack.h"
 #include "bpf/reason.h"
@@ -180,8 +182,7 @@ static __always_inline bool attempt_wanted(struct op *op, const arch_regs *r)
 	return !nested;
 }
 
-SEC("?uprobe")
-int hu_hold_lock(void *ctx)
+UPROBE_PROGRAM("?uprobe", hu_hold_lock, void *, ctx)
 {
 	const arch_regs *r = task__regs(NULL);
 	struct op op;
@@ -191,7 +192,7 @@ int hu_hold_lock(void *ctx)
 		return 0;
 	attempt = op.cookie & (HU_HOLD_TRY | HU_HOLD_TIMED);
 	if (attempt ? attempt_wanted(&op, r) : lock_wanted(&op, r)) {
-		op.site = hu_hold_site();
+		op.site = calm ? site_undisturbed() : hu_hold_site();
 		if (attempt) {
 			op.h->call.site = op.site;
 		} else {
@@ -231,8 +232,7 @@ static __always_inline void on_return(struct op *op, const arch_regs *r, int res
 		begin_hold(op, r, false);
 }
 
-SEC("?uprobe")
-int hu_hold_return(void *ctx)
+UPROBE_PROGRAM("?uprobe", hu_hold_return, void *, ctx)
 {
 	const arch_regs *r = task__regs(NULL);
 	struct op op;
@@ -243,8 +243,7 @@ int hu_hold_return(void *ctx)
 	return op__end(&op, HU_HOLD_AT_RETURN);
 }
 
-SEC("?uprobe")
-int hu_hold_unlock(void *ctx)
+UPROBE_PROGRAM("?uprobe", hu_hold_unlock, void *, ctx)
 {
 	const arch_regs *r = task__regs(NULL);
 	struct hold_slot *slot;
@@ -267,8 +266,7 @@ int hu_hold_unlock(void *ctx)
 }
 
 /* pthread_cond_wait() and its like (condvar, mutex, …) of glibc: they release the mutex, and take it back. */
-SEC("?uprobe")
-int hu_hold_cond(void *ctx)
+UPROBE_PROGRAM("?uprobe", hu_hold_cond, void *, ctx)
 {
 	const arch_regs *r = task__regs(NULL);
 	struct op op;
@@ -279,7 +277,7 @@ int hu_hold_cond(void *ctx)
 	i = find_slot(op.h, op.lock);
 	if (i >= 0)
 		end_hold(&op, i, true);
-	op.site = hu_hold_site();
+	op.site = calm ? site_undisturbed() : hu_hold_site();
 	op.flags = SLOT_AFTER_WAIT;
 	note_order(&op);
 	begin_hold(&op, r, true);

@@ -77,7 +77,7 @@ struct hold_memos {
 	struct stack_memo memo[HOLD_MEMOS];
 };
 
-/* uprobe programs can be preempted by other threads', so that one scratch memory a CPU does not do. */
+/* uprobe programs can be preempted by other threads' before 6.10 (bpf/calm.h): one scratch memory a CPU does not do. */
 #define HOLD_SCRATCHES 4
 
 struct {

@@ -87,11 +87,8 @@ static __always_inline __u64 hash_top(struct hold_thread *h, const arch_regs *r)
 	return hash;
 }
 
-/*
- * Where mappings are not known yet, or are others by now: some stacks go to the loader raw. Global, like its caller
- * below: each has room for its own variables only while it runs.
- */
-__noinline __u64 hu_hold_unmapped(__u64 lost_pc)
+/* Where mappings are not known yet, or are others by now: some stacks go to the loader raw. */
+static __always_inline __u64 take_unmapped(__u64 lost_pc)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct hold_thread *h = bpf_task_storage_get(&hu_hold_threads, t, 0, 0);
@@ -122,6 +119,17 @@ __noinline __u64 hu_hold_unmapped(__u64 lost_pc)
 	return 0;
 }
 
+/* Apart, like its caller below: each has room for its own variables only while it runs. */
+__noinline __u64 hu_hold_unmapped(__u64 lost_pc)
+{
+	return take_unmapped(lost_pc);
+}
+
+static __noinline __u64 unmapped_undisturbed(__u64 lost_pc)
+{
+	return take_unmapped(lost_pc);
+}
+
 static __always_inline __u64 walk_by_rows(const arch_regs *r, __u32 tgid,
 					  const struct hu_proc_maps *maps, __u64 *lost_pc)
 {
@@ -139,11 +147,8 @@ static __always_inline __u64 walk_by_rows(const arch_regs *r, __u32 tgid,
 	return site;
 }
 
-/*
- * The stack of current; 0: it can't be had. A global function, which the verifier looks at once, on its own; so it
- * takes nothing, and finds out for itself what its callers know.
- */
-__noinline __u64 hu_hold_site(void)
+/* The stack of current; 0: it can't be had. */
+static __always_inline __u64 take_site(const bool calm)
 {
 	struct task_struct *t = bpf_get_current_task_btf();
 	struct hold_thread *h = bpf_task_storage_get(&hu_hold_threads, t, 0, 0);
@@ -162,13 +167,28 @@ __noinline __u64 hu_hold_site(void)
 			h->rescan = maps->generation + 1;
 	}
 	if (!maps || lost_pc) {
-		raw = hu_hold_unmapped(lost_pc);
+		raw = calm ? unmapped_undisturbed(lost_pc) : hu_hold_unmapped(lost_pc);
 		if (raw)
 			site = raw;
 	}
 	if (!site)
 		hold__count(HU_HOLD_NO_STACK, 1);
 	return site;
+}
+
+/*
+ * A global function, which the verifier looks at once, on its own; so it takes nothing, and finds out for itself what
+ * its callers know.
+ */
+__noinline __u64 hu_hold_site(void)
+{
+	return take_site(false);
+}
+
+/* For calm programs, which may call no global function (bpf/calm.h): looked at with each that calls it. */
+static __noinline __u64 site_undisturbed(void)
+{
+	return take_site(true);
 }
 
 #endif

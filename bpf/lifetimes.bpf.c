@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* Lives with call stacks by unwind rows: tp_btf, bpf_loop() (5.17); deaths and passes need no stacks. */
 #define HU_UNWIND
+#include "bpf/calm.h"
 #include "bpf/lifetimes.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -20,11 +21,8 @@ int hu_death(__u64 *ctx)
 /*
  * From about 7.0 on threads can be preempted within a tracepoint, and while one is in a program, another one on its
  * CPU passes without it: that would lose births and deaths where they come in crowds. So nobody else comes in
- * between, where the kernel has the means (6.11, commit fc7566ad0a82).
+ * between, where the kernel has the means (6.10, commit fc7566ad0a82).
  */
-extern void bpf_preempt_disable(void) __ksym __weak;
-extern void bpf_preempt_enable(void) __ksym __weak;
-
 SEC("?tp_btf/sched_process_fork")
 int hu_birth_calm(__u64 *ctx)
 {

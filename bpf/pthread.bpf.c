@@ -9,6 +9,7 @@
  * two names: the second changes nothing.
  */
 #define HU_RAW
+#include "bpf/calm.h"
 #include "bpf/lifetimes.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -67,14 +68,12 @@ static __always_inline int on_create(const arch_regs *r, __u64 flags_off, __u32 
 	return 0;
 }
 
-SEC("?kprobe")
-int hu_pthread_create(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_create, const arch_regs *, r)
 {
 	return on_create(r, GLIBC_FLAGS_OFF, GLIBC_DETACHED);
 }
 
-SEC("?kprobe")
-int hu_pthread_create_musl(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_create_musl, const arch_regs *, r)
 {
 	return on_create(r, MUSL_DETACH_OFF, ~0U);
 }
@@ -107,8 +106,7 @@ static __always_inline int send_call(const struct caller *c, __u16 what, __u64 t
 }
 
 /* pthread_join(thread, …), thrd_join(thread, …) */
-SEC("?kprobe")
-int hu_pthread_join(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_join, const arch_regs *, r)
 {
 	struct caller c;
 
@@ -126,21 +124,18 @@ static __always_inline int on_timedjoin(__u64 thread, __u16 clock, __u64 deadlin
 }
 
 /* pthread_timedjoin_np(thread, ret, abstime) */
-SEC("?kprobe")
-int hu_pthread_timedjoin(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_timedjoin, const arch_regs *, r)
 {
 	return on_timedjoin(arch__fn_arg0(r), CLOCK_REALTIME, arch__fn_arg2(r));
 }
 
 /* pthread_clockjoin_np(thread, ret, clock, abstime) */
-SEC("?kprobe")
-int hu_pthread_clockjoin(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_clockjoin, const arch_regs *, r)
 {
 	return on_timedjoin(arch__fn_arg0(r), arch__fn_arg2(r), arch__fn_arg3(r));
 }
 
-SEC("?kprobe")
-int hu_pthread_tryjoin(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_tryjoin, const arch_regs *, r)
 {
 	struct pthread_call call = { .marks = MARK_TRYJOIN };
 	struct caller c;
@@ -152,8 +147,7 @@ int hu_pthread_tryjoin(const arch_regs *r)
 	return 0;
 }
 
-SEC("?kretprobe")
-int hu_pthread_tryjoin_ret(const arch_regs *r)
+UPROBE_PROGRAM("?kretprobe", hu_pthread_tryjoin_ret, const arch_regs *, r)
 {
 	struct pthread_call *call;
 	struct caller c;
@@ -170,16 +164,14 @@ int hu_pthread_tryjoin_ret(const arch_regs *r)
 }
 
 /* pthread_detach(thread), thrd_detach(thread) */
-SEC("?kprobe")
-int hu_pthread_detach(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_detach, const arch_regs *, r)
 {
 	struct caller c;
 
 	return caller__wanted(&c) ? send_call(&c, HU_PTHREAD_DETACH, arch__fn_arg0(r), 0, 0) : 0;
 }
 
-SEC("?kprobe")
-int hu_pthread_cancel(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_cancel, const arch_regs *, r)
 {
 	struct caller c;
 
@@ -190,8 +182,7 @@ int hu_pthread_cancel(const arch_regs *r)
  * pthread_exit(value): musl cancels a thread by PTHREAD_CANCELED (src/thread/pthread_cancel.c). Its thrd_exit() calls
  * it as well, with any number, and has been seen by then.
  */
-SEC("?kprobe")
-int hu_pthread_exit(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_pthread_exit, const arch_regs *, r)
 {
 	struct pthread_call call = { .marks = MARK_EXIT }, *known;
 	struct caller c;
@@ -206,8 +197,7 @@ int hu_pthread_exit(const arch_regs *r)
 }
 
 /* thrd_exit(int value) */
-SEC("?kprobe")
-int hu_thrd_exit(const arch_regs *r)
+UPROBE_PROGRAM("?kprobe", hu_thrd_exit, const arch_regs *, r)
 {
 	struct pthread_call call = { .marks = MARK_EXIT };
 	struct caller c;

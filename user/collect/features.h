@@ -16,7 +16,7 @@ struct features {
 	bool task_storage; /* tracing programs may use it: 5.11, commit 4cf1bc1f1045 */
 	bool task_regs;	   /* bpf_task_pt_regs(): 5.15, commit dd6e10fbd9fb */
 	bool switch_state; /* sched_switch passes prev_state: 5.18, commit fa2c3254d7cf */
-	bool calm;	   /* bpf_preempt_disable(): 6.11, commit fc7566ad0a82 */
+	bool calm;	   /* bpf_preempt_disable(): 6.10, commit fc7566ad0a82 */
 	bool bpf_loop;	   /* bpf_loop(): 5.17, commit e6f2dd0f8067 */
 	bool iter_task;	   /* task iterators: 5.8, commit eaaacd23910f */
 	bool uprobe_multi; /* many uprobes by one link: 6.6, commit 89ae89f53d20 */

@@ -21,9 +21,15 @@ void session__hold_choose(struct session *s, const struct features *f, bool want
 	struct holdup_bpf *skel = s->skel;
 	/* First those on probes. */
 	struct bpf_program *const progs[] = {
-		skel->progs.hu_hold_lock, skel->progs.hu_hold_unlock, skel->progs.hu_hold_return,
-		skel->progs.hu_hold_cond, skel->progs.hu_hold_empty,  skel->progs.hu_hold_switch,
-		skel->progs.hu_hold_exit, skel->progs.hu_hold_now,    skel->progs.hu_hold_processes,
+		session__program(s, "hu_hold_lock"),
+		session__program(s, "hu_hold_unlock"),
+		session__program(s, "hu_hold_return"),
+		session__program(s, "hu_hold_cond"),
+		skel->progs.hu_hold_empty,
+		skel->progs.hu_hold_switch,
+		skel->progs.hu_hold_exit,
+		skel->progs.hu_hold_now,
+		skel->progs.hu_hold_processes,
 	};
 	struct bpf_map *const maps[] = {
 		skel->maps.hu_hold_threads, skel->maps.hu_hold_memos, skel->maps.hu_hold_scratch,

@@ -111,17 +111,17 @@ int hold__probe_many(const struct hold_probes *p)
 	return link < 0 ? -errno : link;
 }
 
-static const struct bpf_program *program_of(const struct session *s, enum hold_what what)
+static const struct bpf_program *program_of(struct session *s, enum hold_what what)
 {
 	switch (what) {
 	case HOLD_LOCK:
-		return s->skel->progs.hu_hold_lock;
+		return session__program(s, "hu_hold_lock");
 	case HOLD_UNLOCK:
-		return s->skel->progs.hu_hold_unlock;
+		return session__program(s, "hu_hold_unlock");
 	case HOLD_COND:
-		return s->skel->progs.hu_hold_cond;
+		return session__program(s, "hu_hold_cond");
 	default:
-		return s->skel->progs.hu_hold_return;
+		return session__program(s, "hu_hold_return");
 	}
 }
 

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/membarrier.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -381,7 +382,13 @@ void session__drop_target(struct session *s, pid_t tgid)
 
 struct bpf_program *session__program(struct session *s, const char *name)
 {
-	return bpf_object__find_program_by_name(s->skel->obj, name);
+	struct bpf_program *calm = NULL;
+	char variant[64];
+
+	snprintf(variant, sizeof(variant), "%s_calm", name);
+	if (s->calm)
+		calm = bpf_object__find_program_by_name(s->skel->obj, variant);
+	return calm ? calm : bpf_object__find_program_by_name(s->skel->obj, name);
 }
 
 struct source *session__source(struct session *s)

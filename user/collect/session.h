@@ -85,7 +85,10 @@ int session__alive(struct session *s, source_record_fn fn, void *ctx);
 typedef int (*session_lost_fn)(void *ctx, const struct hu_life_key *key,
 			       const struct hu_life_sum *sum);
 int session__lost_lives(struct session *s, session_lost_fn fn, void *ctx);
-/* The loaded programs, for those that are attached to processes' files (probes.h): by name, NULL: none. */
+/*
+ * The loaded programs, for those that are attached to processes' files (probes.h): by name, NULL: none. Of one that has
+ * a variant NAME_calm (bpf/calm.h) that is the one, where the kernel allows it.
+ */
 struct bpf_program;
 struct bpf_program *session__program(struct session *s, const char *name);
 /* No new events from here on; those in the ring stay. Returns when no program runs any more. */
