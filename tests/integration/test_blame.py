@@ -5,6 +5,7 @@ by their own clocks (tests/workload/blame.c).
 
 import json
 import os
+import sys
 import unittest
 
 import holdup
@@ -68,6 +69,19 @@ class Blame:
         cls.truth, cls.document = observe(*args, before=cls.before)
 
     def compare(self, name):
+        """Other programs take CPUs away at moments that neither side can tell from the holder's own doing: what is
+        wrong is so each time.
+        """
+        for left in (2, 1, 0):
+            try:
+                return self.compare_once(name)
+            except AssertionError as error:
+                if not left:
+                    raise
+                print(f"{self.id()}: once more: {error}", file=sys.stderr)
+            type(self).setUpClass()
+
+    def compare_once(self, name):
         truth, row = self.truth[name], row_of(self.document, name)
         parts, wait_ns = parts_of(row), row["wait_ns"]
         self.assertGreaterEqual(row["waits"], LEAST_WAITS)

@@ -265,7 +265,10 @@ static void print_holders(const struct page *p, const struct lock_row *row)
 	if (row->idle || !row->stats.wait_ns)
 		return;
 	if (row->sampled) {
-		fprintf(p->out, "   %-12s not known from outside (--go-probes)\n", "held by");
+		fprintf(p->out,
+			"   %-12s Go's locks do not tell (--go-probes: who releases them; holdup "
+			"stacks: who probably has them)\n",
+			"held by");
 		return;
 	}
 	if (!row->holder_cnt)
