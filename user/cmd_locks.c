@@ -215,7 +215,7 @@ static int run_locks(struct run *run)
 {
 	int status = open_output(run);
 
-	run->live.go_waits = true;
+	run->live.go_waits = !run->opt->tid; /* goroutines belong to no thread */
 	if (!status)
 		status = live__open(&run->live, run->opt);
 	if (status)

@@ -20,7 +20,6 @@ static struct agg_process *next(const struct live *l, size_t *i)
 static int ask(struct live *l, struct agg_process *p)
 {
 	uint64_t from_ns = p->names_ns > l->go_began_ns ? p->names_ns : l->go_began_ns;
-
 	int err;
 
 	p->go_asked = true;

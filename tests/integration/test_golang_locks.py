@@ -16,6 +16,7 @@ import oracle
 
 SECONDS = 3
 OFF = 0.12  # seen from time to time: a share of the wait time
+READY = 0.2  # … which ends when it is made ready; until it runs, on a busy machine
 EXACT = 0.05  # counted: the program's clock includes the way into and out of the call
 SOURCE = os.path.join(
     os.path.dirname(__file__), "..", "workload", "go", "load", "waits", "main.go"
@@ -99,9 +100,9 @@ class Sampled(Watching):
                 rate, most, document, row = self.watch(path, how)
                 self.check_place(how, row, "stripped" not in form)
                 self.assertTrue(row["sampled"])
-                self.assertAlmostEqual(
-                    row["wait_ns"] / document["interval_ns"] / rate, 1, delta=OFF, msg=str(row)
-                )
+                share = row["wait_ns"] / document["interval_ns"] / rate
+                self.assertLess(share, 1 + OFF, row)
+                self.assertGreater(share, 1 - OFF - READY, row)
                 self.assertGreater(row["waits"], 10)
                 self.assertLessEqual(row["waits"], most)
                 (go,) = document["golang"]

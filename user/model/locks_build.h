@@ -81,6 +81,8 @@ struct builder {
 	struct table blames; /* of struct blamed, by process and futex word */
 	struct go_place *go_place;
 	size_t go_place_cnt;
+	struct table
+		go_words; /* of struct go_place, by semaphore or channel: the first that has a row */
 	struct table go_locks; /* which locks have been counted in which row */
 	struct locks_report *report;
 };

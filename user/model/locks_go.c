@@ -136,19 +136,6 @@ static int fill_places(struct builder *b)
 	return err;
 }
 
-/* Who could not be read in time has no stack: where others wait for the same semaphore, it is one of them. */
-static struct draft_row *row_of_word(const struct builder *b, const struct go_place *place)
-{
-	for (size_t i = 0; i < b->go_place_cnt; i++) {
-		const struct go_place *other = &b->go_place[i];
-
-		if (other->row && other->stack && other->process == place->process &&
-		    other->word == place->word)
-			return other->row;
-	}
-	return NULL;
-}
-
 /* ---- rows */
 
 static const char *caller_of(const struct go_place *place)
@@ -283,6 +270,34 @@ static int place_in(struct draft_row *d, struct go_place *place)
 	return 0;
 }
 
+/*
+ * Who could not be read in time has no stack: where others wait for the same semaphore or channel, it is one of them.
+ */
+static bool word__is(const void *value, const void *key)
+{
+	const struct go_place *a = value, *k = key;
+
+	return a->process == k->process && a->word == k->word;
+}
+
+static uint64_t word__hash(const struct go_place *place)
+{
+	return hash__mix((uintptr_t)place->process, place->word);
+}
+
+static struct draft_row *row_of_word(const struct builder *b, const struct go_place *place)
+{
+	const struct go_place *other =
+		table__find(&b->go_words, word__hash(place), word__is, place);
+
+	return other ? other->row : NULL;
+}
+
+static int note_word(struct builder *b, struct go_place *place)
+{
+	return row_of_word(b, place) ? 0 : table__add(&b->go_words, word__hash(place), place);
+}
+
 static int add_place(struct builder *b, struct go_place *place)
 {
 	struct draft_row *d;
@@ -297,11 +312,13 @@ static int add_place(struct builder *b, struct go_place *place)
 		err = count_lock(b, b->report, place, &first);
 	if (err)
 		return err;
+	if (place->word)
+		err = note_word(b, place);
 	d->row.locks = d->go_cnt == 1 ? 1 : d->row.locks + is_new;
 	b->report->locks += !place->idle && first;
 	if (!place->idle && !place->counted)
 		b->report->sampled_ns += place->stats.wait_ns;
-	return 0;
+	return err;
 }
 
 static int summarize(struct builder *b, const struct agg_process *p)
@@ -384,4 +401,5 @@ void builder__free_goroutines(struct builder *b)
 		free(b->go_place[i].frames);
 	free(b->go_place);
 	table__clear(&b->go_locks, free);
+	table__clear(&b->go_words, NULL);
 }
