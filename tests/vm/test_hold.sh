@@ -48,3 +48,5 @@ grep -q 'audit_then_ledger' /tmp/report
 watch ordered
 grep -q 'acquisitions' /tmp/report
 ! grep -q 'POSSIBLE DEADLOCK' /tmp/report
+
+/usr/bin/python3 -B "$(dirname "$0")/guest_hold.py"
