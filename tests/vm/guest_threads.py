@@ -17,6 +17,7 @@ sys.path[:0] = [os.path.join(HERE, "..", "lib"), os.path.join(HERE, "..", "integ
 from test_threads import Threads, lives, musl_returns, process_of, watch  # noqa: E402
 
 UNWINDS = tuple(map(int, re.findall(r"\d+", platform.release())[:2])) >= (5, 17)
+PREEMPTS = tuple(map(int, re.findall(r"\d+", platform.release())[:2])) >= (7, 0)
 FEW = ("--count", 8)
 WAYS = ("joined-late", "unjoined", "detached-anyhow", "exited", "cancelled", "tried", "left")
 
@@ -42,8 +43,13 @@ class Guest(Threads):
             self.assertEqual(coverage[key], 0, (key, coverage))
         for key in ("created", "exited", "unjoined"):
             self.assertEqual(process[key], sum(site[key] for site in truth["sites"]), key)
+        # Where threads are preempted within tracepoints, others pass by without the program before it can turn that
+        # off (bpf/lifetimes.bpf.c), which emulation makes likely: then how they ended is not known, and told so.
+        unseen = process["ended"]["unseen"] if PREEMPTS else 0
         for site in truth["sites"]:
-            self.assertGreaterEqual(process["ended"][site["ended"]], site["exited"], process)
+            self.assertGreaterEqual(
+                process["ended"][site["ended"]] + unseen, site["exited"], process
+            )
         self.assertTrue(process["over"])
         if UNWINDS and not coverage["processes_unnamed"]:
             self.assert_sites(process, truth)
