@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What a live measurement does with what it is told: looks at processes and stacks while they can be looked at,
- * and hands everything to the aggregate. Internal to live.c and live_events.c.
+ * and hands everything to the aggregate. Internal to live*.c.
  */
 #ifndef HOLDUP_LIVE_EVENTS_H
 #define HOLDUP_LIVE_EVENTS_H
@@ -21,6 +21,11 @@ int live__take_waiting(struct live *l);
 int live__take_raw_stack(struct live *l, const struct hu_stack_record *rec, uint64_t read_ns);
 /* Who holds what threads wait for at this moment, and where is it? One that sleeps shows itself to nobody. */
 int live__find_holders(struct live *l);
+
+/* What holders did up to now, from the kernel. */
+int live__read_blame(struct live *l);
+/* Tells the user of an error of these; returns it. */
+int live__tell(int err);
 
 /* Programs on the thread libraries in use; an exit status. */
 int live__open_probes(struct live *l);

@@ -52,7 +52,7 @@ class Guest(Threads):
             )
         self.assertTrue(process["over"])
         if UNWINDS and not coverage["processes_unnamed"]:
-            self.assert_sites(process, truth)
+            self.assert_sites(process, truth, over=not unseen)
 
     def test_c11(self):
         self.check("", "c11")
