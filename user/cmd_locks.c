@@ -128,6 +128,7 @@ static int report(struct run *run, uint64_t until_ns)
 	in.modules_full = rows.modules_full;
 	in.maps_dropped = rows.maps_dropped;
 	in.malformed = l->malformed;
+	in.go_left_out = l->go_set.left_out;
 	err = locks_report__build(&in, &run->opt->query, &r);
 	if (!err && run->opt->hold) {
 		err = add_holds(run, r);

@@ -5,6 +5,7 @@
 #include "user/live_go_probes.h"
 
 #define ASK_EVERY_NS 1000000000ULL
+#define TABLES_ROOM  (128u << 20) /* for programs that nobody has chosen by name */
 
 static struct agg_process *next(const struct live *l, size_t *i)
 {
@@ -34,8 +35,10 @@ static int ask_new(struct live *l, uint64_t now_ns)
 	struct agg_process *p;
 	int err = 0;
 
-	if (!l->go_began_ns)
+	if (!l->go_began_ns) {
 		l->go_began_ns = now_ns;
+		l->go_set.room = l->opt->pid_cnt ? 0 : TABLES_ROOM;
+	}
 	if (l->aggregate.processes.cnt == l->go_asked && now_ns < l->go_ask_ns)
 		return 0;
 	l->go_asked = l->aggregate.processes.cnt;

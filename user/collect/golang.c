@@ -44,6 +44,24 @@ static void name_of(const char *exe, char ret[64])
 	snprintf(ret, 64, "%.63s", slash ? slash + 1 : path);
 }
 
+static int open_binary(struct go_set *set, int fd, struct go_binary **ret)
+{
+	struct elf_file *elf;
+	int err;
+
+	if (!set->room || set->used < set->room) {
+		err = go_binary__open(fd, ret);
+		set->used += *ret ? (*ret)->table_sz : 0;
+		return err;
+	}
+	err = elf_file__open(fd, &elf);
+	if (err)
+		return err;
+	set->left_out += go_binary__recognise(elf);
+	elf_file__close(elf);
+	return 0;
+}
+
 static int add_file(struct go_set *set, const char *exe, int fd, const struct stat *st,
 		    struct go_file **ret)
 {
@@ -57,7 +75,7 @@ static int add_file(struct go_set *set, const char *exe, int fd, const struct st
 	f->size = st->st_size;
 	f->mtime = st->st_mtim;
 	name_of(exe, f->name);
-	err = go_binary__open(fd, &f->binary);
+	err = open_binary(set, fd, &f->binary);
 	if (err != -ENOMEM)
 		err = table__add(&set->files, hash__mix(st->st_dev, st->st_ino), f);
 	if (err) {

@@ -19,6 +19,9 @@
 
 struct go_set {
 	struct table files; /* of struct go_file */
+	size_t room; /* bytes of their tables that are kept, of large programs 30 MB each; 0: any */
+	size_t used;
+	size_t left_out; /* Go programs (files) for which there was no more room: taken for others */
 };
 
 struct go_target {

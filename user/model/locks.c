@@ -192,6 +192,7 @@ static int fill_coverage(struct builder *b)
 	c->modules_full = b->in->modules_full;
 	c->maps_dropped = b->in->maps_dropped;
 	c->futex_calls = b->in->futex_calls;
+	c->go_left_out = b->in->go_left_out;
 	if (b->in->go_counts)
 		count_go(c, b->in->go_counts);
 	for (size_t i = 0; i < b->site_cnt; i++) {

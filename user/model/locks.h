@@ -166,14 +166,15 @@ struct locks_coverage {
 	uint64_t modules_full;	       /* files whose unwind rows found no room, since the start */
 	uint64_t maps_dropped;	       /* executable mappings beyond HU_MAX_MAPS of a process */
 	uint64_t holders_untracked; /* holders that could not be followed: what they did is unknown */
-	uint64_t go_lost;	    /* sleeps of goroutines that probes saw and found no room for */
-	uint64_t go_unknown;	    /* … that had begun before, when is not known */
-	uint64_t go_unnamed;	    /* … whose lock is not told: no room */
-	uint64_t go_stacks_lost;    /* hits of these probes without a stack */
-	uint64_t go_hits;	    /* of these probes */
-	uint64_t go_program_ns;	    /* … the time of their programs, by samples */
-	bool blame;		    /* holders were followed */
-	bool futex_calls;	    /* calls were counted */
+	uint64_t go_left_out; /* Go programs at which nobody looked: there are too many, or too large ones */
+	uint64_t go_lost;	 /* sleeps of goroutines that probes saw and found no room for */
+	uint64_t go_unknown;	 /* … that had begun before, when is not known */
+	uint64_t go_unnamed;	 /* … whose lock is not told: no room */
+	uint64_t go_stacks_lost; /* hits of these probes without a stack */
+	uint64_t go_hits;	 /* of these probes */
+	uint64_t go_program_ns;	 /* … the time of their programs, by samples */
+	bool blame;		 /* holders were followed */
+	bool futex_calls;	 /* calls were counted */
 	/* Waits by what became of their stack. Each is complete, missing or incomplete: */
 	uint64_t stacks_complete;
 	uint64_t stacks_missing;  /* there is none at all; counts as incomplete as well */
@@ -237,6 +238,7 @@ struct locks_input {
 	uint64_t interval_ns;
 	bool futex_calls;
 	bool blame;
+	uint64_t go_left_out;	   /* struct go_set (collect/golang.h) */
 	const uint64_t *go_counts; /* of --go-probes, HU_GO_COUNTS of this interval; NULL: none */
 	uint64_t modules_full, maps_dropped; /* of struct row_stats (collect/rows.h) */
 	const char *own_cgroup;		     /* NULL: not known */

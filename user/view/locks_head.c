@@ -57,6 +57,9 @@ static void print_gaps(const struct page *p)
 			text__duration(c->below_min_ns, t));
 	for (size_t i = 0; i < p->r->go_cnt; i++)
 		unplaced_ns += p->r->go[i].unplaced_ns + p->r->go[i].beyond_ns;
+	if (c->go_left_out)
+		fprintf(p->out, " %s %s Go program%s not looked at: too many (-p)", p->dot,
+			text__count(c->go_left_out, n), plural(c->go_left_out));
 	if (c->go_lost)
 		fprintf(p->out, " %s LOST: %s sleep%s of goroutines", p->dot,
 			text__count(c->go_lost, n), plural(c->go_lost));

@@ -221,6 +221,7 @@ static json_t *coverage_json(struct writer *w, const struct locks_coverage *c)
 	json__put_u64(w, o, "inferred", c->inferred);
 	json__put_u64(w, o, "holders_lost", c->holders_lost);
 	json__put_u64(w, o, "holders_untracked", c->holders_untracked);
+	json__put_u64(w, o, "go_left_out", c->go_left_out);
 	json__put_u64(w, o, "go_sleeps_lost", c->go_lost);
 	json__put_u64(w, o, "go_sleeps_unknown", c->go_unknown);
 	json__put_u64(w, o, "go_sleeps_unnamed", c->go_unnamed);
