@@ -8,6 +8,7 @@ import contextlib
 import http.client
 import json
 import os
+import platform
 import socket
 import subprocess
 import tempfile
@@ -207,11 +208,34 @@ class Servers(unittest.TestCase):
             document = golang.stacks(server.pid)
             found = document["deadlocks"] + document["orphaned_locks"] + document["stuck"]
             self.assertEqual(found, [])
+            self.watch_locks(server)
         finally:
             over.set()
             for thread in clients:
                 thread.join()
         self.assertFalse(failed)
+
+    def watch_locks(self, server):
+        """What its goroutines wait for, and that its idle threads are no contention."""
+        command = ["locks", "-p", server.pid, "-d", "2s", "--idle", "-n", "1000"]
+        for probes in ([], ["--go-probes"]) if platform.machine() == "x86_64" else ([],):
+            document = holdup.run_json([*command, *probes], timeout=100)
+            (go,) = document["golang"]
+            self.assertNotIn("error", go)
+            self.assertEqual(go["probed"], bool(probes))
+            self.assertGreater(go["looks_at_all"], 0)
+            self.assertEqual(document["coverage"]["go_sleeps_lost"], 0)
+            rows = [row for row in document["locks"] if row["runtime"] == "go"]
+            self.assertGreater(len(rows), 3)
+            for row in rows:
+                self.assertRegex(row["kind"], "^go-")
+                stacks = [site["stack"] for site in row["sites"] if site["stack"]]
+                self.assertTrue(stacks, row)
+                for stack in stacks:
+                    self.assertNotIn("", [frame["function"] for frame in stack])
+            for row in document["locks"]:
+                if row["runtime"] == "native" and not row["idle"]:
+                    self.assertNotEqual(row["kind"], "futex", row)
 
     def look_many_times(self, server):
         """No stack ends anywhere but where its goroutine began."""

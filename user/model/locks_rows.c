@@ -91,6 +91,15 @@ const struct sym_frame *frames__caller(const struct sym_frame *frames, size_t cn
 	return NULL;
 }
 
+/* As far as the stack is known. */
+static bool is_runtime_only(const struct sym_frame *frames, size_t cnt)
+{
+	for (size_t i = 0; i < cnt; i++)
+		if (!target__is_runtime(&frames[i]))
+			return false;
+	return true;
+}
+
 void builder__classify(const struct builder *b, const struct agg_site *agg,
 		       const struct sym_frame *frames, size_t cnt, struct target_wait *ret)
 {
@@ -106,6 +115,13 @@ void builder__classify(const struct builder *b, const struct agg_site *agg,
 	site.symbol = object.name;
 	site.symbol_off = object.offset;
 	target__classify(&site, ret);
+	/* Most of what threads of a Go program sleep on is their own idleness; without a stack nothing tells. */
+	if (ret->kind == LOCK_FUTEX && agg->process->go && is_runtime_only(frames, cnt)) {
+		ret->kind = LOCK_PARK;
+		ret->object = 0;
+		ret->label = "Go thread";
+		ret->idle = ret->unsure = true;
+	}
 }
 
 /*
