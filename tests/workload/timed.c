@@ -139,12 +139,16 @@ static void on_signal(int signo)
 /* Signals all threads in turn until they have left; one that holds the lock sleeps on regardless. */
 static void *signaller(void *arg)
 {
+	pthread_t thread;
 	int i = 0;
 
 	while (__atomic_load_n(&workers_left, __ATOMIC_ACQUIRE) < truth_opt.threads) {
 		truth_sleep(EVERY_NS);
-		/* thread 0 is this one; ids stay valid until truth_collect() joins */
-		pthread_kill(truth_thread[1 + i++ % truth_opt.threads], SIGUSR2);
+		/* thread 0 is this one; ids stay valid until truth_collect() joins; 0: still to be made */
+		thread = __atomic_load_n(&truth_thread[1 + i++ % truth_opt.threads],
+					 __ATOMIC_RELAXED);
+		if (thread)
+			pthread_kill(thread, SIGUSR2);
 	}
 	truth_worker_ends();
 	return arg;
