@@ -61,7 +61,7 @@ def parts_of(row):
 class Blame:
     """One run, compared share by share."""
 
-    how, lock, args, before = None, "ledger_lock", (), ()
+    how, lock, args, before, points = None, "ledger_lock", (), (), POINTS
 
     @classmethod
     def setUpClass(cls):
@@ -92,7 +92,7 @@ class Blame:
             self.assertAlmostEqual(
                 parts[word] / wait_ns,
                 ns / true_wait_ns,
-                delta=POINTS,
+                delta=self.points,
                 msg=f"{word}: {parts} of {wait_ns}, truth {known} of {true_wait_ns}",
             )
 
@@ -215,9 +215,11 @@ class Word(Blame, unittest.TestCase):
 
 
 class Robbed(Word):
-    """Who lets go takes it again before the one that was woken can."""
+    """Who lets go takes it again before the one that was woken can: until that one has run and found it taken, nothing
+    tells. The time in which it has no CPU counts as hand-over, more of it where other programs run.
+    """
 
-    args = ("--pause", 0)
+    args, points = ("--pause", 0), 2 * POINTS
 
 
 class Signal(unittest.TestCase):
