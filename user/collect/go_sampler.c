@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "user/golang/go_wait.h"
+
 #define SECOND_NS 1000000000ULL
 
 /* How often, and which part of the time they may take: one in so many. */
@@ -149,8 +151,7 @@ static void choose_reasons(const struct go_sampler *s, bool ret[GO_REASONS_MAX])
 {
 	for (size_t i = 0; i < GO_REASONS_MAX; i++) {
 		const char *reason = go_process__reason(&s->target->process, i);
-		bool sema = begins(reason, "semacquire") || begins(reason, "sync.Mutex") ||
-			    begins(reason, "sync.RWMutex") || begins(reason, "sync.WaitGroup");
+		bool sema = go_wait__is_semaphore(reason);
 
 		ret[i] = begins(reason, "chan ") || begins(reason, "select") ||
 			 begins(reason, "sync.Cond") || (sema && !s->table.addr && !s->counted);

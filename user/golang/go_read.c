@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "user/golang/go_wait.h"
+
 #define NEAR_SZ	  2048 /* gs so close to each other are read in one piece */
 #define PIECE_MAX 65536
 #define SCAN_BIT  0x1000u
@@ -230,11 +232,8 @@ static int read_sudogs(const struct go_process *p, struct go_snapshot *s, struct
 
 bool go_read__in_semaphore(const struct go_process *p, const struct go_goroutine *g)
 {
-	const char *reason = go_process__reason(p, g->reason);
-
 	return (g->status == GO_WAITING || g->status == GO_LEAKED) &&
-	       (!strcmp(reason, "semacquire") || !strncmp(reason, "sync.Mutex", 10) ||
-		!strncmp(reason, "sync.RWMutex", 12) || !strncmp(reason, "sync.WaitGroup", 14));
+	       go_wait__is_semaphore(go_process__reason(p, g->reason));
 }
 
 static bool try_word(const struct go_process *p, struct go_view *view, size_t i)

@@ -10,6 +10,13 @@ static bool begins(const char *text, const char *prefix)
 	return !strncmp(text, prefix, strlen(prefix));
 }
 
+/* waitReasonStrings in src/runtime/runtime2.go: "semacquire" for all of them up to 1.19. */
+bool go_wait__is_semaphore(const char *reason)
+{
+	return begins(reason, "semacquire") || begins(reason, "sync.Mutex") ||
+	       begins(reason, "sync.RWMutex") || begins(reason, "sync.WaitGroup");
+}
+
 bool go_wait__is_runtime(const char *function)
 {
 	static const char *const packages[] = {
@@ -151,8 +158,7 @@ void go_wait__classify(const struct go_goroutine *g, const char *reason,
 	*ret = (struct go_wait){ .label = "", .api = count_api(frames, cnt) };
 	ret->system = is_system(start);
 	if (g->status == GO_WAITING || g->status == GO_LEAKED) {
-		if (begins(reason, "semacquire") || begins(reason, "sync.Mutex") ||
-		    begins(reason, "sync.RWMutex") || begins(reason, "sync.WaitGroup"))
+		if (go_wait__is_semaphore(reason))
 			use_functions(g, frames, cnt, ret);
 		else
 			use_words(g, reason, chan, ret);

@@ -42,6 +42,8 @@ void go_wait__classify(const struct go_goroutine *g, const char *reason,
 		       const struct go_frame *frames, size_t cnt, const char *start, uint64_t chan,
 		       struct go_wait *ret);
 
+/* The runtime's words for a wait for a semaphore, which is what package sync waits by. */
+bool go_wait__is_semaphore(const char *reason);
 /* Code of Go's runtime, or of the packages between it and a program's own. */
 bool go_wait__is_runtime(const char *function);
 
