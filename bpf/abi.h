@@ -308,6 +308,7 @@ struct hu_lock {
 struct hu_tracked {
 	__u64 now;     /* a reason; 0: not known before its next switch */
 	__u64 seen_ns; /* its last switch, or when it was named first */
+	__u64 cpu_ns;  /* its CPU time then */
 	__u32 idle;    /* switches since it held a lock with waiters */
 	__u32 claims;  /* 1: its locks have not noted it as their holder yet */
 	struct hu_lock_key lock[HU_TRACKED_LOCKS];
@@ -338,8 +339,8 @@ enum hu_loss {
 	HU_LOSS_PROC_FULL,     /* processes that did not fit into the process table */
 	HU_LOSS_CALLS_FULL,    /* futex calls whose word did not fit into hu_calls */
 	HU_LOSS_HOLDER,	       /* holders whose stack could not be sent */
-	HU_LOSS_INFERRED,      /* not a loss: sleeps whose end was not seen but computed */
-	HU_LOSS_MISSED,	       /* events for which the kernel did not run a program (recursion) */
+	HU_LOSS_INFERRED, /* not a loss: ends of sleeps, and of holders' times without a CPU, not seen but computed */
+	HU_LOSS_MISSED,	    /* events for which the kernel did not run a program (recursion) */
 	HU_LOSS_REMEMBERED, /* not a loss, HU_MEMO_CHECK only: stacks that were not walked anew */
 	HU_LOSS_STACKS_NEW, /* not a loss: stacks added to hu_stacks */
 	HU_LOSS_MISREMEMBERED, /* HU_MEMO_CHECK only: … and a walk finds another one */
@@ -463,7 +464,7 @@ struct hu_config {
 	X(hu_charge, 16)          \
 	X(hu_blame, 248)          \
 	X(hu_lock, 272)           \
-	X(hu_tracked, 88)         \
+	X(hu_tracked, 96)         \
 	X(hu_call_key, 24)        \
 	X(hu_calls, 56)           \
 	X(hu_birth_record, 88)    \

@@ -25,6 +25,6 @@ int hu_settle(struct bpf_iter__task *ctx)
 		is = REASON_RUNNING;
 	else
 		is = reason__of(t, (const arch_regs *)bpf_task_pt_regs(t), state);
-	track__event(who, is, is, bpf_ktime_get_ns(), track__process(t));
+	track__step(t, who, is, is, bpf_ktime_get_ns(), 0);
 	return 0;
 }

@@ -151,10 +151,34 @@ static __always_inline bool track__has_again(const struct hu_lock *lock,
 	return (in_word ? word & FUTEX_TID_MASK : word) == (__u32)who;
 }
 
+/* A thread did `was` until now, in case that is not known, and does `is` from now on. */
+struct track_step {
+	__u64 who, was, is;
+	__u64 now_ns, cpu_ns;
+	__u64 resumed_ns; /* since when it runs, if that was not seen; 0: it was */
+	__u32 how;
+	__u32 pad;
+};
+
+/*
+ * It leaves the CPU, or calls the kernel, and is believed to have none: its switch-in was not seen (see
+ * wait__resume_late()), or what the snapshot at the start had to say came too late.
+ */
+static __always_inline __u64 step__resumed(const struct track_step *s, const struct hu_tracked *e)
+{
+	__u64 ran_ns = s->cpu_ns - e->cpu_ns;
+
+	if (s->was != REASON_RUNNING || e->now == REASON_RUNNING || !e->now || !e->cpu_ns)
+		return 0;
+	return ran_ns < s->now_ns - e->seen_ns ? s->now_ns - ran_ns : e->seen_ns;
+}
+
 /* One lock of a thread that changes; false: it is not the thread's any more. */
 static __always_inline bool track__change(struct hu_tracked *e, const struct hu_lock_key *key,
-					  __u64 who, __u64 was, __u64 is, __u64 now_ns, __u32 how)
+					  const struct track_step *s)
 {
+	__u64 who = s->who, now_ns = s->now_ns;
+	__u32 how = s->how;
 	struct hu_lock *lock = bpf_map_lookup_elem(&hu_locks, key);
 	struct hu_blame *b;
 
@@ -180,32 +204,44 @@ static __always_inline bool track__change(struct hu_tracked *e, const struct hu_
 			return false;
 		}
 		blame__accrue(b, now_ns);
-		blame__hold(b, who, 1, is);
+		blame__hold(b, who, 1, s->is);
 		return true;
 	}
-	blame__change(b, was, is, now_ns);
+	/* What is charged already stays so. */
+	if (s->resumed_ns)
+		blame__change(b, REASON_UNKNOWN, REASON_RUNNING,
+			      s->resumed_ns > b->since_ns ? s->resumed_ns : b->since_ns);
+	blame__change(b, s->was, s->is, now_ns);
 	if (how & TRACK_ENDS)
 		blame__nobody(b);
 	return true;
 }
 
-/* The thread did `was` until now, in case that is not known, and does `is` from now on. */
-BLAME_GLOBAL track__event(__u64 who, __u64 was, __u64 is, __u64 now_ns, __u32 how)
+BLAME_GLOBAL track__event(struct track_step *s)
 {
-	struct hu_tracked *e = bpf_map_lookup_elem(&hu_tracked, &who);
 	struct hu_lock_key key = {};
+	struct hu_tracked *e;
 	bool holds = false;
+	__u64 who;
 
+	if (!s)
+		return 0;
+	who = s->who;
+	e = bpf_map_lookup_elem(&hu_tracked, &who);
 	if (!e)
 		return 0;
-	blame__swap(&e->now, is);
-	e->seen_ns = now_ns;
+	s->resumed_ns = step__resumed(s, e);
+	if (s->resumed_ns)
+		loss__add(HU_LOSS_INFERRED, 1);
+	blame__swap(&e->now, s->is);
+	e->seen_ns = s->now_ns;
+	e->cpu_ns = s->cpu_ns;
 	for (int i = 0; i < HU_TRACKED_LOCKS; i++) {
 		key.uaddr = e->lock[i].uaddr;
 		key.tgid = e->lock[i].tgid;
 		if (!key.uaddr || !key.tgid)
 			continue;
-		if (track__change(e, &key, who, was, is, now_ns, how)) {
+		if (track__change(e, &key, s)) {
 			holds = true;
 			continue;
 		}
@@ -213,34 +249,44 @@ BLAME_GLOBAL track__event(__u64 who, __u64 was, __u64 is, __u64 now_ns, __u32 ho
 		e->lock[i].uaddr = 0;
 	}
 	e->claims = 0;
-	if (holds && !(how & TRACK_ENDS)) {
+	if (holds && !(s->how & TRACK_ENDS)) {
 		e->idle = 0;
-	} else if (++e->idle > TRACK_IDLE_MAX || (how & TRACK_ENDS)) {
+	} else if (++e->idle > TRACK_IDLE_MAX || (s->how & TRACK_ENDS)) {
 		if (!bpf_map_delete_elem(&hu_tracked, &who))
 			track__add(who, -1);
 	}
 	return 0;
 }
 
-static __always_inline __u32 track__process(struct task_struct *t)
+static __always_inline int track__step(struct task_struct *t, __u64 who, __u64 was, __u64 is,
+				       __u64 now_ns, __u32 how)
 {
-	return (__u32)T(t, tgid) << TRACK_TGID_SHIFT;
+	struct track_step s = {
+		.who = who,
+		.was = was,
+		.is = is,
+		.now_ns = now_ns,
+		.cpu_ns = task__cpu_ns(t),
+		.how = (__u32)T(t, tgid) << TRACK_TGID_SHIFT | how,
+	};
+
+	return track__event(&s);
 }
 
 /* Current leaves the CPU. */
 static __always_inline void track__leaves(struct task_struct *t, __u64 who, const arch_regs *regs,
 					  unsigned int state, __u64 now_ns)
 {
-	__u32 how = track__process(t);
+	__u32 how = 0;
 	__u64 is;
 
 	if (state & TASK_DEAD_BIT)
-		how |= TRACK_ENDS;
+		how = TRACK_ENDS;
 	else if (!(T(t, flags) & PF_EXITING))
-		how |= TRACK_MAY_READ;
+		how = TRACK_MAY_READ;
 	/* Its waking may have been traced before (see wait__adopt_early() in bpf/sched.h). */
 	is = task__state(t) == TASK_WAKING ? REASON_RUNNABLE : reason__of(t, regs, state);
-	track__event(who, REASON_RUNNING, is, now_ns, how);
+	track__step(t, who, REASON_RUNNING, is, now_ns, how);
 }
 
 /*
@@ -259,8 +305,7 @@ static __always_inline void track__woken(struct task_struct *t, __u64 now_ns)
 	if (!e || e->now == REASON_RUNNING || (!e->now && BPF_CORE_READ_BITFIELD_PROBED(t, on_cpu)))
 		return;
 	regs = (const arch_regs *)bpf_task_pt_regs(t);
-	track__event(who, reason__of(t, regs, task__state(t)), REASON_RUNNABLE, now_ns,
-		     track__process(t));
+	track__step(t, who, reason__of(t, regs, task__state(t)), REASON_RUNNABLE, now_ns, 0);
 }
 
 static __always_inline void track__runs(struct task_struct *t, __u64 now_ns)
@@ -268,7 +313,7 @@ static __always_inline void track__runs(struct task_struct *t, __u64 now_ns)
 	__u64 who = track__find(t);
 
 	if (who)
-		track__event(who, REASON_RUNNABLE, REASON_RUNNING, now_ns, track__process(t));
+		track__step(t, who, REASON_RUNNABLE, REASON_RUNNING, now_ns, 0);
 }
 
 /*
@@ -318,15 +363,22 @@ static __always_inline void track__accrues(struct hu_lock *lock, __u64 now_ns)
 	blame__accrue(&lock->blame, now_ns);
 }
 
-/* A sleeper is woken by `waker` (0: not known), who lets go of the lock. */
-static __always_inline void track__releases(struct hu_lock *lock, __u64 waker, __u64 now_ns)
-{
-	blame__release(&lock->blame, waker, now_ns);
-}
-
 static __always_inline __u64 track__self(void)
 {
 	return track__who(bpf_get_current_task_btf());
+}
+
+/* A sleeper is woken by `waker` (0: not known), who lets go of the lock. */
+static __always_inline void track__releases(struct hu_lock *lock, __u64 waker, __u64 now_ns)
+{
+	struct hu_blame *b = &lock->blame;
+
+	/* It runs, but for wakings that were traced earlier. */
+	if (waker && b->holder == waker && b->now != REASON_RUNNING && b->now != REASON_PENDING &&
+	    track__self() == waker)
+		track__step(bpf_get_current_task_btf(), waker, REASON_RUNNING, REASON_RUNNING,
+			    now_ns, 0);
+	blame__release(b, waker, now_ns);
 }
 
 /* t, which was woken for the lock, runs on: if nobody else has taken it, it has. */
