@@ -62,29 +62,19 @@ class Blame:
     """One run, compared share by share."""
 
     how, lock, args, before, points = None, "ledger_lock", (), (), POINTS
+    # Between two holds of a thread: long enough for one that was woken to get the lock in the meantime.
+    pause_us, least = 1000, LEAST_WAITS
 
     @classmethod
     def setUpClass(cls):
-        args = ("--how", cls.how, "--for", 3, *cls.args)
+        args = ("--how", cls.how, "--for", 3, "--pause", cls.pause_us, *cls.args)
         cls.truth, cls.document = observe(*args, before=cls.before)
 
+    @holdup.clocks()
     def compare(self, name):
-        """Other programs take CPUs away at moments that neither side can tell from the holder's own doing: what is
-        wrong is so each time.
-        """
-        for left in (2, 1, 0):
-            try:
-                return self.compare_once(name)
-            except AssertionError as error:
-                if not left:
-                    raise
-                print(f"{self.id()}: once more: {error}", file=sys.stderr)
-            type(self).setUpClass()
-
-    def compare_once(self, name):
         truth, row = self.truth[name], row_of(self.document, name)
         parts, wait_ns = parts_of(row), row["wait_ns"]
-        self.assertGreaterEqual(row["waits"], LEAST_WAITS)
+        self.assertGreaterEqual(row["waits"], self.least)
         known = {key[:-3]: ns for key, ns in truth.items() if key.endswith("_ns")}
         true_wait_ns = known.pop("wait_ns"[:-3])
         known["handover"] = true_wait_ns - sum(known.values())
@@ -119,11 +109,15 @@ class Blame:
 
 class Asleep(Blame, unittest.TestCase):
     how = "sleep"
+    # Whoever sleeps for it anew reads the word: woken ones do, that come too late.
+    pause_us, least = 0, 5
 
     def test_root(self):
         root, truth = self.root("call"), self.truth[self.lock]
         self.assertEqual((root["call"], root["function"]), ("clock_nanosleep", "update_ledger"))
-        self.assertAlmostEqual(root["share"], truth["asleep_ns"] / truth["wait_ns"], delta=POINTS)
+        with holdup.clocks():
+            share = truth["asleep_ns"] / truth["wait_ns"]
+            self.assertAlmostEqual(root["share"], share, delta=POINTS)
 
     def test_nothing_is_inferred(self):
         """The mutex's own word names its holder."""
@@ -138,6 +132,14 @@ class Computing(Blame, unittest.TestCase):
         first = self.document["root_causes"][0]
         self.assertIn(first["reason"], ("running", "runnable"))
         self.assertEqual(first["chain"], ["ledger_lock"])
+
+
+class Retaken(Computing):
+    """Who lets go takes it again at once, and for long nobody else has it: what is not seen of one switch of its is
+    not put right by the next.
+    """
+
+    pause_us, least = 0, 3
 
 
 class Syncing(Blame, unittest.TestCase):
@@ -171,13 +173,14 @@ class Chain(Blame, unittest.TestCase):
         asleep = second["asleep_ns"] / second["wait_ns"]
         ends_there = first["waiting_ns"] * asleep + second["asleep_ns"]
         share = ends_there / (first["wait_ns"] + second["wait_ns"])
-        self.assertAlmostEqual(root["share"], share, delta=2 * POINTS)
+        with holdup.clocks():
+            self.assertAlmostEqual(root["share"], share, delta=2 * POINTS)
 
 
 class Starved(Blame, unittest.TestCase):
     """More spinning threads than the one CPU that all are pinned to."""
 
-    how, args = "starved", ("--threads", 3, "--pause", 3000)
+    how, args, pause_us = "starved", ("--threads", 3), 3000
 
     def test_root(self):
         self.assertEqual(self.document["root_causes"][0]["reason"], "runnable")
@@ -207,7 +210,7 @@ class Container(Blame, unittest.TestCase):
 class Word(Blame, unittest.TestCase):
     """No word names the holder: it is inferred, and proven by who lets go."""
 
-    how, lock, args = "word", "bare_lock", ("--pause", 1000)
+    how, lock = "word", "bare_lock"
 
     def test_it_is_said(self):
         row = row_of(self.document, self.lock)
@@ -219,7 +222,7 @@ class Robbed(Word):
     tells. The time in which it has no CPU counts as hand-over, more of it where other programs run.
     """
 
-    args, points = ("--pause", 0), 2 * POINTS
+    pause_us, points = 0, 2 * POINTS
 
 
 class Signal(unittest.TestCase):
@@ -231,7 +234,8 @@ class Signal(unittest.TestCase):
         parts = parts_of(row)
         self.assertGreaterEqual(row["sleeps"], LEAST_WAITS)
         known = row["wait_ns"] - parts["unknown"] - parts["handover"]
-        self.assertLess(known / row["wait_ns"], POINTS, parts)
+        with holdup.clocks():
+            self.assertLess(known / row["wait_ns"], POINTS, parts)
 
 
 class Off(unittest.TestCase):

@@ -108,6 +108,7 @@ class Stopped(Zoo, unittest.TestCase):
         cls.locks = oracle.locks_of(cls.truth)
         cls.groups = oracle.groups_of(cls.locks)
 
+    @holdup.clocks()
     def test_wait_time(self):
         (lock,) = self.locks
         waited = total(lock.rows_of(self.document), "wait_ns")
@@ -116,6 +117,7 @@ class Stopped(Zoo, unittest.TestCase):
         self.assertLessEqual(waited, lock.wait_ns * 1.001 + spare)
         self.assertGreaterEqual(waited, lock.wait_ns * 0.99 - spare)
 
+    @holdup.clocks()
     def test_longest_wait(self):
         """The workload's longest has the stops in it."""
         (lock,) = self.locks
@@ -130,12 +132,14 @@ class Ended(Zoo):
     # The end of a process takes its time, more where others run, and the wait lasts so long.
     END_NS = 25_000_000
 
+    @holdup.clocks()
     def test_wait_time(self):
         for lock in self.locks:
             waited = total(lock.rows_of(self.document), "wait_ns")
             self.assertGreaterEqual(waited, lock.wait_ns * 0.99, str(lock))
             self.assertLessEqual(waited, lock.wait_ns * 1.001 + self.END_NS * lock.slept, str(lock))
 
+    @holdup.clocks()
     def test_longest_wait(self):
         for lock in self.locks:
             (row,) = lock.rows_of(self.document)
@@ -183,11 +187,13 @@ class Shared(Zoo):
     def test_each_sleep_counts(self):
         self.assertEqual(total(self.rows, "sleeps"), total(self.sites(), "sleeps"))
 
+    @holdup.clocks()
     def test_attempts(self):
         slept = total(self.sites(), "slept")
         spare = oracle.SPARE_ATTEMPTS + slept * ATTEMPTS_PERCENT / 100
         self.assertAlmostEqual(total(self.rows, "waits"), slept, delta=spare)
 
+    @holdup.clocks()
     def test_wait_time(self):
         waited, truth = total(self.rows, "wait_ns"), total(self.sites(), "wait_ns")
         spare = oracle.CLOCKS_NS * total(self.sites(), "slept")
@@ -213,6 +219,7 @@ class Shared(Zoo):
                 found[chain] = found.get(chain, 0) + site["sleeps"]
         self.assertEqual(found, truth)
 
+    @holdup.clocks()
     def test_longest_wait(self):
         longest = max(site["max_ns"] for site in self.sites())
         self.assertLessEqual(max(row["max_ns"] for row in self.rows), longest * 1.001 + 1000)

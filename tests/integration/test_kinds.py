@@ -26,6 +26,7 @@ class Zoo(Oracle):
     def rows_of_group(self, group):
         return [row for lock in group for row in lock.rows_of(self.document)]
 
+    @holdup.clocks()
     def test_attempts(self):
         for group in self.groups:
             slept = most = sum(lock.slept for lock in group)
@@ -144,6 +145,7 @@ class Cxx20(Zoo, unittest.TestCase):
         "C++ latch in await_start": "C++ latch",
     }
 
+    @holdup.clocks()
     def test_attempts(self):
         """The library spins and yields before it sleeps again: some of these retries take more CPU time
         than holdup believes a retry to take, and count as attempts.

@@ -170,6 +170,60 @@ class Runner(unittest.TestCase):
         self.assertIn("no end within 3 s", out)
         self.assertIn("SIGABRT", out)
 
+    def timed(self, then):
+        """A module with a test that compares clocks, which fails the first time, and then does this."""
+        file = os.path.join(self.directory, "tried")
+        self.module(
+            "timed",
+            f"""
+            @classmethod
+            def setUpClass(cls):
+                open({file!r}, "a").write("x")
+                cls.tries = len(open({file!r}).read())
+                if cls.tries > 1: {then.get("set_up", "pass")}
+            def test_clock(self):
+                import holdup
+                with holdup.clocks():
+                    self.assertGreater(self.tries, 1, "a clock is off")
+                    {then.get("test", "pass")}
+            def test_exact(self): pass
+            """,
+        )
+        return lambda: len(open(file, encoding="ascii").read())
+
+    def test_timed_passes_in_the_end(self):
+        tries = self.timed({})
+        out = self.check(2, 0, 0)
+        self.assertIn("AGAIN integration/timed:T.test_clock", out)
+        self.assertIn("1 measured again", out)
+        self.assertEqual(tries(), 2)
+
+    def test_timed_is_wrong_each_time(self):
+        tries = self.timed({"test": "self.fail('it still is')"})
+        self.assertIn("it still is", self.check(1, 1, 0))
+        self.assertEqual(tries(), 3)
+
+    def test_timed_does_not_come_back(self):
+        for then in ("raise unittest.SkipTest('no such thing here')", "os._exit(0)"):
+            self.timed({"set_up": then})
+            out = self.check(*((1, 1, 1) if "Skip" in then else (1, 1, 0)))
+            self.assertIn("could not run once more", out)
+            os.unlink(os.path.join(self.directory, "tried"))
+
+    def test_only_what_is_timed_runs_again(self):
+        self.timed({})
+        self.module(
+            "exact",
+            """
+            def test_a(self): self.fail()
+            def test_b(self):
+                import holdup
+                with self.subTest("clock"), holdup.clocks(): self.fail()
+                with self.subTest("exact"): self.fail()
+            """,
+        )
+        self.assertNotIn("AGAIN integration/exact", self.check(2, 2, 0))
+
     def test_integration_set_up_fails(self):
         self.module(
             "setup",

@@ -15,6 +15,8 @@ import sys
 import time
 import unittest
 
+import holdup
+
 TIMEOUT_S = 120  # a test that needs more says so: @holdup.timeout(300)
 
 
@@ -28,6 +30,7 @@ class Announcer(unittest.TestResult):
         self.buffer = True  # what a test prints becomes part of its output
         self.pipe = os.fdopen(fd, "w", encoding="utf-8")
         self.outcome, self.reason, self.output, self.begun = "PASS", "", "", 0.0
+        self.clocks = True  # whether all that failed are clocks that differ
 
     def announce(self, event, test, **values):
         print(
@@ -40,6 +43,7 @@ class Announcer(unittest.TestResult):
         super().startTest(test)
         timeout_s = getattr(getattr(test, test._testMethodName), "timeout_s", TIMEOUT_S)
         self.outcome, self.reason, self.output, self.begun = "PASS", "", "", time.monotonic()
+        self.clocks = True
         # Shows where it hangs, just before the runner ends it.
         faulthandler.dump_traceback_later(max(timeout_s - 2, 1), file=sys.__stderr__)
         self.announce("start", test, timeout_s=timeout_s)
@@ -54,6 +58,7 @@ class Announcer(unittest.TestResult):
             reason=self.reason,
             output=self.output,
             seconds=time.monotonic() - self.begun,
+            clocks=self.clocks,
         )
 
     def fail(self, test, reason, output):
@@ -64,13 +69,14 @@ class Announcer(unittest.TestResult):
             self.announce("end", test, outcome="FAIL", reason=reason, output=output, seconds=0)
 
     def addError(self, test, err):
+        self.clocks &= issubclass(err[0], holdup.ClocksDiffer)
         self.fail(test, last_line(err), self._exc_info_to_string(err, test))
 
-    def addFailure(self, test, err):
-        self.fail(test, last_line(err), self._exc_info_to_string(err, test))
+    addFailure = addError
 
     def addSubTest(self, test, subtest, err):
         if err is not None:
+            self.clocks &= issubclass(err[0], holdup.ClocksDiffer)
             text = f"{subtest}\n{self._exc_info_to_string(err, test)}"
             self.fail(subtest, f"{subtest._subDescription()} {last_line(err)}", text)
 
@@ -84,6 +90,7 @@ class Announcer(unittest.TestResult):
         self.outcome, self.reason = "SKIP", "expected failure: " + last_line(err)
 
     def addUnexpectedSuccess(self, test):
+        self.clocks = False
         self.outcome, self.reason = "FAIL", "passed, but is marked as an expected failure"
 
 

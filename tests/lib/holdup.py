@@ -30,6 +30,21 @@ def timeout(seconds):
     return mark
 
 
+class ClocksDiffer(AssertionError):
+    """Two clocks do not agree.  What else the machine does gets between them now and then, so such a test is measured
+    anew, with its class set up anew, up to twice: what is wrong is so each time.  The run says which were.
+    """
+
+
+@contextlib.contextmanager
+def clocks():
+    """For a test's comparisons of times, which ClocksDiffer then; never for what must be exact."""
+    try:
+        yield
+    except AssertionError as error:
+        raise ClocksDiffer(*error.args) from error
+
+
 def run(args, timeout=30, stdin=None, program=HOLDUP, env=None, **popen):
     """Run holdup (or another program) to its end: (status, stdout, stderr), as text.
 

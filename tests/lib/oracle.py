@@ -149,6 +149,7 @@ def check_wait_time(test, locks, documents, ahead_ns=0):
     check_time_of(test, locks, documents, 0, ahead_ns)
 
 
+@holdup.clocks()
 def check_time_of(test, locks, documents, spare_ns, ahead_ns):
     """The time of locks in sum; ahead_ns: how much more than the workload's clock a sleep may have."""
     rows = [row for lock in locks for doc in documents for row in lock.rows_of(doc)]
@@ -216,6 +217,7 @@ class Oracle:
         self.slept()
         check_sleeps(self, self.locks, [self.document])
 
+    @holdup.clocks()
     def test_attempts(self):
         for group in self.groups:
             waits = sum(total(lock.rows_of(self.document), "waits") for lock in group)
@@ -231,6 +233,7 @@ class Oracle:
     def test_wait_time(self):
         check_wait_time(self, self.locks, [self.document], self.ahead_ns)
 
+    @holdup.clocks()
     def test_longest_wait(self):
         for lock in self.slept():
             rows = lock.rows_of(self.document)

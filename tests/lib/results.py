@@ -28,6 +28,7 @@ class Results:
         self.verbose = verbose
         self.count = {PASS: 0, FAIL: 0, SKIP: 0}
         self.failures = []
+        self.repeated = []
 
     def wanted(self, name):
         """Is this test asked for: by a part of its name, or a shell pattern of all of it?"""
@@ -51,12 +52,19 @@ class Results:
         if self.verbose and outcome != FAIL:
             print(indent(output), end="", flush=True)
 
+    def again(self, name, reason):
+        """A test that failed, and whose clocks are compared once more: it counts when it comes back."""
+        self.repeated.append(name)
+        print(f"AGAIN {name} {' '.join(reason.split())}", flush=True)
+
     def finish(self):
         """Print the failures again with their output, the skips' number, the count; the exit
         status.
         """
         for name, reason, output in self.failures:
             print(f"\n--- FAIL {name} {reason}\n{indent(output)}", end="")
+        if self.repeated:
+            print(f"\n!!! {len(self.repeated)} measured again: see the AGAIN lines above")
         if self.count[SKIP]:
             print(f"\n!!! {self.count[SKIP]} skipped: see the SKIP lines above")
         print(
