@@ -8,7 +8,10 @@
 #include <unistd.h>
 
 #include "user/collect/features.h"
+#include "user/collect/go_probes.h"
+#include "user/collect/hold.h"
 #include "user/collect/session.h"
+#include "user/collect/threads.h"
 #include "user/commands.h"
 #include "user/options.h"
 #include "user/util/log.h"
@@ -75,34 +78,130 @@ static void print_attach(const struct features *f)
 		 strerror(-f->fentry_err));
 	line(f->fentry ? YES : PARTLY, "fentry, fexit",
 	     f->fentry ? "futex calls and their results, at no cost to others" : text);
-	line(f->uprobe ? YES : PARTLY, "uprobes", f->uprobe ? "not used yet" : "no uprobe PMU");
+	line(f->uprobe ? YES : PARTLY, "uprobes",
+	     f->uprobe ? "threads and leaks, --hold, --go-probes" : "no uprobe PMU");
 }
 
-/* The proof: what `holdup locks` would load is loaded and attached. */
-static int try_locks(const struct features *f)
+/* ---- the proof: what commands would load is loaded, and attached */
+
+static int fail(enum verdict v, const char *what, const char *why, int err)
 {
-	struct session_config cfg = {
-		.cgroup_fd = -1,
-		.ring_sz = 1 << 20,
-		.stacks = true,
-		.rows = 4096,
-		.memo = HU_MEMO_ON,
-		.force_raw = !f->tp_btf && f->raw_tp,
-	};
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s (%s)", why, strerror(-err));
+	line(v, what, text);
+	return err;
+}
+
+static void describe_hold(struct session *s, char *text, size_t sz)
+{
+	struct hold_price price;
+
+	if (session__hold_price(s, &price))
+		snprintf(text, sz, "loads and attaches; what a probe costs can't be measured");
+	else
+		snprintf(text, sz,
+			 "a probe costs %.1f us where the kernel emulates the instruction, %.1f us "
+			 "where not",
+			 (double)price.emulated_ns / 1000, (double)price.stepped_ns / 1000);
+}
+
+static void describe(struct session *s, const struct session_config *cfg, char *text, size_t sz)
+{
+	const char *stacks = session__rows_fd(s) < 0 ? "by frame pointers, which most programs "
+						       "lack (Linux 5.17)"
+						     : "by unwind tables";
+
+	if (cfg->hold)
+		describe_hold(s, text, sz);
+	else if (cfg->what & SESSION_WAITS)
+		snprintf(text, sz,
+			 "loads and attaches by %s; call stacks %s; what holders do is %s",
+			 session__hooks(s), stacks,
+			 session__sees_blame(s) ? "known" : "not known (Linux 5.17)");
+	else
+		snprintf(text, sz, "loads and attaches; call stacks %s", stacks);
+}
+
+/* failed: what to say when it does not work. */
+static int try_session(const struct features *f, enum verdict failed, const char *what,
+		       const struct session_config *chosen)
+{
+	struct session_config cfg = *chosen;
 	struct session *s;
 	const char *why = "";
-	int err = session__open(&cfg, f, &s, &why);
 	char text[256];
+	int err;
 
-	if (!err) {
-		err = session__attach(s, &why);
-		if (!err)
-			snprintf(text, sizeof(text), "loads and attaches by %s", session__hooks(s));
-		session__free(s);
-	}
+	cfg.cgroup_fd = -1;
+	cfg.ring_sz = 1 << 20;
+	cfg.stacks = true;
+	cfg.rows = 4096;
+	cfg.memo = HU_MEMO_ON;
+	cfg.force_raw = (cfg.what & SESSION_WAITS) && !cfg.hold && !f->tp_btf && f->raw_tp;
+	err = session__open(&cfg, f, &s, &why);
 	if (err)
-		snprintf(text, sizeof(text), "%s (%s)", why, strerror(-err));
-	line(err ? NO : YES, "holdup locks", text);
+		return fail(failed, what, why, err);
+	err = session__attach(s, &why);
+	if (!err)
+		describe(s, &cfg, text, sizeof(text));
+	session__free(s);
+	if (err)
+		return fail(failed, what, why, err);
+	line(YES, what, text);
+	return 0;
+}
+
+static void try_stacks(const struct features *f)
+{
+	static const struct threads_config all;
+	const char *const what = "holdup stacks, check";
+	struct threads *threads;
+	const char *why = "";
+	int err = threads__open(&all, f, &threads, &why);
+
+	if (err) {
+		fail(PARTLY, what, why, err);
+		return;
+	}
+	threads__free(threads);
+	line(f->task_regs ? YES : PARTLY, what,
+	     f->task_regs ? "by the task iterator"
+			  : "by /proc: since when threads wait is not known (Linux 5.15)");
+}
+
+static void try_go_probes(void)
+{
+	struct go_probes *probes;
+	const char *why = "";
+	int err = go_probes__open(&probes, &why);
+
+	if (err) {
+		fail(PARTLY, "locks --go-probes", why, err);
+		return;
+	}
+	go_probes__free(probes);
+	line(YES, "locks --go-probes", "loads; without it Go's locks are looked at from outside");
+}
+
+/* What `holdup locks` comes to; the others are told. */
+static int try_commands(const struct features *f)
+{
+	static const struct session_config locks = { .what = SESSION_WAITS, .blame = true };
+	static const struct session_config hold = { .what = SESSION_WAITS, .hold = true };
+	static const struct session_config lives = { .what = SESSION_LIVES };
+	static const struct session_config offcpu = { .what = SESSION_OFFCPU,
+						      .off_mode = HU_OFF_WAKERS };
+	static const struct session_config sched = { .what = SESSION_OFFCPU,
+						     .off_mode = HU_OFF_SCHED };
+	int err = try_session(f, NO, "holdup locks", &locks);
+
+	try_session(f, PARTLY, "locks --hold", &hold);
+	try_go_probes();
+	try_stacks(f);
+	try_session(f, PARTLY, "holdup threads, leaks", &lives);
+	try_session(f, PARTLY, "holdup offcpu", &offcpu);
+	try_session(f, PARTLY, "offcpu --sched", &sched);
 	return err;
 }
 
@@ -157,7 +256,7 @@ int cmd_doctor(int argc, char **argv)
 	if (root && f.btf) {
 		features__probe(&f);
 		print_attach(&f);
-		err = try_locks(&f);
+		err = try_commands(&f);
 	}
 	if (view__flush(stdout))
 		return EXIT_FAILED;

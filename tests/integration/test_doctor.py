@@ -26,6 +26,12 @@ FEATURES = (
     "fentry, fexit",
     "uprobes",
     "holdup locks",
+    "locks --hold",
+    "locks --go-probes",
+    "holdup stacks, check",
+    "holdup threads, leaks",
+    "holdup offcpu",
+    "offcpu --sched",
 )
 
 
@@ -65,6 +71,29 @@ class Doctor(unittest.TestCase):
         self.assertEqual(
             features["fentry, fexit"][0] == "yes", document["coverage"]["futex_calls"]
         )
+
+    def test_it_says_what_commands_do(self):
+        """A command that it says yes to works, and one that it says no to does not."""
+        _, features = parse(run(["doctor"])[1])
+        for name, args in (
+            ("holdup locks", ["locks"]),
+            ("locks --hold", ["locks", "--hold", "-p", os.getpid()]),
+            ("holdup threads, leaks", ["threads"]),
+            ("holdup offcpu", ["offcpu"]),
+            ("offcpu --sched", ["offcpu", "--sched"]),
+        ):
+            with self.subTest(name=name):
+                status, _, err = run([*args, "-d", "100ms"], timeout=60)
+                self.assertEqual(status, 0 if features[name][0] == "yes" else 3, err)
+        self.assertEqual(features["holdup stacks, check"][0], "yes")
+        self.assertEqual(run(["stacks", "-p", os.getpid()])[0], 0)
+
+    def test_locks_is_all_of_it(self):
+        """What is tried is what locks loads by default."""
+        _, features = parse(run(["doctor"])[1])
+        document = holdup.run_json(["locks", "-d", "100ms"])
+        known = "what holders do is known" in features["holdup locks"][1]
+        self.assertEqual(known, document["coverage"]["blame"])
 
     def test_it_leaves_nothing(self):
         with holdup.Running(["doctor"]) as doctor:

@@ -39,6 +39,11 @@ int go_probes__open(struct go_probes **ret, const char **why)
 	*why = "out of memory";
 	if (!g)
 		return -ENOMEM;
+	if (go_points__missing()) {
+		*why = go_points__missing();
+		free(g);
+		return -EOPNOTSUPP;
+	}
 	features__detect(&f);
 	*why = "probes on Go's semaphores need bpf_get_attach_cookie(), which Linux has from 5.15 "
 	       "on";

@@ -390,6 +390,11 @@ int go_points__find(const struct go_binary *b, uint64_t text, struct go_points *
 	return err;
 }
 
+const char *go_points__missing(void)
+{
+	return NULL;
+}
+
 #else
 
 const char *go_code__entry(const struct go_code *code, struct go_point *ret)
@@ -412,8 +417,13 @@ bool go_code__calls(const struct go_code *code, uint64_t callee)
 int go_points__find(const struct go_binary *b, uint64_t text, struct go_points *ret,
 		    const char **why)
 {
-	*why = "probes on Go's semaphores are known for x86-64 only";
+	*why = go_points__missing();
 	return -EOPNOTSUPP;
+}
+
+const char *go_points__missing(void)
+{
+	return "probes on Go's semaphores are known for x86-64 only";
 }
 
 #endif

@@ -7,14 +7,15 @@
  * The first instructions of a Go function check the room on its stack, and are run again when there is not enough. So
  * from 1.21 on the `push %rbp` behind is taken, which the kernel emulates; up to 1.20 the check's own branch, where
  * the flags tell whether it is taken (at_check). There the arguments are in AX and BX, g is in R14, the return
- * address on top of the stack, and the caller's frame pointer in RBP (src/cmd/compile/abi-internal.md). Behind the call of
- * gopark() g is in R14 again. Return addresses are left alone: Go reads and moves its stacks.
+ * address on top of the stack, and the caller's frame pointer in RBP (src/cmd/compile/abi-internal.md). Behind the
+ * call of gopark() g is in R14 again. Return addresses are left alone: Go reads and moves its stacks.
  *
  * In: a Go program's file (hostile: bounded reads, every instruction is decoded), and the address in it of the start of
  * its text, which one of its processes tells: go_process.text - go_process.bias. A wrong one is found out: semacquire1
  * must call gopark, and semrelease1 (*semaRoot).dequeue, where the table of functions says that those are.
  *
- * Errors: -ENOTSUP: it does not look as it should, *why says how (static); -EOPNOTSUPP: not on this architecture; -ENOMEM.
+ * Errors: -ENOTSUP: it does not look as it should, *why says how (static); -EOPNOTSUPP: not on this architecture;
+ * -ENOMEM.
  */
 #ifndef HOLDUP_GOLANG_GO_POINTS_H
 #define HOLDUP_GOLANG_GO_POINTS_H
@@ -38,6 +39,8 @@ struct go_points {
 	uint64_t from, to; /* semacquire1: addresses in the file */
 };
 
+/* NULL, or why there are none on this machine (static). */
+const char *go_points__missing(void);
 int go_points__find(const struct go_binary *b, uint64_t text, struct go_points *ret,
 		    const char **why);
 
