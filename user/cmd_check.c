@@ -11,6 +11,7 @@
 #include "user/live.h"
 #include "user/look.h"
 #include "user/output.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 #include "user/util/text.h"
 #include "user/view/view.h"
@@ -105,11 +106,11 @@ static void pause_until(uint64_t ns)
 
 static int look_for(struct check *c)
 {
-	uint64_t end = live__now_ns() + c->opt->for_ns, next;
+	uint64_t end = clock__now_ns() + c->opt->for_ns, next;
 	int status;
 
 	do {
-		next = live__now_ns() + EVERY_NS;
+		next = clock__now_ns() + EVERY_NS;
 		status = look_once(c, false);
 		if (status || next >= end)
 			break;
@@ -125,7 +126,7 @@ static bool next_exit(const struct program *p, struct exit_notice *ret)
 {
 	if (p->exits.fd > 0)
 		return exits__next(&p->exits, POLL_NS / 1000000, ret);
-	pause_until(live__now_ns() + POLL_NS);
+	pause_until(clock__now_ns() + POLL_NS);
 	return false;
 }
 
@@ -133,11 +134,11 @@ static bool next_exit(const struct program *p, struct exit_notice *ret)
 static void end_program(struct check *c)
 {
 	struct program *p = c->look.program;
-	uint64_t end = live__now_ns() + GRACE_NS;
+	uint64_t end = clock__now_ns() + GRACE_NS;
 	struct exit_notice notice;
 
 	kill(p->pid, SIGTERM);
-	while (!program__ended(p) && live__now_ns() < end)
+	while (!program__ended(p) && clock__now_ns() < end)
 		if (next_exit(p, &notice))
 			exits__let_go(&p->exits, &notice);
 	if (!program__ended(p))
@@ -260,19 +261,19 @@ static int look_back(struct check *c)
 static int look_at_program(struct check *c)
 {
 	struct program *p = c->look.program;
-	uint64_t end = c->opt->timeout_ns ? live__now_ns() + c->opt->timeout_ns : UINT64_MAX;
-	uint64_t next = live__now_ns() + EVERY_NS;
+	uint64_t end = c->opt->timeout_ns ? clock__now_ns() + c->opt->timeout_ns : UINT64_MAX;
+	uint64_t next = clock__now_ns() + EVERY_NS;
 	int status = EXIT_FINE, left = EXIT_FINE;
 	struct exit_notice notice;
 
 	while (!status && !program__ended(p) && !live__interrupted()) {
-		uint64_t now = live__now_ns();
+		uint64_t now = clock__now_ns();
 
 		if (now >= end) {
 			status = report_hang(c);
 		} else if (now >= next) {
 			status = look_once(c, false);
-			next = live__now_ns() + EVERY_NS;
+			next = clock__now_ns() + EVERY_NS;
 		} else if (live__poll(&c->live, 0)) {
 			status = EXIT_FAILED;
 		} else if (next_exit(p, &notice)) {

@@ -13,6 +13,7 @@
 #include "user/model/leaks.h"
 #include "user/model/leaks_baseline.h"
 #include "user/output.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 #include "user/view/view.h"
 
@@ -111,7 +112,7 @@ static int build(struct run *run, uint64_t now_ns, const struct live_stacks *sta
 /* What is known now; last: print it, whatever it is. */
 static int answer(struct run *run, bool last)
 {
-	uint64_t now = live__now_ns();
+	uint64_t now = clock__now_ns();
 	struct live_stacks stacks = { 0 };
 	int err = live__settle(&run->live, now);
 
@@ -178,7 +179,7 @@ static int collect(struct run *run)
 	int err = 0;
 
 	while (!err && !live__over(&run->live)) {
-		now = live__now_ns();
+		now = clock__now_ns();
 		if (now >= end)
 			break;
 		if (now >= sample) {
@@ -222,7 +223,7 @@ static int run_leaks(struct run *run)
 	if (status)
 		return status;
 	live__catch_signals();
-	run->began_ns = live__now_ns();
+	run->began_ns = clock__now_ns();
 	if (live__adopt(&run->live))
 		return EXIT_FAILED;
 	live__next(&run->live); /* what is older is no change */

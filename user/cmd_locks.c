@@ -12,6 +12,7 @@
 #include "user/model/locks.h"
 #include "user/model/locks_hold.h"
 #include "user/output.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 #include "user/util/text.h"
 #include "user/view/view.h"
@@ -31,7 +32,7 @@ static const char help[] =
 	"                         their first instruction; passes on its exit status\n\n"
 	"  -d, --duration TIME    how long (10s; with a program: until it ends)\n"
 	"  -i, --interval TIME    a report each TIME, until -d or Ctrl-C\n"
-	"      --min-wait TIME    leave out waits shorter than this\n"
+	"      --min-wait TIME    leave out threads' waits shorter than this\n"
 	"      --hold             hold times, acquisitions, and lock-order inversions by\n"
 	"                         probes on each lock and unlock: needs -p or a program\n"
 	"      --go-probes        count the waits of Go's Mutex, RWMutex and WaitGroup\n"
@@ -186,7 +187,7 @@ static int collect(struct run *run)
 	int err = 0;
 
 	while (!err && !live__over(&run->live)) {
-		now = live__now_ns();
+		now = clock__now_ns();
 		if (now >= end)
 			break;
 		if (now >= next) {
@@ -223,7 +224,7 @@ static int run_locks(struct run *run)
 		return status;
 	run->own_cgroup = proc__cgroup(getpid());
 	live__catch_signals();
-	run->began_ns = run->interval_began_ns = live__now_ns();
+	run->began_ns = run->interval_began_ns = clock__now_ns();
 	if (live__adopt(&run->live))
 		return EXIT_FAILED;
 	status = live__release(&run->live);

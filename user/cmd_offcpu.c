@@ -12,6 +12,7 @@
 #include "user/model/offcpu.h"
 #include "user/model/sched.h"
 #include "user/output.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 #include "user/util/text.h"
 #include "user/view/offcpu.h"
@@ -203,7 +204,7 @@ static int collect(struct run *run)
 	uint64_t told = run->began_ns, now, left_ms;
 	int err = 0;
 
-	while (!err && !live__over(&run->off.live) && (now = live__now_ns()) < end) {
+	while (!err && !live__over(&run->off.live) && (now = clock__now_ns()) < end) {
 		if (now >= next) {
 			next += o->interval_ns;
 			err = next < end ? turn(run, now) : 0;
@@ -253,7 +254,7 @@ static int run_offcpu(struct run *run)
 	if (status)
 		return status;
 	live__catch_signals();
-	run->began_ns = run->interval_began_ns = live__now_ns();
+	run->began_ns = run->interval_began_ns = clock__now_ns();
 	if (live_offcpu__adopt(&run->off))
 		return EXIT_FAILED;
 	status = live__release(&run->off.live);

@@ -9,6 +9,7 @@
 #include "user/live.h"
 #include "user/look.h"
 #include "user/output.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 #include "user/util/table.h"
 #include "user/view/view.h"
@@ -191,7 +192,7 @@ static int look_for_new(struct watching *w)
 	w->fresh = !threads__clock_offset(look->threads, &offset) ||
 		   (look->report && look->report->goroutine_cnt);
 	if (!w->fresh) {
-		uint64_t now = live__now_ns() - offset;
+		uint64_t now = clock__now_ns() - offset;
 
 		if (longer >= now)
 			return 0; /* longer than since the machine was started */
@@ -232,7 +233,7 @@ static int watch(struct stacks_run *run)
 {
 	const struct options *o = run->opt;
 	uint64_t every = o->interval_ns ? o->interval_ns : WATCH_INTERVAL_NS;
-	uint64_t next = live__now_ns(), end = o->duration_ns ? next + o->duration_ns : UINT64_MAX;
+	uint64_t next = clock__now_ns(), end = o->duration_ns ? next + o->duration_ns : UINT64_MAX;
 	struct watching w = { .run = run };
 	int err = 0;
 

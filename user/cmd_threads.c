@@ -8,6 +8,7 @@
 #include "user/live_golang.h"
 #include "user/model/threads.h"
 #include "user/output.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 #include "user/view/view.h"
 
@@ -122,7 +123,7 @@ static int collect(struct run *run)
 	int err = 0;
 
 	while (!err && !live__over(&run->live)) {
-		now = live__now_ns();
+		now = clock__now_ns();
 		if (now >= end)
 			break;
 		if (now >= sample) {
@@ -154,7 +155,7 @@ static int run_threads(struct run *run)
 	if (status)
 		return status;
 	live__catch_signals();
-	run->began_ns = run->interval_began_ns = live__now_ns();
+	run->began_ns = run->interval_began_ns = clock__now_ns();
 	if (live__adopt(&run->live))
 		return EXIT_FAILED;
 	/* What is older than the interval is no change. */

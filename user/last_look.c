@@ -8,6 +8,7 @@
 
 #include "user/collect/proc.h"
 #include "user/live.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 
 #define BETWEEN_NS 20000000ULL	/* between the two looks */
@@ -202,14 +203,14 @@ static bool had_threads(const struct ending *e)
 /* Again and again, as long as there is somebody left who may be about to end. */
 static int look_for_long(struct ending *e, struct leftovers **ret)
 {
-	uint64_t end = live__now_ns() + GRACE_NS;
+	uint64_t end = clock__now_ns() + GRACE_NS;
 	int err;
 
 	for (;;) {
 		leftovers__free(*ret);
 		*ret = NULL;
 		err = look_once(e, ret);
-		if (err || !(*ret)->cnt || live__now_ns() >= end || !waits_still(e))
+		if (err || !(*ret)->cnt || clock__now_ns() >= end || !waits_still(e))
 			return err;
 		pause_for(EVERY_NS);
 	}

@@ -17,6 +17,7 @@
 #include "user/live_hold.h"
 #include "user/machine.h"
 #include "user/target/call.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 #include "user/util/privileges.h"
 #include "user/util/text.h"
@@ -48,14 +49,6 @@ void live__catch_signals(void)
 bool live__interrupted(void)
 {
 	return interrupted;
-}
-
-uint64_t live__now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
 /* ---- opening */
@@ -269,7 +262,7 @@ int live__adopt(struct live *l)
 	if (l->opt->cgroup)
 		err = adopt__cgroup_members(l->opt->cgroup, add_target, l);
 	if (!err && (l->what & SESSION_LIVES))
-		err = live__pass(l, live__now_ns());
+		err = live__pass(l, clock__now_ns());
 	if (!err && (l->what & SESSION_WAITS))
 		err = live__take_waiting(l);
 	if (err == -EOPNOTSUPP) {
@@ -314,11 +307,11 @@ bool live__over(struct live *l)
 /* Ctrl-C reached the program as well. Waits that end with it would otherwise end unseen; but it need not end. */
 static int let_program_end(struct live *l)
 {
-	uint64_t until_ns = live__now_ns() + ENDING_NS;
+	uint64_t until_ns = clock__now_ns() + ENDING_NS;
 	int err = 0;
 
 	while (l->has_program && interrupted == SIGINT && !program__ended(&l->program) && !err &&
-	       live__now_ns() < until_ns)
+	       clock__now_ns() < until_ns)
 		err = live__poll(l, 10);
 	return err;
 }
@@ -329,13 +322,13 @@ int live__stop(struct live *l)
 
 	/* While ends are still told: what is gone later was not lost. */
 	if (!err && (l->what & SESSION_LIVES))
-		err = live__pass(l, live__now_ns());
+		err = live__pass(l, clock__now_ns());
 	if (err)
 		return live__tell(err);
 	live__hurry(l, false);
 	session__detach(l->session);
 	live_go_probes__detach(l);
-	l->stopped_ns = live__now_ns();
+	l->stopped_ns = clock__now_ns();
 	l->aggregate.last = true;
 	return live__poll(l, 0);
 }
@@ -367,7 +360,7 @@ int live__settle(struct live *l, uint64_t until_ns)
 	if (l->what & SESSION_WAITS)
 		err = settle_waits(l, &pending);
 	if (!err && (l->what & SESSION_LIVES) && !l->stopped_ns)
-		err = live__pass(l, live__now_ns());
+		err = live__pass(l, clock__now_ns());
 	if (!err)
 		err = live_hold__settle(l);
 	if (!err)

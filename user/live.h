@@ -111,7 +111,5 @@ void live__close(struct live *l);
 /* Ctrl-C and SIGTERM end the measurement; the second one ends holdup. */
 void live__catch_signals(void);
 bool live__interrupted(void);
-/* CLOCK_MONOTONIC, which the events have as well. */
-uint64_t live__now_ns(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include "user/collect/adopt.h"
 #include "user/collect/proc.h"
 #include "user/target/call.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 
 #define ASKED_MAX   256 /* locks whose holder is looked for at an interval's end */
@@ -63,7 +64,7 @@ static void on_process(void *ctx, struct agg_process *p)
 
 	if (symbolizer__add_process(l->symbolizer, p->tgid, &p->names))
 		p->names = NULL;
-	p->names_ns = live__now_ns();
+	p->names_ns = clock__now_ns();
 	p->in_pid_namespace = proc__in_pid_namespace(p->tgid);
 	p->cgroup = proc__cgroup(p->tgid);
 	/* Owners may be gone when their names are asked for: a process that is killed takes all along. */
@@ -328,7 +329,7 @@ static int on_adopted(void *ctx, const void *data, size_t sz)
 		free(t->stack);
 		t->stack = NULL;
 	}
-	t->read_ns = live__now_ns();
+	t->read_ns = clock__now_ns();
 	if (!adopt__read_words(&t->rec, &word, &owner))
 		t->owner = owner__of(t->rec.op, t->rec.val, word, owner);
 	return ++a->cnt == ADOPTED_MAX ? take_all(a) : 0;

@@ -3,6 +3,7 @@
 
 #include "user/collect/go_sampler.h"
 #include "user/live_go_probes.h"
+#include "user/util/clock.h"
 
 #define ASK_EVERY_NS 1000000000ULL
 #define TABLES_ROOM  (128u << 20) /* for programs that nobody has chosen by name */
@@ -51,7 +52,7 @@ static int ask_new(struct live *l, uint64_t now_ns)
 
 int live_go__timeout(const struct live *l, int timeout_ms)
 {
-	uint64_t now_ns = live__now_ns(), due_ns = now_ns + timeout_ms * 1000000ULL, at;
+	uint64_t now_ns = clock__now_ns(), due_ns = now_ns + timeout_ms * 1000000ULL, at;
 	const struct agg_process *p;
 
 	if (!l->go_waits)
@@ -66,7 +67,7 @@ int live_go__timeout(const struct live *l, int timeout_ms)
 
 int live_go__poll(struct live *l)
 {
-	uint64_t now_ns = live__now_ns(), cost_ns[GO_LOOKS] = { 0 };
+	uint64_t now_ns = clock__now_ns(), cost_ns[GO_LOOKS] = { 0 };
 	struct agg_process *p;
 	int err;
 
@@ -80,7 +81,7 @@ int live_go__poll(struct live *l)
 	}
 	for (size_t i = 0; !err && (p = next(l, &i));)
 		if (go_sampler__due(p->go) <= now_ns)
-			err = go_sampler__look(p->go, live__now_ns(), cost_ns);
+			err = go_sampler__look(p->go, clock__now_ns(), cost_ns);
 	return err;
 }
 
@@ -90,7 +91,7 @@ int live_go__settle(struct live *l)
 	int err = 0;
 
 	for (size_t i = 0; !err && (p = next(l, &i));)
-		err = go_sampler__look_last(p->go, live__now_ns());
+		err = go_sampler__look_last(p->go, clock__now_ns());
 	return err;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What goroutines wait for, in a live measurement (`locks`): every Go program among the processes that have been seen is
- * looked at from time to time. Internal to live.c; errors: negative errno.
+ * What goroutines wait for, in a live measurement (`locks`): every Go program among the processes that have been seen
+ * is looked at from time to time. Internal to live.c; errors: negative errno.
  */
 #ifndef HOLDUP_LIVE_GO_WAITS_H
 #define HOLDUP_LIVE_GO_WAITS_H

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "user/live_events.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 
 /* Processes that have begun another program: their libraries are mapped some time after that. */
@@ -165,7 +166,7 @@ int live__on_call(void *ctx, const struct hu_pthread_record *rec)
 	    !clock_gettime(CLOCK_REALTIME, &ts)) {
 		now_ns = ts.tv_sec * 1000000000LL + ts.tv_nsec;
 		own.deadline_ns =
-			(int64_t)((uint64_t)rec->deadline_ns - (uint64_t)now_ns + live__now_ns());
+			(int64_t)((uint64_t)rec->deadline_ns - (uint64_t)now_ns + clock__now_ns());
 	}
 	if (own.deadline_ns < 1)
 		own.deadline_ns = 1; /* long ago; 0 would be never */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the memory of processes says of their threads, for who watches lives and looks at threads: what the stacks of
- * those hold that were never joined (collect/libc_threads.h), and who waits for what nobody else knows (collect/reach.h). Nothing is stopped. Errors: -ENOMEM; what can't be read is left out.
+ * those hold that were never joined (collect/libc_threads.h), and who waits for what nobody else knows
+ * (collect/reach.h). Nothing is stopped. Errors: -ENOMEM; what can't be read is left out.
  */
 #ifndef HOLDUP_LIVE_MEMORY_H
 #define HOLDUP_LIVE_MEMORY_H

@@ -8,6 +8,7 @@
 #include "user/collect/adopt.h"
 #include "user/collect/session_offcpu.h"
 #include "user/live_events.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 
 #define ADOPTED_MAX   512 /* threads whose stacks are kept, of 16 KiB each, before they are walked */
@@ -188,7 +189,7 @@ static int read_stack(const struct hu_off_now *now, struct adopted *t)
 		free(t->stack);
 		t->stack = NULL;
 	}
-	t->read_ns = live__now_ns();
+	t->read_ns = clock__now_ns();
 	return 0;
 }
 
@@ -275,7 +276,7 @@ static int pass(struct live_offcpu *l, uint64_t sites_made)
 {
 	struct session *s = l->live.session;
 	struct pass p = { .live = l };
-	uint64_t began_ns = live__now_ns();
+	uint64_t began_ns = clock__now_ns();
 	int err;
 
 	p.drops = sites_made - l->sites_passed >= session__off_room(s) / 4;
@@ -285,7 +286,7 @@ static int pass(struct live_offcpu *l, uint64_t sites_made)
 	if (!err && p.drops)
 		session__off_trim_kernel_stacks(s, have_kernel_stack, &l->offcpu);
 	forget_descriptors(l);
-	l->passed_ns = live__now_ns();
+	l->passed_ns = clock__now_ns();
 	l->pass_took_ns = l->passed_ns - began_ns;
 	l->sites_passed = sites_made;
 	return err;
@@ -303,7 +304,7 @@ int live_offcpu__poll(struct live_offcpu *l, int timeout_ms)
 	uint64_t losses[HU_LOSS_CNT];
 	int err = live__poll(&l->live, timeout_ms);
 
-	if (err || live__now_ns() - l->passed_ns < PASS_EVERY_NS + PASS_SHARE * l->pass_took_ns)
+	if (err || clock__now_ns() - l->passed_ns < PASS_EVERY_NS + PASS_SHARE * l->pass_took_ns)
 		return err;
 	err = source__losses(session__source(l->live.session), losses);
 	/* New sites: who, and what their descriptors are, can be looked up now. */

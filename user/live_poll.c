@@ -5,6 +5,7 @@
 #include "user/aggregate/blame.h"
 #include "user/live_events.h"
 #include "user/live_go_waits.h"
+#include "user/util/clock.h"
 
 static bool have_stack(void *ctx, uint64_t id)
 {
@@ -29,7 +30,7 @@ int live__read_blame(struct live *l)
 
 static int look_at_blame(struct live *l)
 {
-	uint64_t now = live__now_ns();
+	uint64_t now = clock__now_ns();
 	int err;
 
 	if (!session__sees_blame(l->session))

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "user/options.h"
+#include "user/util/clock.h"
 
 struct watchdog {
 	pthread_t thread;
@@ -94,11 +95,8 @@ static void set(struct watchdog *w, bool armed, bool over)
 
 void watchdog__start(struct watchdog *w, uint64_t ns)
 {
-	struct timespec now;
-	uint64_t at;
+	uint64_t at = clock__now_ns() + ns;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	at = now.tv_sec * 1000000000ULL + now.tv_nsec + ns;
 	pthread_mutex_lock(&w->lock);
 	w->until = (struct timespec){ at / 1000000000, at % 1000000000 };
 	pthread_mutex_unlock(&w->lock);

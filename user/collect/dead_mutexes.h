@@ -4,9 +4,11 @@
  * only moment when nobody is about to change them, and nobody need wait for them. A mutex is what has the values of a
  * locked pthread_mutex_t in all of its 40 bytes (x86-64, arm64: sysdeps/nptl/bits/struct_mutex.h, since 2.26) and an
  * owner that has been a thread of this process; numbers that happen to look like that are possible, and freed memory
- * keeps what was in it, so what has no name may be none. Robust ones are left out (their next owner is told), as are other libraries' locks.
+ * keeps what was in it, so what has no name may be none. Robust ones are left out (their next owner is told), as are
+ * other libraries' locks.
  *
- * Bounded: at most DEAD_MUTEXES_SEARCH_MAX bytes are read and DEAD_MUTEXES_MAX found, and `partial` says if that cut it.
+ * Bounded: at most DEAD_MUTEXES_SEARCH_MAX bytes are read and DEAD_MUTEXES_MAX found, and `partial` says if that cut
+ * it.
  */
 #ifndef HOLDUP_COLLECT_DEAD_MUTEXES_H
 #define HOLDUP_COLLECT_DEAD_MUTEXES_H

@@ -46,7 +46,8 @@ int go_probes__add_stack(struct go_probes *g, pid_t tgid, uint64_t bias,
 			 uint64_t *ret_id);
 /*
  * A goroutine that waited already when the probes were attached. Take the snapshot after that, adopt, and recheck
- * (go_snapshot__recheck()): disown what did not hold still. proc_start may be 0: not known. -EEXIST: it has since been seen by the probes themselves.
+ * (go_snapshot__recheck()): disown what did not hold still. proc_start may be 0: not known. -EEXIST: it has since
+ * been seen by the probes themselves.
  */
 int go_probes__adopt(struct go_probes *g, pid_t tgid, uint64_t proc_start, uint64_t g_addr,
 		     uint64_t sema, uint64_t began_ns, uint64_t stack_id);

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "user/golang/go_wait.h"
+#include "user/util/clock.h"
 
 #define SECOND_NS 1000000000ULL
 
@@ -18,14 +19,6 @@ static const struct {
 	[GO_LOOK_SEMAPHORES] = { 20000000, 100 },
 	[GO_LOOK_OTHERS] = { 100000000, 50 },
 };
-
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * SECOND_NS + ts.tv_nsec;
-}
 
 int go_sampler__new(struct go_set *set, pid_t tgid, uint64_t now_ns, struct go_sampler **ret)
 {
@@ -96,7 +89,7 @@ static bool waits_still(const struct go_goroutine *g, const struct go_sema_waite
 
 static int add_semaphores(struct go_sampler *s, const struct go_sema_waiter *listed, size_t cnt)
 {
-	uint64_t *addr = malloc((cnt + 1) * sizeof(*addr)), at_ns = now();
+	uint64_t *addr = malloc((cnt + 1) * sizeof(*addr)), at_ns = clock__now_ns();
 	struct go_waiter *waiter = calloc(cnt + 1, sizeof(*waiter));
 	struct go_snapshot *snapshot = NULL;
 	int err = addr && waiter ? 0 : -ENOMEM;
@@ -223,10 +216,10 @@ static bool wanted(const struct go_sampler *s, enum go_look look)
 
 static int take(struct go_sampler *s, enum go_look look, uint64_t all_cost_ns)
 {
-	uint64_t began_ns = now(), ended_ns, period;
+	uint64_t began_ns = clock__now_ns(), ended_ns, period;
 	int err = look == GO_LOOK_OTHERS ? look_at_others(s) : look_at_semaphores(s);
 
-	ended_ns = now();
+	ended_ns = clock__now_ns();
 	s->cost_ns[look] = ended_ns - began_ns;
 	if (all_cost_ns < s->cost_ns[look])
 		all_cost_ns = s->cost_ns[look];

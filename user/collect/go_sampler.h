@@ -2,11 +2,11 @@
 /*
  * Looks at what the goroutines of a Go program wait for, many times a second, from outside and without stopping it: the
  * runtime's table of semaphores, where all that waits for package sync is listed, and now and then all goroutines, for
- * channels, selects and condition variables. Looks come at irregular times, so that they don't keep step with the program,
- * and so seldom that those of one sort, at all Go programs, take at most one or two hundredths of a CPU.
+ * channels, selects and condition variables. Looks come at irregular times, so that they don't keep step with the
+ * program, and so seldom that those of one sort, at all Go programs, take at most one or two hundredths of a CPU.
  *
- * Ownership: go_sampler__free(); what is added up in `waits` lives as long. Errors: -ENOMEM. That a program can't be read
- * is no error: target->why says it in a sentence, and it is tried again later.
+ * Ownership: go_sampler__free(); what is added up in `waits` lives as long. Errors: -ENOMEM. That a program can't be
+ * read is no error: target->why says it in a sentence, and it is tried again later.
  */
 #ifndef HOLDUP_COLLECT_GO_SAMPLER_H
 #define HOLDUP_COLLECT_GO_SAMPLER_H

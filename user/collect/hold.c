@@ -12,6 +12,7 @@
 #include "user/collect/hold_internal.h"
 #include "user/collect/session_internal.h"
 #include "user/sym/maps.h"
+#include "user/util/clock.h"
 
 #define HOLD_PROBES	5 /* programs on probes */
 #define SCRATCHES_A_CPU 4 /* HOLD_SCRATCHES of bpf/hold.h */
@@ -77,24 +78,16 @@ void hold_target_stepped(void);
 #define BATCHES	   5
 #define BATCH_HITS 200
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 /* One call, in ns: of several batches the quickest, which was interrupted least. */
 static uint64_t time_calls(void (*fn)(void))
 {
 	uint64_t best = UINT64_MAX, ns;
 
 	for (int b = 0; b < BATCHES; b++) {
-		ns = now_ns();
+		ns = clock__now_ns();
 		for (int i = 0; i < BATCH_HITS; i++)
 			fn();
-		ns = now_ns() - ns;
+		ns = clock__now_ns() - ns;
 		if (ns < best)
 			best = ns;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What one look at processes has learned of them, for the next one: names, and unwind tables of their modules, which take
- * much longer to read than threads do. A process is the same one while its PID, its start and its count of execs are
- * (struct hu_thread_record); its mappings are read anew at each look.
+ * What one look at processes has learned of them, for the next one: names, and unwind tables of their modules, which
+ * take much longer to read than threads do. A process is the same one while its PID, its start and its count of execs
+ * are (struct hu_thread_record); its mappings are read anew at each look.
  *
  * Ownership: names belong to the object. What is known of processes that are gone goes with known__renew(), which frees
  * everything; it is wanted once most of it is of no use any more. Errors: negative errno.

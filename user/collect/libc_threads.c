@@ -94,8 +94,8 @@ static uint64_t find_head(const struct reading *r, const char *member, const cha
 }
 
 /*
- * nptl/descr.h, the same from 2.34 to 2.42: joinid, flags, result, schedparam, schedpolicy, start_routine. A detached thread
- * is its own joinid (IS_DETACHED()).
+ * nptl/descr.h, the same from 2.34 to 2.42: joinid, flags, result, schedparam, schedpolicy, start_routine. A detached
+ * thread is its own joinid (IS_DETACHED()).
  */
 #define JOINID_BELOW_START 32
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "user/collect/probe_broker.h"
+#include "user/collect/target.h"
 #include "user/util/probe_place.h"
 #include "user/sym/elf_file.h"
 #include "user/sym/maps.h"
@@ -431,41 +432,30 @@ int probes__scan_all(struct probes *p)
 /* ---- a program to come */
 
 /* Beside what is in the mappings the device's number may be another (btrfs, overlayfs): then it is found twice. */
-static int look_at_path(struct probes *p, const char *path)
+static int look_at_file(struct probes *p, int fd)
 {
 	struct known key = { 0 }, *known;
-	int fd = safe_open__regular("", path, false), n;
 	struct stat st;
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st)) {
-		close(fd);
+	if (fstat(fd, &st))
 		return -EIO;
-	}
 	key.major = major(st.st_dev);
 	key.minor = minor(st.st_dev);
 	key.ino = st.st_ino;
 	known = table__find(&p->known, file_hash(&key), known__equal, &key);
 	if (!known) {
 		known = know(p, &key);
-		n = known ? attach_file(p, fd) : 0;
 		if (known)
-			known->attached = n > 0;
+			known->attached = attach_file(p, fd) > 0;
 	}
-	close(fd);
 	return 0;
 }
 
-static int interpreter_of(const char *path, char ret[PATH_MAX])
+static int interpreter_of(int fd, char ret[PATH_MAX])
 {
-	int fd = safe_open__regular("", path, false), err;
 	struct elf_file *elf;
+	int err = elf_file__open(fd, &elf);
 
-	if (fd < 0)
-		return fd;
-	err = elf_file__open(fd, &elf);
-	close(fd);
 	if (err)
 		return err;
 	err = -ENOENT;
@@ -481,30 +471,23 @@ static int interpreter_of(const char *path, char ret[PATH_MAX])
 	return err;
 }
 
-/* As execvp(3) finds it. */
-static int find_program(const char *name, char ret[PATH_MAX])
-{
-	const char *dirs = getenv("PATH"), *end;
-
-	if (strchr(name, '/') || !dirs)
-		return snprintf(ret, PATH_MAX, "%s", name) < PATH_MAX ? 0 : -ENAMETOOLONG;
-	for (; *dirs; dirs = *end ? end + 1 : end) {
-		end = strchrnul(dirs, ':');
-		if (snprintf(ret, PATH_MAX, "%.*s/%s", (int)(end - dirs), dirs, name) < PATH_MAX &&
-		    !access(ret, X_OK))
-			return 0;
-	}
-	return -ENOENT;
-}
-
 int probes__scan_program(struct probes *p, const char *name)
 {
-	char path[PATH_MAX], interpreter[PATH_MAX];
-	int err = find_program(name, path);
+	int fd = program__open_file(name), err;
+	char interpreter[PATH_MAX];
 
-	if (err)
-		return err;
+	if (fd < 0)
+		return fd;
 	/* Linked dynamically, the functions are not its own, unless musl's loader, which is its library, has them. */
-	err = interpreter_of(path, interpreter);
-	return err == -ENOENT ? look_at_path(p, path) : err ? err : look_at_path(p, interpreter);
+	err = interpreter_of(fd, interpreter);
+	if (err == -ENOENT) {
+		err = look_at_file(p, fd);
+	} else if (!err) {
+		close(fd);
+		fd = safe_open__regular("", interpreter, false);
+		err = fd < 0 ? fd : look_at_file(p, fd);
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
 }

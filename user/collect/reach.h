@@ -2,9 +2,9 @@
 /*
  * Can anybody wake this thread? It waits for an object in memory; whoever is to end the wait has to find that object.
  * So its process's memory is searched as a conservative garbage collector would: from global data, and the stacks of
- * threads that wait for nothing, along whatever may be a pointer, through the blocks of the heap. A thread whose object is found
- * that way is taken to go on, so that its stack counts, too; what is left waits for ever, each for what only such
- * threads know. (Go's runtime finds leaked goroutines so: goroutineleak profile, Go 1.26.)
+ * threads that wait for nothing, along whatever may be a pointer, through the blocks of the heap. A thread whose
+ * object is found that way is taken to go on, so that its stack counts, too; what is left waits for ever, each for
+ * what only such threads know. (Go's runtime finds leaked goroutines so: goroutineleak profile, Go 1.26.)
  *
  * Wrong only where pointers are hidden: encrypted, in registers alone, or in the kernel. What epoll and timers keep
  * is looked at; processes with io_uring are not searched. What is read moves meanwhile: two searches should agree.

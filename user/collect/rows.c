@@ -12,6 +12,7 @@
 #include "user/collect/extents.h"
 #include "user/unwind/cfi.h"
 #include "user/unwind/unwind.h"
+#include "user/util/clock.h"
 #include "user/util/table.h"
 
 /* A walk that began with the old mappings may still read rows that were freed: microseconds, not this. */
@@ -60,14 +61,6 @@ struct row_store {
 	struct row_stats stats;
 };
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 /* ---- modules */
 
 static bool module__is(const void *value, const void *key)
@@ -97,7 +90,7 @@ static void drop_rows(struct row_store *s, struct row_module *rm)
 /* Makes room: modules that no process has mapped any more kept their rows for the next one that has. */
 static void evict(struct row_store *s)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock__now_ns();
 	struct row_module *rm;
 
 	for (size_t i = 0; (rm = table__next(&s->modules, &i));)
@@ -211,7 +204,7 @@ static struct row_module *module__get(struct row_store *s, struct module *m)
 static void module__put(struct row_module *rm)
 {
 	if (!--rm->refs)
-		rm->unused_since_ns = now_ns();
+		rm->unused_since_ns = clock__now_ns();
 }
 
 /* ---- processes */

@@ -9,6 +9,7 @@
 
 #include "bpf/hash.h"
 #include "user/collect/proc.h"
+#include "user/util/clock.h"
 #include "user/util/patience.h"
 
 #define TRIES 4 /* looks at a thread that keeps running between them */
@@ -24,14 +25,6 @@ struct taking {
 	size_t cap;
 	struct target_memory memory;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 /* ---- processes */
 
@@ -420,7 +413,7 @@ static int look(struct taking *t)
 		err = golang__look(&t->s->processes);
 	for (int tries = 0; !err; tries++) {
 		if (!tries)
-			wait_until(now_ns() + t->cfg->between_ns);
+			wait_until(clock__now_ns() + t->cfg->between_ns);
 		err = look_briefly(t);
 		moved = count_moved(s);
 		if (err || !moved || tries == TRIES)
@@ -490,11 +483,11 @@ int snapshot__take(const struct snapshot_config *cfg, struct snapshot **ret)
 	if (!t.s)
 		return -ENOMEM;
 	cfg->known->looks++;
-	t.s->began_ns = now_ns();
+	t.s->began_ns = clock__now_ns();
 	err = look(&t);
 	if (!err)
 		err = finish(&t);
-	t.s->taken_ns = now_ns();
+	t.s->taken_ns = clock__now_ns();
 	target_memory__close(&t.memory);
 	if (err)
 		snapshot__free(t.s);

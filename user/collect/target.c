@@ -210,14 +210,15 @@ int program__open_file(const char *name)
 {
 	const char *path = strchr(name, '/') ? NULL : getenv("PATH");
 	char *copy, *rest, *dir, full[4096];
-	int fd = -1;
+	int fd = -ENOENT;
 
 	if (!path)
 		return safe_open__regular("", name, false);
 	copy = rest = strdup(path);
 	while (copy && fd < 0 && (dir = strsep(&rest, ":"))) {
-		snprintf(full, sizeof(full), "%s/%s", *dir ? dir : ".", name);
-		if (!access(full, X_OK))
+		size_t len = snprintf(full, sizeof(full), "%s/%s", *dir ? dir : ".", name);
+
+		if (len < sizeof(full) && !access(full, X_OK))
 			fd = safe_open__regular("", full, false);
 	}
 	free(copy);

@@ -14,6 +14,7 @@
 #include "bpf/glob.h"
 #include "bpf/holdup.skel.h"
 #include "user/collect/threads_proc.h"
+#include "user/util/clock.h"
 
 #define READ_SZ	    (256 * 1024)
 #define SETTLE_NS   50000 /* a sleep so short that nothing else gets long turns meanwhile */
@@ -31,14 +32,6 @@ struct threads {
 	uint64_t woke_ns; /* CLOCK_MONOTONIC right after our own last sleep */
 	char *buf;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 /* Of the object only the iterator, and the maps that it uses. */
 static void choose(struct holdup_bpf *skel, bool targets)
@@ -280,7 +273,7 @@ int threads__pass(struct threads *t, const struct hu_snap_ask *ask,
 	if (fd < 0)
 		return -errno;
 	nanosleep(&moment, NULL);
-	t->woke_ns = now_ns();
+	t->woke_ns = clock__now_ns();
 	err = read_records(&pass, fd);
 	close(fd);
 	return err;

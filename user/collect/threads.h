@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * All threads of the machine, or the wanted ones, as they are now: by a BPF iterator that reads them without
- * stopping or changing anything (bpf/threads.bpf.c); before Linux 5.15 by /proc, which tells less and takes longer. What a thread was doing is known from its registers as it
- * entered the kernel; its memory is for others to read.
+ * stopping or changing anything (bpf/threads.bpf.c); before Linux 5.15 by /proc, which tells less and takes longer.
+ * What a thread was doing is known from its registers as it entered the kernel; its memory is for others to read.
  *
  * Each pass is consistent for one thread, not between threads: a second, brief pass tells who has moved.
  * Ownership: threads__free() unloads the program. Errors: negative errno, *why says what to do about it.

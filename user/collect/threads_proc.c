@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/collect/threads_proc.h"
+#include "user/util/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -116,18 +117,10 @@ static uint64_t parse_switches(const char *status)
 	return sum;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 static int send_brief(const struct pass *p, const struct hu_thread_record *rec)
 {
 	struct hu_thread_brief brief = {
-		.hdr = { .kind = HU_REC_BRIEF, .size = sizeof(brief), .ts_ns = now_ns() },
+		.hdr = { .kind = HU_REC_BRIEF, .size = sizeof(brief), .ts_ns = clock__now_ns() },
 		.tgid = rec->tgid,
 		.tid = rec->tid,
 		.thread_start = rec->thread_start,
@@ -160,7 +153,7 @@ static int send_thread(const struct pass *p, const struct hu_thread_record *lead
 		threads_proc__parse_call(buf, &rec);
 	rec.hdr.kind = HU_REC_THREAD;
 	rec.hdr.size = sizeof(rec);
-	rec.hdr.ts_ns = now_ns();
+	rec.hdr.ts_ns = clock__now_ns();
 	rec.proc_start = leader->thread_start;
 	rec.parent = leader->parent;
 	memcpy(rec.leader, leader->comm, sizeof(rec.leader));

@@ -7,14 +7,7 @@
 #include <time.h>
 
 #include "user/golang/go_taking.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
+#include "user/util/clock.h"
 
 const char *go_status__name(uint32_t status)
 {
@@ -172,7 +165,7 @@ static void finish(struct go_taking *t)
 		qsort(s->goroutine, s->cnt, sizeof(s->goroutine[0]), goroutine_order);
 	list_ranges(s);
 	go_read__threads(t->p, s);
-	s->taken_ns = now_ns();
+	s->taken_ns = clock__now_ns();
 	for (size_t i = 0; i < s->cnt; i++) {
 		struct go_goroutine *g = &s->goroutine[i];
 
@@ -198,7 +191,7 @@ static int snapshot(struct go_process *p, const struct go_snapshot *previous, co
 	if (!err) {
 		t->p = p;
 		t->s = s;
-		s->began_ns = now_ns();
+		s->began_ns = clock__now_ns();
 		err = some ? copy_some(s, some, cnt, &addr) : list_gs(t, &addr, &cnt);
 	}
 	if (!err)

@@ -14,6 +14,7 @@
 
 #include "user/sym/debuginfod_worker.h"
 #include "user/sym/worker.h"
+#include "user/util/clock.h"
 #include "user/util/log.h"
 
 #define URLS_MAX 4096
@@ -27,10 +28,7 @@ struct debuginfod {
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(clock__now_ns() / 1000000);
 }
 
 /* The files' words, with a space between them; as elfutils' profile script for shells does. */

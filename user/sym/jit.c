@@ -11,6 +11,7 @@
 
 #include "user/sym/process.h"
 #include "user/sym/safe_open.h"
+#include "user/util/clock.h"
 
 #define RETRY_NS 1000000000ull
 /*
@@ -19,14 +20,6 @@
  */
 #define ALLOWED_MAX_NS 5000000000ull
 #define ALLOWED_PART   10
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 void jit__init(struct jit *j, struct jit_set *set, pid_t tgid, uint64_t start_time)
 {
@@ -211,7 +204,7 @@ static void spend(struct jit_set *set, uint64_t ns)
 
 bool jit__find(struct jit *j, uint64_t addr, struct symbol *ret, bool *ret_renewed)
 {
-	uint64_t now = now_ns();
+	uint64_t now = clock__now_ns();
 
 	*ret_renewed = false;
 	if (j->map && perfmap__find(j->map, addr, ret))
@@ -224,7 +217,7 @@ bool jit__find(struct jit *j, uint64_t addr, struct symbol *ret, bool *ret_renew
 	if (!open_file(j))
 		return false;
 	*ret_renewed = renew(j);
-	spend(j->set, now_ns() - now);
+	spend(j->set, clock__now_ns() - now);
 	if (j->set->file_cnt > JIT_FILES_MAX)
 		close_file(j);
 	return *ret_renewed && perfmap__find(j->map, addr, ret);

@@ -51,8 +51,8 @@ void jit__free(struct jit *j);
 void jit__open(struct jit *j);
 /*
  * Names addr. When it is not known and the file has grown, the file is read again, but not more than
- * once in a second, and all files together not all the time; *ret_renewed is set then, and names given before may have changed. The name
- * lives until the next call for any process.
+ * once in a second, and all files together not all the time; *ret_renewed is set then, and names given before may
+ * have changed. The name lives until the next call for any process.
  */
 bool jit__find(struct jit *j, uint64_t addr, struct symbol *ret, bool *ret_renewed);
 

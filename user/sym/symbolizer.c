@@ -13,6 +13,7 @@
 #include "user/sym/lines.h"
 #include "user/sym/process.h"
 #include "user/sym/symfile.h"
+#include "user/util/clock.h"
 
 #define STALE_MIN   1024 /* answers, below which none are forgotten */
 #define WORKERS_MAX 32	 /* processes that read source lines at a time, see lines.h */
@@ -252,18 +253,10 @@ static void resolve_cached(struct symbolizer *s, struct sym_process *p, uint64_t
 	p->cached++;
 }
 
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
 static size_t ask_lines(struct symbolizer *s, struct module *m, uint64_t vaddr,
 			struct source_frame *ret, size_t cap)
 {
-	uint64_t start = now_ns(), took;
+	uint64_t start = clock__now_ns(), took;
 	size_t i = 0, cnt;
 
 	if (s->slow_ns > SLOW_MAX_NS)
@@ -275,7 +268,7 @@ static size_t ask_lines(struct symbolizer *s, struct module *m, uint64_t vaddr,
 	memmove(s->with_lines + 1, s->with_lines, i * sizeof(s->with_lines[0]));
 	s->with_lines[0] = m;
 	cnt = module__inlined(m, vaddr, ret, cap);
-	took = now_ns() - start;
+	took = clock__now_ns() - start;
 	s->slow_ns += took > SLOW_NS ? took - SLOW_NS : 0;
 	return cnt;
 }

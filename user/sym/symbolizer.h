@@ -12,8 +12,8 @@
  * early and closed (their source lines are lost, their names are not).
  *
  * Ownership: everything returned lives until symbolizer__free(), but a process only until it is dropped,
- * and its struct maps only until it is rescanned. Errors: negative errno. A process that can't be read is still added, with
- * no mappings, and counted in stats. Not thread-safe.
+ * and its struct maps only until it is rescanned. Errors: negative errno. A process that can't be read is still
+ * added, with no mappings, and counted in stats. Not thread-safe.
  */
 #ifndef HOLDUP_SYM_SYMBOLIZER_H
 #define HOLDUP_SYM_SYMBOLIZER_H

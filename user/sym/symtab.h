@@ -5,7 +5,8 @@
  * symtab__add() reads .symtab or .dynsym of one file; symtab__finish() sorts; only then look up.
  * Symbols may nest (an object within a region): the innermost one wins. Names are kept in the
  * files' string tables, which the table owns; a version suffix ("@@GLIBC_2.34") is cut off. Lookups
- * are logarithmic, by name constant. Errors: negative errno, a failed add leaves what was there; -EFBIG: beyond the budget.
+ * are logarithmic, by name constant. Errors: negative errno, a failed add leaves what was there; -EFBIG: beyond the
+ * budget.
  */
 #ifndef HOLDUP_SYM_SYMTAB_H
 #define HOLDUP_SYM_SYMTAB_H

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/sym/worker.h"
+#include "user/util/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -180,10 +181,7 @@ void worker__stop(struct worker *w)
 
 static int64_t now_ms(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)(clock__now_ns() / 1000000);
 }
 
 bool worker__wait(const struct worker *w, int timeout_ms)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/util/patience.h"
+#include "user/util/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -35,14 +36,6 @@ struct run {
 };
 
 static __thread struct run *current;
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
 
 /* ---- what is known of slow processes */
 
@@ -115,7 +108,7 @@ int patience__begin(pid_t tgid)
 	if (current->p->cnt && patience__is_over(tgid))
 		return -EBUSY;
 	__atomic_store_n(&current->tgid, tgid, __ATOMIC_RELAXED);
-	__atomic_store_n(&current->began_ns, now_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&current->began_ns, clock__now_ns(), __ATOMIC_RELAXED);
 	__atomic_store_n(&current->state, STATE_READING, __ATOMIC_RELEASE);
 	set_priority(current, true);
 	return 0;
@@ -135,7 +128,7 @@ void patience__end(void)
 		pause(); /* given up: what this thread works on is nobody's any more */
 		expected = STATE_READING;
 	}
-	took = now_ns() - r->began_ns;
+	took = clock__now_ns() - r->began_ns;
 	if (took > SLOW_NS)
 		add_slow(r->p, r->tgid, took, false);
 	errno = saved_errno;
@@ -166,7 +159,7 @@ static bool give_up(struct run *r)
 	if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != STATE_READING)
 		return false;
 	tgid = __atomic_load_n(&r->tgid, __ATOMIC_RELAXED);
-	if (now_ns() - __atomic_load_n(&r->began_ns, __ATOMIC_RELAXED) <= max)
+	if (clock__now_ns() - __atomic_load_n(&r->began_ns, __ATOMIC_RELAXED) <= max)
 		return false;
 	/* Should that read have ended just now, and another one begun: it was slow all the same. */
 	if (!__atomic_compare_exchange_n(&r->state, &expected, STATE_GIVEN_UP, false,
@@ -178,7 +171,7 @@ static bool give_up(struct run *r)
 
 static void wait_a_tick(struct run *r)
 {
-	uint64_t at = now_ns() + TICK_NS;
+	uint64_t at = clock__now_ns() + TICK_NS;
 	struct timespec until = { at / 1000000000, at % 1000000000 };
 
 	pthread_cond_timedwait(&r->changed, &r->lock, &until);

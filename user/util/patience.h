@@ -7,8 +7,8 @@
  * take long in sum is not read any more.
  *
  * And who reads keeps the target from changing its mappings meanwhile, and from faults behind such a change: a
- * reader that loses its CPU in the middle, on a machine with much to do, would hold it up for as long. So reads, each of
- * microseconds, are made with the lowest real-time priority where that is permitted.
+ * reader that loses its CPU in the middle, on a machine with much to do, would hold it up for as long. So reads, each
+ * of microseconds, are made with the lowest real-time priority where that is permitted.
  *
  * Reads are enclosed in patience__begin() and patience__end(), which do nothing in other threads. Not thread-safe:
  * one run at a time for each struct patience.
@@ -37,7 +37,8 @@ struct patience {
 
 /*
  * Calls fn. 0: *ret is what it returned. -ETIMEDOUT: a read took too long, its process is remembered in p, and fn
- * will never go on: what it had in hands must not be used any more, nor freed. Else fn was not called: -EAGAIN, -ENOMEM.
+ * will never go on: what it had in hands must not be used any more, nor freed. Else fn was not called: -EAGAIN,
+ * -ENOMEM.
  */
 int patience__run(struct patience *p, int (*fn)(void *ctx), void *ctx, int *ret);
 /* Forgets the sums. Who hung once is not tried again: each time would cost a thread and what that had in hands. */

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The clock of all times here: CLOCK_MONOTONIC, which is also BPF's bpf_ktime_get_ns(), in ns. */
+#ifndef HOLDUP_UTIL_CLOCK_H
+#define HOLDUP_UTIL_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock__now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
+}
+
+#endif
