@@ -681,6 +681,120 @@ static void test_text_runtimes(void **state)
 	check_golden("locks-runtimes.txt", &r, &utf8);
 }
 
+/* Goroutines: one lock that was looked at from time to time, one whose waits were counted. */
+static void test_text_goroutines(void **state)
+{
+	struct sym_frame waiting[] = {
+		FRAME("sync.(*Mutex).Lock", "orders", "/usr/lib/go/src/sync/mutex.go", 81),
+		FRAME("main.(*Ledger).add", "orders", "/src/ledger.go", 30),
+		FRAME("main.handle", "orders", "/src/handler.go", 118),
+	};
+	struct sym_frame releasing[] = {
+		FRAME("sync.(*Mutex).Unlock", "orders", "/usr/lib/go/src/sync/mutex.go", 219),
+		FRAME("main.flush", "orders", "/src/ledger.go", 52),
+	};
+	struct lock_site seen_site = {
+		.stats = { .waits = 40, .wait_ns = 19000000000, .max_ns = 2000000000 },
+		.frames = waiting,
+		.frame_cnt = 3,
+		.api = 0,
+		.stack_flags = HU_STACK_COMPLETE,
+	};
+	struct lock_site counted_site = {
+		.stats = { .waits = 250, .sleeps = 300, .wait_ns = 4000000000 },
+		.frames = waiting,
+		.frame_cnt = 3,
+		.api = 0,
+		.stack_flags = HU_STACK_COMPLETE,
+	};
+	struct lock_holder releaser = {
+		.tgid = 811,
+		.goroutine = 77,
+		.comm = "orders",
+		.sleeps = 290,
+		.wait_ns = 3900000000,
+		.frames = releasing,
+		.frame_cnt = 2,
+		.why = HU_HOLDER_WAKE,
+	};
+	struct lock_row two[] = {
+		{ .goroutines = true,
+		  .sampled = true,
+		  .process = &shop,
+		  .processes = 1,
+		  .exe = "/usr/bin/orders",
+		  .cgroup = "",
+		  .address = 0xc000012340,
+		  .name = "main.ledger",
+		  .module = "orders",
+		  .module_offset = 0x10,
+		  .kind = LOCK_GO_MUTEX,
+		  .label = "",
+		  .locks = 1,
+		  .stats = { .waits = 40, .wait_ns = 19000000000, .max_ns = 2000000000 },
+		  .waiters_now = 3,
+		  .sites = &seen_site,
+		  .site_cnt = 1 },
+		{ .goroutines = true,
+		  .process = &hostile,
+		  .processes = 1,
+		  .exe = "",
+		  .cgroup = "",
+		  .address = 0xc000056780,
+		  .name = "lock in main.(*Ledger).add",
+		  .module = "",
+		  .kind = LOCK_GO_RWMUTEX,
+		  .label = "",
+		  .locks = 1,
+		  .stats = { .waits = 250,
+			     .sleeps = 300,
+			     .wait_ns = 4000000000,
+			     .p50_ns = 12000000,
+			     .p95_ns = 30000000,
+			     .p99_ns = 90000000,
+			     .max_ns = 110000000,
+			     .ongoing = 2 },
+		  .waiters_now = 2,
+		  .waiters_max = 9,
+		  .sites = &counted_site,
+		  .site_cnt = 1,
+		  .holders = &releaser,
+		  .holder_cnt = 1,
+		  .holder_unknown_ns = 100000000 },
+	};
+	struct locks_golang go[] = {
+		{ .process = &shop,
+		  .version = "go1.24.4",
+		  .why = "",
+		  .semaphores = 480,
+		  .others = 95,
+		  .goroutines = 10250,
+		  .rejected = 3,
+		  .unplaced_ns = 5000000 },
+		{ .process = &hostile,
+		  .version = "go1.99\033[2J",
+		  .why = "Go 1.99\033[2J is not known; native threads are shown" },
+	};
+	const struct view_style loud = { .utf8 = true, .verbose = true };
+	struct locks_report r = full_report();
+
+	r.row = two;
+	r.row_cnt = 2;
+	r.rows = r.locks = 2;
+	r.sampled_ns = 19000000000;
+	r.go = go;
+	r.go_cnt = 2;
+	r.coverage.go_left_out = 1;
+	r.coverage.go_lost = 4;
+	r.coverage.go_unknown = 5;
+	r.coverage.go_unnamed = 6;
+	r.coverage.go_stacks_lost = 7;
+	r.coverage.go_hits = 1000;
+	r.coverage.go_program_ns = 900000;
+	check_golden("locks-goroutines.txt", &r, &utf8);
+	check_golden("locks-goroutines-verbose.txt", &r, &loud);
+}
+
 static void test_text_empty(void **state)
 {
 	struct locks_report r = empty_report();
@@ -1234,6 +1348,7 @@ int main(void)
 		cmocka_unit_test(test_text_sites),
 		cmocka_unit_test(test_text_idle),
 		cmocka_unit_test(test_text_runtimes),
+		cmocka_unit_test(test_text_goroutines),
 		cmocka_unit_test(test_text_empty),
 		cmocka_unit_test(test_text_losses),
 		cmocka_unit_test(test_cgroup_names),

@@ -110,8 +110,8 @@ struct root_cause {
 struct lock_row {
 	bool goroutines; /* they wait, not threads */
 	/*
-	 * Looked at from time to time: wait_ns is right on average, waits is how many were seen, max_ns for how long one was;
-	 * sleeps and percentiles are not known.
+	 * Looked at from time to time: wait_ns is right on average, waits is how many were seen, max_ns for how long
+	 * one was; sleeps and percentiles are not known.
 	 */
 	bool sampled;
 	const struct agg_process *process; /* the first, where several have waiters */
@@ -119,8 +119,8 @@ struct lock_row {
 	const char *exe;
 	const char *cgroup; /* v2 path; "" when not known, or not the same for all its processes */
 	/*
-	 * Of the lock; BY_PROCESS, or where there are several: 0. Also 0 where memory does not tell which lock a wait is for: the row is
-	 * then of all waits of that label from one function.
+	 * Of the lock; BY_PROCESS, or where there are several: 0. Also 0 where memory does not tell which lock a wait
+	 * is for: the row is then of all waits of that label from one function.
 	 */
 	uint64_t address;
 	const char *name;	/* "" when nothing names it */
@@ -155,10 +155,10 @@ struct locks_coverage {
 	uint64_t records_lost; /* process records */
 	uint64_t stacks_lost;  /* waits whose stack could not be kept or walked */
 	uint64_t stacks_incomplete; /* waits whose stack is known in part only */
-	uint64_t inferred;	    /* sleeps whose end the kernel did not tell, and CPU time did */
-	uint64_t holders_lost;	    /* stacks of holders that could not be sent */
-	uint64_t calls_lost;	    /* futex calls that found no room */
-	uint64_t depth_unknown;	    /* waits for which the number of waiters was not counted */
+	uint64_t inferred; /* switches onto a CPU that the kernel did not tell, and CPU time did */
+	uint64_t holders_lost;	/* stacks of holders that could not be sent */
+	uint64_t calls_lost;	/* futex calls that found no room */
+	uint64_t depth_unknown; /* waits for which the number of waiters was not counted */
 	uint64_t malformed;
 	uint64_t below_min, below_min_ns;
 	uint64_t processes_unreadable; /* whose mappings could not be read, since the start */

@@ -49,8 +49,8 @@ static void print_gaps(const struct page *p)
 			text__count(c->calls_lost, n), plural(c->calls_lost));
 	/* Their times are as good as others'; many of them tell of something odd. */
 	if (c->inferred && (p->style->verbose || c->inferred * 100 >= p->r->sleeps))
-		fprintf(p->out, " %s end of %s sleep%s computed", p->dot,
-			text__count(c->inferred, n), plural(c->inferred));
+		fprintf(p->out, " %s %s switch%s not seen, but computed", p->dot,
+			text__count(c->inferred, n), c->inferred == 1 ? "" : "es");
 	if (c->below_min)
 		fprintf(p->out, " %s %s shorter wait%s left out (%s)", p->dot,
 			text__count(c->below_min, n), plural(c->below_min),
