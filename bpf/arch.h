@@ -100,8 +100,8 @@
 #define ARCH_KERNEL_STACK_SZ (1 << 14)
 /* No ARCH_THREAD_SIZE: struct pt_regs is too large for BPF's stack, so bpf_task_pt_regs() (5.15) is needed. */
 /*
- * At sp lies struct rt_sigframe (arch/arm64/kernel/signal.c): siginfo, 128 bytes; struct ucontext with the signal mask's
- * 128 and padding before uc_mcontext: 176 (arch/arm64/include/uapi/asm/ucontext.h); fault_address, x0…x28: 240
+ * At sp lies struct rt_sigframe (arch/arm64/kernel/signal.c): siginfo, 128 bytes; struct ucontext with the signal
+ * mask's 128 and padding before uc_mcontext: 176 (arch/arm64/include/uapi/asm/ucontext.h); fault_address, x0…x28: 240
  * (…/sigcontext.h); then x29, x30, sp, pc.
  */
 #define ARCH_SIGNAL_OFF	     544

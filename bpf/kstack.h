@@ -49,8 +49,8 @@ static __always_inline __u64 kstack__store(const struct hu_kernel_stack *s)
 }
 
 /*
- * The kernel's own walk, of current; 0: it can't be had. The first frame is this program, where it calls the helper: not
- * the same at each of its calls.
+ * The kernel's own walk, of current; 0: it can't be had. The first frame is this program, where it calls the helper:
+ * not the same at each of its calls.
  */
 static __always_inline __u64 kstack__walk(void *ctx, struct hu_kernel_stack *s)
 {

@@ -107,8 +107,9 @@ static __always_inline bool tracked__note(struct hu_tracked *e, __u32 tgid, __u6
 }
 
 /*
- * From now on `who` holds the lock; tgid_sure: the waiters' process, and 1 in the upper half if the lock's word says so; is: what it does, 0: what is known of it. The order matters: either this sees
- * what a switch on another CPU changes meanwhile, or that one sees the lock.
+ * From now on `who` holds the lock; tgid_sure: the waiters' process, and 1 in the upper half if the lock's word says
+ * so; is: what it does, 0: what is known of it. The order matters: either this sees what a switch on another CPU
+ * changes meanwhile, or that one sees the lock.
  */
 BLAME_GLOBAL track__hold(struct hu_lock *lock, __u64 who, __u64 uaddr, __u64 tgid_sure, __u64 is)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * For tests/unit/test_call*.c: children that sleep in a system call, and looks at them. Nothing waits for a time: a
- * child is awaited until the kernel says that it is asleep in the call (or the test fails after 20 s). Code in a header: it
- * is a part of each test, of which a unit test has but one file.
+ * child is awaited until the kernel says that it is asleep in the call (or the test fails after 20 s). Code in a
+ * header: it is a part of each test, of which a unit test has but one file.
  */
 #ifndef HOLDUP_TESTS_CALL_CHILD_H
 #define HOLDUP_TESTS_CALL_CHILD_H

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * From lives of threads and looks at them, both made by hand, to suspects; and how these are printed. After a wanted change
+ * From lives of threads and looks at them, both made by hand, to suspects; and how these are printed. After a wanted
+ * change
  *
  *	HOLDUP_RENEW_GOLDEN=1 build/tests/unit/test_leaks
  *

@@ -5,9 +5,9 @@
  * usage: offcpu [--for SECONDS] KIND…
  *
  * Each KIND starts one thread, or those that it takes: sleep, pipe, sync, fault, spin (on the first CPU that it may
- * run on, so that two of them share it), lock (two threads), poll. At the end each tells, as one JSON document, how long it lived, how much of that it ran
- * (CLOCK_THREAD_CPUTIME_ID) and waited for a CPU (/proc/thread-self/schedstat), and how long it was in the calls that
- * are its kind, by its own clock.
+ * run on, so that two of them share it), lock (two threads), poll. At the end each tells, as one JSON document, how
+ * long it lived, how much of that it ran (CLOCK_THREAD_CPUTIME_ID) and waited for a CPU
+ * (/proc/thread-self/schedstat), and how long it was in the calls that are its kind, by its own clock.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Waits for locks of package sync in one Go process as its probes have counted them (collect/go_probes.h), by
- * semaphore and call stack, and who let the waiters go. The kernel side counts from its start on; here each interval gets
- * its share. Nothing is named or judged; the model does that (model/locks_go.c).
+ * semaphore and call stack, and who let the waiters go. The kernel side counts from its start on; here each interval
+ * gets its share. Nothing is named or judged; the model does that (model/locks_go.c).
  *
  * Pure. Times in ns. Ownership: everything belongs to the object; go_counts__free(). Errors: -ENOMEM.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the goroutines of one process wait for, added up from looks at them (collect/go_sampler.h). Each look stands
- * for the time since the one before: as looks come at times that have nothing to do with the program, a place's wait time
- * is right on average, also that of waits shorter than the time between two looks. Waits are only counted when seen, so
- * there were at least so many. Nothing is named or judged here; the model does that (model/locks_go.c).
+ * for the time since the one before: as looks come at times that have nothing to do with the program, a place's wait
+ * time is right on average, also that of waits shorter than the time between two looks. Waits are only counted when
+ * seen, so there were at least so many. Nothing is named or judged here; the model does that (model/locks_go.c).
  *
  * Pure. Times are CLOCK_MONOTONIC, ns. Ownership: everything belongs to the object; go_waits__free(). Errors: -ENOMEM.
  * Bounded: GO_WAITED_MAX places; time at further ones is counted in beyond_ns.

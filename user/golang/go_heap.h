@@ -4,8 +4,8 @@
  * No symbol is needed, nor the program's version: a list is believed if every span of it has the size of its class, and
  * every goroutine lies where an object of its span begins.
  *
- * In: a process and a snapshot of its goroutines; memory hostile: numbers are bounded before anything is allocated by them.
- * Ownership: go_heap__free(). Errors: -ENOENT: nothing that proves itself; -E2BIG; -ENOMEM.
+ * In: a process and a snapshot of its goroutines; memory hostile: numbers are bounded before anything is allocated by
+ * them. Ownership: go_heap__free(). Errors: -ENOENT: nothing that proves itself; -E2BIG; -ENOMEM.
  */
 #ifndef HOLDUP_GOLANG_GO_HEAP_H
 #define HOLDUP_GOLANG_GO_HEAP_H

@@ -95,8 +95,8 @@ static void enqueue(struct reach *r, const struct go_heap_object *o)
 }
 
 /*
- * The runtime's own record of a wait (sudog) leads from whatever it hangs in, such as the table of all semaphores, to what
- * is waited for, and keeps nothing alive: an object of its size that begins with a goroutine that there is.
+ * The runtime's own record of a wait (sudog) leads from whatever it hangs in, such as the table of all semaphores, to
+ * what is waited for, and keeps nothing alive: an object of its size that begins with a goroutine that there is.
  */
 static bool is_sudog(const struct reach *r, const struct go_heap_object *o)
 {
@@ -179,8 +179,8 @@ static void scan_now(struct reach *r, uint64_t from, uint64_t to)
 }
 
 /*
- * A goroutine, whether the snapshot has it or it has ended, or another object of that size. A g begins with the limits of
- * its stack, and the upper one, where the stack ends, is the address of what comes next.
+ * A goroutine, whether the snapshot has it or it has ended, or another object of that size. A g begins with the
+ * limits of its stack, and the upper one, where the stack ends, is the address of what comes next.
  */
 #define STACK_MIN 2048
 

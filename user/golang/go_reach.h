@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Which goroutines may ever go on? Those that wait for nothing that other goroutines would have to end; those that wait for
- * an object which a variable refers to, or the stack of one that may go on, also through other objects; and so on until
- * nobody new is found. It is what Go's own collector does to find leaked goroutines ("GOLF", ASPLOS 2025), in a copy of
- * the memory, without types: any word that is the address of an object, or of a place in it, is taken for a reference.
- * Slots of stacks count whether they are used again or not. So the answer leans to "may go on".
+ * Which goroutines may ever go on? Those that wait for nothing that other goroutines would have to end; those that
+ * wait for an object which a variable refers to, or the stack of one that may go on, also through other objects; and
+ * so on until nobody new is found. It is what Go's own collector does to find leaked goroutines ("GOLF", ASPLOS
+ * 2025), in a copy of the memory, without types: any word that is the address of an object, or of a place in it, is
+ * taken for a reference. Slots of stacks count whether they are used again or not. So the answer leans to "may go
+ * on".
  *
  * It is of one moment only if nothing ran meanwhile: look twice, and believe what both say.
  *

@@ -24,13 +24,13 @@ int go_taking__begin(struct go_taking *t, size_t goroutines);
 void go_taking__end(struct go_taking *t); /* all but the snapshot */
 
 /*
- * Reads these, ascending, at most GO_BATCH, and appends those that live and hold still to the snapshot; the others go to
- * retry.
+ * Reads these, ascending, at most GO_BATCH, and appends those that live and hold still to the snapshot; the others go
+ * to retry.
  */
 int go_taking__batch(struct go_taking *t, const uint64_t *addr, size_t cnt);
 /*
- * Appends who is as in an earlier snapshot, and has no thread: read once, with what is known from there. All others go to
- * retry. *at: how far that snapshot is used up; 0 before the first batch.
+ * Appends who is as in an earlier snapshot, and has no thread: read once, with what is known from there. All others
+ * go to retry. *at: how far that snapshot is used up; 0 before the first batch.
  */
 int go_taking__batch_again(struct go_taking *t, const struct go_snapshot *previous, size_t *at,
 			   const uint64_t *addr, size_t cnt);

@@ -5,8 +5,8 @@
  * ends the process, nor are threads that runtimes keep for themselves (target/helper_threads.h).
  *
  * In: a look at the process's threads right before its end, what its C library knows of them, and what was seen of
- * their births. Out: groups of alike ones, immutable; frames and strings belong to the symbolizer, the report of the look,
- * and the births, which must outlive it. Errors: -ENOMEM.
+ * their births. Out: groups of alike ones, immutable; frames and strings belong to the symbolizer, the report of the
+ * look, and the births, which must outlive it. Errors: -ENOMEM.
  */
 #ifndef HOLDUP_MODEL_LEFTOVERS_H
 #define HOLDUP_MODEL_LEFTOVERS_H

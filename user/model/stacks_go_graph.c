@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Who holds the locks of package sync that goroutines wait for. Their words don't say; what stacks point to, and what
- * functions were called in them, does in most cases, so that all of this is probable at best. Certain is one thing only:
- * who waits in RLock() waits for the writer that has announced itself (src/sync/rwmutex.go: readerCount is negative).
+ * functions were called in them, does in most cases, so that all of this is probable at best. Certain is one thing
+ * only: who waits in RLock() waits for the writer that has announced itself (src/sync/rwmutex.go: readerCount is
+ * negative).
  */
 #include <errno.h>
 #include <stdlib.h>

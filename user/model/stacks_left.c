@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Goroutines that wait for channels and WaitGroups to which nobody else refers who could go on: what the collector of Go
- * 1.26 and newer finds as leaked goroutines ("GOLF", ASPLOS 2025), from outside and for all versions. Nothing is stopped
- * while memory is copied, so what is found is looked for a second time, and told if both say so: probable, never certain.
+ * Goroutines that wait for channels and WaitGroups to which nobody else refers who could go on: what the collector of
+ * Go 1.26 and newer finds as leaked goroutines ("GOLF", ASPLOS 2025), from outside and for all versions. Nothing is
+ * stopped while memory is copied, so what is found is looked for a second time, and told if both say so: probable,
+ * never certain.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Goroutines whose wait nobody seems to be left to end: nil channels, locks that were left locked, what nobody else refers
- * to, by holdup's own search or by that of Go's collector.
+ * Goroutines whose wait nobody seems to be left to end: nil channels, locks that were left locked, what nobody else
+ * refers to, by holdup's own search or by that of Go's collector.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -240,8 +240,9 @@ int call__clone(struct call_at *at)
 }
 
 /*
- * A call that a stop has interrupted; which one only the kernel's stack tells. Calls that are resumed this way are poll, futex
- * and those that sleep (set_restart_fn() and its callers), and for the last the stack names no function of their own.
+ * A call that a stop has interrupted; which one only the kernel's stack tells. Calls that are resumed this way are
+ * poll, futex and those that sleep (set_restart_fn() and its callers), and for the last the stack names no function
+ * of their own.
  */
 int call__restart(struct call_at *at)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a descriptor is, by /proc/TID/fd and fdinfo (proc(5); fs/proc/fd.c). Attributes of a file are asked for only on file
- * systems that answer by themselves: on NFS or FUSE the question can hang like the thread that it is about.
+ * What a descriptor is, by /proc/TID/fd and fdinfo (proc(5); fs/proc/fd.c). Attributes of a file are asked for only
+ * on file systems that answer by themselves: on NFS or FUSE the question can hang like the thread that it is about.
  */
 #include "user/target/call_internal.h"
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the files of user/target/call*.c share: the object, a thread's call while it is described, and small
- * readers of /proc. call.c: the table of calls; call_fd.c: descriptors; call_io.c: calls on them; call_path.c: calls that take paths; call_set.c:
- * poll, select, epoll; call_sleep.c: timers, signals, IPC; call_child.c: children, stops, faults; call_lock.c: file
- * locks; call_net.c: sockets, by call_diag.c (netlink) or call_procnet.c (/proc); call_peers.c: who else has it;
- * call_proc.c: /proc.
+ * readers of /proc. call.c: the table of calls; call_fd.c: descriptors; call_io.c: calls on them; call_path.c: calls
+ * that take paths; call_set.c: poll, select, epoll; call_sleep.c: timers, signals, IPC; call_child.c: children,
+ * stops, faults; call_lock.c: file locks; call_net.c: sockets, by call_diag.c (netlink) or call_procnet.c (/proc);
+ * call_peers.c: who else has it; call_proc.c: /proc.
  *
  * Functions return 0 or -ENOMEM, nothing else: what a process does not tell is left out. Strings are interned and
  * live as long as the object.

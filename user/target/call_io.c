@@ -186,8 +186,8 @@ int call__fcntl(struct call_at *at)
 }
 
 /*
- * From one descriptor to another, one of which is waited for: a file is not, if the other is something else. The other end of two
- * that both may wait is not looked for.
+ * From one descriptor to another, one of which is waited for: a file is not, if the other is something else. The
+ * other end of two that both may wait is not looked for.
  */
 int call__splice(struct call_at *at)
 {

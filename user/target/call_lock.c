@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Who holds a lock of a file (flock, fcntl), by /proc/locks (proc_locks(5); fs/locks.c, lock_get_status()): those that wait
- * stand, with "->", below the one that keeps them waiting, under the same number. PIDs are processes.
+ * Who holds a lock of a file (flock, fcntl), by /proc/locks (proc_locks(5); fs/locks.c, lock_get_status()): those
+ * that wait stand, with "->", below the one that keeps them waiting, under the same number. PIDs are processes.
  */
 #include "user/target/call_internal.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Calls that are newer than the headers with which holdup may be built. Since Linux 5.1 new calls have the same number on all
- * architectures (Documentation/process/adding-syscalls.rst; scripts/syscall.tbl).
+ * Calls that are newer than the headers with which holdup may be built. Since Linux 5.1 new calls have the same
+ * number on all architectures (Documentation/process/adding-syscalls.rst; scripts/syscall.tbl).
  */
 #ifndef HOLDUP_TARGET_CALL_NEW_H
 #define HOLDUP_TARGET_CALL_NEW_H

@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 /*
- * A hostile process can have a million descriptors (fs.nr_open) and a user many processes: each costs about 4 us, so this is
- * half a second at most.
+ * A hostile process can have a million descriptors (fs.nr_open) and a user many processes: each costs about 4 us, so
+ * this is half a second at most.
  */
 #define FDS_OF_PROCESS 16384
 #define FDS_OF_ALL     131072

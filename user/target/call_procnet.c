@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Sockets of another network namespace, from /proc/TID/net: tcp, tcp6, udp, udp6 (net/ipv4/tcp_ipv4.c,
- * tcp4_seq_show() and its like) and unix (net/unix/af_unix.c, unix_seq_show()), which do not tell who is connected to whom.
+ * tcp4_seq_show() and its like) and unix (net/unix/af_unix.c, unix_seq_show()), which do not tell who is connected to
+ * whom.
  */
 #include "user/target/call_internal.h"
 

@@ -11,8 +11,8 @@
 #define FOUND_MAX   4096
 
 /*
- * By C11 7.22.4 and 7.13.2, POSIX, glibc's and musl's headers (what is declared noreturn there), the Itanium C++ ABI 2.5,
- * libstdc++'s bits/functexcept.h (as a prefix), LLVM's and GCC's runtimes.
+ * By C11 7.22.4 and 7.13.2, POSIX, glibc's and musl's headers (what is declared noreturn there), the Itanium C++ ABI
+ * 2.5, libstdc++'s bits/functexcept.h (as a prefix), LLVM's and GCC's runtimes.
  */
 static const char *const names[] = {
 	"abort",
