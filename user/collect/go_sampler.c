@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "user/golang/go_wait.h"
 #include "user/util/clock.h"

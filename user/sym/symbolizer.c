@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "user/sym/debuginfod.h"
 #include "user/sym/frame_cache.h"

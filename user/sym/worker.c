@@ -17,7 +17,6 @@
 #include <sys/time.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define MEMORY_MAX     (4ull << 30)
