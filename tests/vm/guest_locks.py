@@ -96,7 +96,11 @@ if UNWINDS:
             # Most of the time, even where a guest's CPUs are taken away from it.
             self.assertGreater(slept, row["wait_ns"] / 4, blame)
             self.assertLess(blame["unknown_ns"], row["wait_ns"] / 10, blame)
-            self.assertEqual({one["call"] for one in blame["blocked"]}, {"clock_nanosleep"})
+            # Holders sleep; that one waits for a page now and then is as true.
+            asleep = [one for one in blame["blocked"] if one["call"] == "clock_nanosleep"]
+            rest = {one["reason"] for one in blame["blocked"] if one not in asleep}
+            self.assertGreater(total(asleep, "wait_ns"), slept * 0.9, blame["blocked"])
+            self.assertLessEqual(rest, {"fault"}, blame["blocked"])
 
         def test_owner_in_word(self):
             self.check("sleep", "ledger_lock")
