@@ -32,7 +32,7 @@ def timeout(seconds):
 
 class ClocksDiffer(AssertionError):
     """Two clocks do not agree.  What else the machine does gets between them now and then, so such a test is measured
-    anew, with its class set up anew, up to twice: what is wrong is so each time.  The run says which were.
+    anew, with its class set up anew, a few times: what is wrong is so each time.  The run says which were.
     """
 
 
