@@ -70,6 +70,11 @@ class Join(Oracle, unittest.TestCase):
     workload, args = "join", TWO_S
     others = True  # libc's own, of the cache of stacks
 
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.leave_out_inner("collect_child")
+
 
 class Once(Oracle, unittest.TestCase):
     workload = "once"
