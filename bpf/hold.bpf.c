@@ -106,6 +106,47 @@ static __always_inline bool is_nested(const struct op *op, const arch_regs *r)
 	       (op->cookie & HU_HOLD_TIMED) && h->sp - sp <= NESTED_STACK_MAX;
 }
 
+/* ---- back on the CPU */
+
+static __noinline int on_back(struct hold_thread *h, __u64 now_ns)
+{
+	__u64 off_ns = now_ns > h->out_ns ? now_ns - h->out_ns : 0;
+	struct hold_slot *slot;
+
+	for (__u32 i = 0; i < HU_HOLD_SLOTS; i++) {
+		slot = &h->slot[i];
+		if (i >= h->cnt)
+			break;
+		slot->off_ns += off_ns;
+		if (off_ns > slot->worst_ns) {
+			slot->worst_ns = off_ns;
+			slot->worst_reason = h->out_reason;
+		}
+	}
+	if (h->asleep && h->pending) {
+		/* It was not held: it is, if at all, from now on. */
+		slot = slot_at(h, h->pending - 1);
+		slot->since_ns = now_ns;
+		slot->off_ns = slot->worst_ns = 0;
+		slot->flags |= SLOT_CONTENDED;
+	}
+	h->out_ns = 0;
+	h->asleep = 0;
+	return 0;
+}
+
+/*
+ * It runs, though its switch-in was not seen (see wait__resume_late()): for as long as it has used CPU time since. Of a
+ * thread that runs that is known up to the last tick.
+ */
+static __always_inline void back_unseen(struct hold_thread *h, struct task_struct *t, __u64 now_ns)
+{
+	__u64 ran_ns = t->se.sum_exec_runtime - h->out_cpu_ns;
+
+	on_back(h, ran_ns < now_ns - h->out_ns ? now_ns - ran_ns : h->out_ns);
+	loss__add(HU_LOSS_INFERRED, 1);
+}
+
 /* ---- probes */
 
 /* Fills op; NULL: nothing can be known of this thread. */
@@ -134,6 +175,8 @@ static __always_inline struct hold_thread *op__begin(struct op *op, void *ctx, _
 		bpf_probe_read_kernel(h, sizeof(*h), &hold_thread_zero);
 		h->mm = mm;
 	}
+	if (h->out_ns)
+		back_unseen(h, t, op->now_ns);
 	return h;
 }
 
@@ -318,8 +361,11 @@ static __always_inline void on_leave(__u64 *ctx, struct task_struct *t, struct h
 		return;
 	if (!(bool)ctx[0])
 		state = hu_cfg.switch_state ? (unsigned int)ctx[3] : task__state(t);
+	if (h->out_ns)
+		back_unseen(h, t, bpf_ktime_get_ns());
 	r = task__regs(&copy);
 	h->out_reason = reason__of(t, r, state);
+	h->out_cpu_ns = task__cpu_ns(t);
 	h->out_ns = bpf_ktime_get_ns();
 	h->asleep = 0;
 	if (HU_REASON_WHY(h->out_reason) != HU_WHY_LOCK)
@@ -328,33 +374,6 @@ static __always_inline void on_leave(__u64 *ctx, struct task_struct *t, struct h
 		h->call.slept = 1;
 	if (h->pending && waits_in_call(h, HU_REASON_VALUE(h->out_reason), arch__sp(r)))
 		h->asleep = 1;
-}
-
-static __always_inline void on_back(struct hold_thread *h)
-{
-	__u64 now_ns = bpf_ktime_get_ns();
-	__u64 off_ns = now_ns > h->out_ns ? now_ns - h->out_ns : 0;
-	struct hold_slot *slot;
-
-	for (__u32 i = 0; i < HU_HOLD_SLOTS; i++) {
-		slot = &h->slot[i];
-		if (i >= h->cnt)
-			break;
-		slot->off_ns += off_ns;
-		if (off_ns > slot->worst_ns) {
-			slot->worst_ns = off_ns;
-			slot->worst_reason = h->out_reason;
-		}
-	}
-	if (h->asleep && h->pending) {
-		/* It was not held: it is, if at all, from now on. */
-		slot = slot_at(h, h->pending - 1);
-		slot->since_ns = now_ns;
-		slot->off_ns = slot->worst_ns = 0;
-		slot->flags |= SLOT_CONTENDED;
-	}
-	h->out_ns = 0;
-	h->asleep = 0;
 }
 
 SEC("?tp_btf/sched_switch")
@@ -368,7 +387,7 @@ int hu_hold_switch(__u64 *ctx)
 		on_leave(ctx, prev, h);
 	h = bpf_task_storage_get(&hu_hold_threads, next, 0, 0);
 	if (h && h->out_ns)
-		on_back(h);
+		on_back(h, bpf_ktime_get_ns());
 	return 0;
 }
 

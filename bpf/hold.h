@@ -53,6 +53,7 @@ struct raw_memo {
 struct hold_thread {
 	__u64 mm;		  /* the address space all this is about */
 	__u64 out_ns, out_reason; /* while off the CPU with a lock; out_ns 0: not */
+	__u64 out_cpu_ns;	  /* its CPU time then */
 	__u64 held_hash;	  /* of all locks held, semaphores apart */
 	__u64 sp;		  /* of the call that slot `pending` began with */
 	__u64 cond;		  /* … and the condition variable, if it is a wait for one */
