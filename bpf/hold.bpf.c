@@ -141,7 +141,7 @@ static __noinline int on_back(struct hold_thread *h, __u64 now_ns)
  */
 static __always_inline void back_unseen(struct hold_thread *h, struct task_struct *t, __u64 now_ns)
 {
-	__u64 ran_ns = t->se.sum_exec_runtime - h->out_cpu_ns;
+	__u64 ran_ns = task__cpu_ns(t) - h->out_cpu_ns;
 
 	on_back(h, ran_ns < now_ns - h->out_ns ? now_ns - ran_ns : h->out_ns);
 	loss__add(HU_LOSS_INFERRED, 1);

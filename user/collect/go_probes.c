@@ -32,18 +32,17 @@ struct go_probes {
 
 int go_probes__open(struct go_probes **ret, const char **why)
 {
-	struct go_probes *g = calloc(1, sizeof(*g));
+	struct go_probes *g;
 	struct features f;
 	int err;
 
+	*why = go_points__missing();
+	if (*why)
+		return -EOPNOTSUPP;
 	*why = "out of memory";
+	g = calloc(1, sizeof(*g));
 	if (!g)
 		return -ENOMEM;
-	if (go_points__missing()) {
-		*why = go_points__missing();
-		free(g);
-		return -EOPNOTSUPP;
-	}
 	features__detect(&f);
 	*why = "probes on Go's semaphores need bpf_get_attach_cookie(), which Linux has from 5.15 "
 	       "on";

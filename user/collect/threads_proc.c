@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/collect/threads_proc.h"
-#include "user/util/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "user/util/clock.h"
 
 #define FILE_MAX   4096	      /* more than stat, status or syscall ever have */
 #define PF_KTHREAD 0x00200000 /* include/linux/sched.h, in the flags of stat */

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/sym/worker.h"
-#include "user/util/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +17,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "user/util/clock.h"
 
 #define MEMORY_MAX     (4ull << 30)
 #define PARENT_EVERY_S 5

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "user/util/patience.h"
-#include "user/util/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -9,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "user/util/clock.h"
 
 #define READ_MAX_NS 500000000ULL
 #define SUM_MAX_NS  1000000000ULL
