@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
 
 import holdup
@@ -44,14 +45,17 @@ def lives(library, way, *args):
 
 
 TRIES = 5  # on a busy machine a workload may be over before holdup comes to look at it
+PAUSE_S = 0.5
 
 
 def watch(command, *options, statuses=(0,)):
-    """Run a workload under holdup, which sees it before it is over: its truth, and the report."""
+    """Run a workload under holdup, which sees it before it creates threads: its truth, and the report."""
     for _ in range(TRIES):
         truth, document = watch_once(command, *options, statuses=statuses)
-        if not document["coverage"]["processes_unnamed"]:
+        coverage = document["coverage"]
+        if not coverage["processes_unnamed"] and not coverage["stacks_incomplete"]:
             break
+        time.sleep(PAUSE_S)
     return truth, document
 
 
