@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -514,64 +515,6 @@ static void test_worn(void **state)
 	}
 }
 
-/* ---- calls */
-
-static struct hu_wait_record parsed(struct fixture *f, long nr, uint64_t a0, uint64_t a1,
-				    uint64_t a2, uint64_t a3, uint64_t a4, bool *ret)
-{
-	struct taking t = { .cfg = &f->cfg };
-	struct hu_thread_record rec = { .nr = nr, .arg = { a0, a1, a2, a3, a4 } };
-	struct hu_wait_record call;
-
-	target_memory__set(&t.memory, getpid());
-	*ret = parse_call(&t, &rec, &call);
-	return call;
-}
-
-static void test_calls(void **state)
-{
-	struct {
-		uint64_t val, uaddr;
-		uint32_t flags, reserved;
-	} waitv = { 5, 0x2000, FUTEX2_PRIVATE, 0 };
-	struct hu_wait_record c;
-	bool is;
-
-	c = parsed(*state, SYS_futex, 0x1000, HU_OP_WAIT, 2, 0, 0, &is);
-	assert_true(is);
-	assert_int_equal(c.flags, HU_WAIT_SHARED);
-	assert_int_equal(c.uaddr, 0x1000);
-	assert_int_equal(c.val, 2);
-	c = parsed(*state, SYS_futex, 0x1000,
-		   HU_OP_WAIT_BITSET | HU_FUTEX_PRIVATE | HU_FUTEX_REALTIME, 2, 1, 0, &is);
-	assert_true(is);
-	assert_int_equal(c.op, HU_OP_WAIT_BITSET);
-	assert_int_equal(c.flags, HU_WAIT_TIMED);
-	for (int op = 0; op < 128; op++) {
-		parsed(*state, SYS_futex, 0x1000, op, 2, 0, 0, &is);
-		assert_int_equal(is, op == HU_OP_WAIT || op == HU_OP_WAIT_BITSET ||
-					     op == HU_OP_LOCK_PI || op == HU_OP_LOCK_PI2 ||
-					     op == HU_OP_WAIT_REQUEUE_PI);
-	}
-	c = parsed(*state, NR_FUTEX_WAITV, (uintptr_t)&waitv, 1, 0, 9, 0, &is);
-	assert_true(is);
-	assert_int_equal(c.op, HU_OP_WAITV);
-	assert_int_equal(c.uaddr, 0x2000);
-	assert_int_equal(c.val, 5);
-	assert_int_equal(c.flags, HU_WAIT_TIMED);
-	parsed(*state, NR_FUTEX_WAITV, 8, 1, 0, 0, 0, &is);
-	assert_false(is); /* nothing is there */
-	c = parsed(*state, NR_FUTEX_WAIT, 0x3000, 6, ~0ULL, FUTEX2_PRIVATE, 0, &is);
-	assert_true(is);
-	assert_int_equal(c.op, HU_OP_WAIT2);
-	assert_int_equal(c.val, 6);
-	assert_int_equal(c.flags, 0);
-	parsed(*state, SYS_pause, 0x1000, 0, 2, 0, 0, &is);
-	assert_false(is);
-	parsed(*state, -1, 0x1000, 0, 2, 0, 0, &is);
-	assert_false(is);
-}
-
 static void test_32_bit(void **state)
 {
 	const struct snapshot *s;
@@ -597,7 +540,7 @@ int main(void)
 		TEST(test_exec),	  TEST(test_word_changes),
 		TEST(test_locked),	  TEST(test_no_such_process),
 		TEST(test_broken_record), TEST(test_many),
-		TEST(test_calls),	  TEST(test_32_bit),
+		TEST(test_32_bit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -89,5 +89,10 @@ const struct snap_thread *snapshot__thread(const struct snapshot *s, uint32_t ti
 bool snap_thread__near(const struct snap_thread *t, int off, uint32_t *ret);
 /* Reads them (again), as many as there are: from memory, which is that of the thread's process. */
 void snap_thread__read_near(struct snap_thread *t, struct target_memory *memory);
+/* … and gives call.word and call.owner_word what they hold. */
+void snap_thread__read_words(struct snap_thread *t, struct target_memory *memory);
+/* Is it in a call that waits for a futex word? *ret: op, uaddr, val, flags; sleeps is 1, the model's sign of a sample. */
+bool snap_thread__parse_call(const struct hu_thread_record *rec, struct target_memory *memory,
+			     struct hu_wait_record *ret);
 
 #endif
