@@ -18,7 +18,6 @@
 #define TRUTH_H
 
 #include <errno.h>
-#include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -33,11 +32,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TRUTH_MAX_SITES	  4096
-#define TRUTH_MAX_THREADS 256
-#define TRUTH_MAX_TAKERS  64
-#define TRUTH_FORGOTTEN_S 600ULL       /* nobody will tell a workload that ran so long */
-#define TRUTH_STACK_SZ	  (256 * 1024) /* small, as mlockall() makes all of it resident */
+#include "truth_options.h"
+
+#define TRUTH_MAX_SITES	 4096
+#define TRUTH_MAX_TAKERS 64
+#define TRUTH_STACK_SZ	 (256 * 1024) /* small, as mlockall() makes all of it resident */
 
 /* A frame that a test can look for: neither inlined nor cloned under another name. */
 #if defined(__GNUC__) && !defined(__clang__)
@@ -79,24 +78,11 @@ struct truth_shared {
 	struct truth_site site[TRUTH_MAX_SITES];
 };
 
-/* What the command line said. Set the defaults before truth_start(). */
-struct truth_options {
-	const char *how; /* --how, for workloads that have several ways */
-	double seconds;	 /* 0: no limit */
-	uint64_t count;	 /* lock calls a thread; 0: no limit */
-	uint64_t hold_ns, pause_ns;
-	int threads;
-	bool spin; /* hold by computing */
-	bool wait_for_usr1;
-};
-
 struct truth_mark {
 	uint64_t start_ns;
 	long nvcsw, nivcsw;
 };
 
-static struct truth_options truth_opt = { NULL, 2, 0, 1000000, 0, 4, false, false };
-static const char *truth_workload;
 static struct truth_shared *truth_all;
 static pthread_t truth_thread[TRUTH_MAX_THREADS];
 static int truth_threads;
@@ -297,75 +283,6 @@ static inline void truth_interrupted(int id, uint64_t count)
 }
 
 /* ---- Running */
-
-static inline void truth_usage(FILE *to)
-{
-	fprintf(to,
-		"usage: %s [--for SECONDS] [--count CALLS] [--until-told] [--threads N]\n"
-		"       [--hold US] [--pause US] [--spin] [--how WAY] [--wait-for-usr1]\n",
-		truth_workload);
-}
-
-static inline double truth_number(const char *text, double least, double most)
-{
-	char *end;
-	double number = strtod(text, &end);
-
-	if (end == text || *end || !(number >= least && number <= most)) {
-		fprintf(stderr, "%s: '%s' is no number from %g to %g\n", truth_workload, text,
-			least, most);
-		exit(2);
-	}
-	return number;
-}
-
-static inline void truth_parse(int argc, char **argv)
-{
-	static const struct option options[] = {
-		{ "for", required_argument, NULL, 'f' },
-		{ "count", required_argument, NULL, 'c' },
-		{ "until-told", no_argument, NULL, 'u' },
-		{ "threads", required_argument, NULL, 't' },
-		{ "hold", required_argument, NULL, 'h' },
-		{ "pause", required_argument, NULL, 'p' },
-		{ "spin", no_argument, NULL, 's' },
-		{ "how", required_argument, NULL, 'w' },
-		{ "wait-for-usr1", no_argument, NULL, 'g' },
-		{ "help", no_argument, NULL, 'H' },
-		{ NULL, 0, NULL, 0 },
-	};
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (option == 'f')
-			truth_opt.seconds = truth_number(optarg, 0.001, 86400);
-		else if (option == 'c')
-			truth_opt.count = (uint64_t)truth_number(optarg, 1, 1e12);
-		else if (option == 't')
-			truth_opt.threads = (int)truth_number(optarg, 1, TRUTH_MAX_THREADS);
-		else if (option == 'h')
-			truth_opt.hold_ns = (uint64_t)(truth_number(optarg, 0, 1e7) * 1000);
-		else if (option == 'p')
-			truth_opt.pause_ns = (uint64_t)(truth_number(optarg, 0, 1e7) * 1000);
-		else if (option == 's')
-			truth_opt.spin = true;
-		else if (option == 'w')
-			truth_opt.how = optarg;
-		else if (option == 'g')
-			truth_opt.wait_for_usr1 = true;
-		else if (option == 'H')
-			truth_usage(stdout), exit(0);
-		else if (option != 'u')
-			truth_usage(stderr), exit(2);
-		/* A count replaces the default time, and until-told both. */
-		if (option == 'c')
-			truth_opt.seconds = 0;
-		if (option == 'u')
-			truth_opt.seconds = TRUTH_FORGOTTEN_S, truth_opt.count = 0;
-	}
-	if (optind != argc)
-		truth_usage(stderr), exit(2);
-}
 
 /* The signal that came within @ns: one that ends a workload, or @signo; 0 for none. */
 static inline int truth_signalled(uint64_t ns, int signo)
