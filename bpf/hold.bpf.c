@@ -12,6 +12,7 @@
 #include "bpf/calm.h"
 #include "bpf/hold_slots.h"
 #include "bpf/hold_stack.h"
+#include "bpf/interval.h"
 #include "bpf/reason.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -136,14 +137,12 @@ static __noinline int on_back(struct hold_thread *h, __u64 now_ns)
 }
 
 /*
- * It runs, though its switch-in was not seen (see wait__resume_late()): for as long as it has used CPU time since. Of a
+ * It runs, though its switch-in was not seen (see interval__resumed()): for as long as it has used CPU time since. Of a
  * thread that runs that is known up to the last tick.
  */
 static __always_inline void back_unseen(struct hold_thread *h, struct task_struct *t, __u64 now_ns)
 {
-	__u64 ran_ns = task__cpu_ns(t) - h->out_cpu_ns;
-
-	on_back(h, ran_ns < now_ns - h->out_ns ? now_ns - ran_ns : h->out_ns);
+	on_back(h, interval__resumed(h->out_ns, 0, now_ns, task__cpu_ns(t) - h->out_cpu_ns));
 	loss__add(HU_LOSS_INFERRED, 1);
 }
 

@@ -114,9 +114,9 @@ static __always_inline void send_now(struct seq_file *seq, struct task_struct *t
 	end_ns = now_ns;
 	/* It runs, and its coming to the CPU was not seen. */
 	if (BPF_CORE_READ_BITFIELD_PROBED(t, on_cpu))
-		end_ns =
-			off__resumed(st->out_ns, st->wake_ns, now_ns, task__cpu_ns(t) - st->cpu_ns);
-	off__divide(st->out_ns, st->wake_ns, end_ns, &rec.blocked_ns, &rec.runq_ns);
+		end_ns = interval__resumed(st->out_ns, st->wake_ns, now_ns,
+					   task__cpu_ns(t) - st->cpu_ns);
+	interval__divide(st->out_ns, st->wake_ns, end_ns, &rec.blocked_ns, &rec.runq_ns);
 	if (adopted) {
 		rec.ip = arch__ip(regs);
 		rec.sp = arch__sp(regs);

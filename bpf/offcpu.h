@@ -12,6 +12,7 @@
 #define HOLDUP_BPF_OFFCPU_H
 
 #include "bpf/capture.h"
+#include "bpf/interval.h"
 #include "bpf/kstack.h"
 #include "bpf/reason.h"
 
@@ -165,7 +166,7 @@ static __always_inline void off__add(struct task_struct *t, struct off_state *st
 	struct hu_off_site *site;
 	bool made;
 
-	off__divide(st->out_ns, st->wake_ns, now_ns, &blocked_ns, &runq_ns);
+	interval__divide(st->out_ns, st->wake_ns, now_ns, &blocked_ns, &runq_ns);
 	st->phase = OFF_RUNS;
 	if (blocked_ns + runq_ns < hu_cfg.off_min_ns) {
 		loss__add(HU_LOSS_OFF_BELOW, 1);
@@ -289,7 +290,8 @@ static __always_inline void off__leave(void *ctx, struct task_struct *t, bool pr
 	if (!st)
 		return;
 	if (st->phase == OFF_LEFT) {
-		off__add(t, st, off__resumed(st->out_ns, st->wake_ns, now_ns, cpu_ns - st->cpu_ns),
+		off__add(t, st,
+			 interval__resumed(st->out_ns, st->wake_ns, now_ns, cpu_ns - st->cpu_ns),
 			 false);
 		loss__add(HU_LOSS_INFERRED, 1);
 	}

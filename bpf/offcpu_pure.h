@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What needs no kernel: histograms, identities and times, so that the unit tests run the code that the kernel runs. */
+/* What needs no kernel: histograms and identities, so that the unit tests run the code that the kernel runs. */
 #ifndef HOLDUP_BPF_OFFCPU_PURE_H
 #define HOLDUP_BPF_OFFCPU_PURE_H
 
@@ -75,36 +75,6 @@ static inline __u64 off__site(const struct hu_off_what *w)
 	hash = off__mix(hash, w->kernel_stack);
 	hash = off__mix(hash, (__u64)w->state << 32 | (w->flags & ~HU_OFF_ARGS));
 	return hash ? hash : 1;
-}
-
-/*
- * Divides an interval from out_ns to now_ns at the waking; wake_ns 0: none was seen, all of it was blocked. The clocks
- * of two CPUs may differ by a little (ktime_get_mono_fast_ns()).
- */
-static inline void off__divide(__u64 out_ns, __u64 wake_ns, __u64 now_ns, __u64 *blocked_ns,
-			       __u64 *runq_ns)
-{
-	if (now_ns < out_ns)
-		now_ns = out_ns;
-	if (!wake_ns || wake_ns > now_ns)
-		wake_ns = now_ns;
-	if (wake_ns < out_ns)
-		wake_ns = out_ns;
-	*blocked_ns = wake_ns - out_ns;
-	*runq_ns = now_ns - wake_ns;
-}
-
-/*
- * When a thread ran on that is seen running though its coming to the CPU was not (as in wait__resume_late(),
- * bpf/wait.h): as long ago as it has used CPU time since.
- */
-static inline __u64 off__resumed(__u64 out_ns, __u64 wake_ns, __u64 now_ns, __u64 ran_ns)
-{
-	__u64 resumed_ns = now_ns > out_ns && ran_ns < now_ns - out_ns ? now_ns - ran_ns : out_ns;
-
-	if (resumed_ns < wake_ns)
-		resumed_ns = wake_ns < now_ns ? wake_ns : now_ns;
-	return resumed_ns;
 }
 
 #endif

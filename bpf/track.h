@@ -17,6 +17,7 @@
 #ifdef HU_UNWIND
 
 #include "bpf/blame.h"
+#include "bpf/interval.h"
 #include "bpf/reason.h"
 
 #define TASK_DEAD_BIT	 0x80 /* include/linux/sched.h */
@@ -163,15 +164,13 @@ struct track_step {
 
 /*
  * It leaves the CPU, or calls the kernel, and is believed to have none: its switch-in was not seen (see
- * wait__resume_late()), or what the snapshot at the start had to say came too late.
+ * interval__resumed()), or what the snapshot at the start had to say came too late.
  */
 static __always_inline __u64 step__resumed(const struct track_step *s, const struct hu_tracked *e)
 {
-	__u64 ran_ns = s->cpu_ns - e->cpu_ns;
-
 	if (s->was != REASON_RUNNING || e->now == REASON_RUNNING || !e->now || !e->cpu_ns)
 		return 0;
-	return ran_ns < s->now_ns - e->seen_ns ? s->now_ns - ran_ns : e->seen_ns;
+	return interval__resumed(e->seen_ns, 0, s->now_ns, s->cpu_ns - e->cpu_ns);
 }
 
 /* One lock of a thread that changes; false: it is not the thread's any more. */

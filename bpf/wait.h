@@ -18,6 +18,7 @@
 #define HOLDUP_BPF_WAIT_H
 
 #include "bpf/abi.h"
+#include "bpf/interval.h"
 
 enum wait_phase {
 	WAIT_NONE = 0,
@@ -219,36 +220,22 @@ static inline void wait__charge(struct wait_state *w, __u64 ns)
 /* The thread runs on. A waking that was not seen leaves the whole sleep as blocked time. */
 static inline void wait__resume(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
 {
-	__u64 wake_ns = w->wake_ns ? w->wake_ns : now_ns;
+	__u64 blocked_ns, runq_ns;
 
-	if (now_ns < w->out_ns)
-		wake_ns = now_ns = w->out_ns; /* the clocks of two CPUs: ktime_get_mono_fast_ns() */
-	if (wake_ns < w->out_ns)
-		wake_ns = w->out_ns; /* woken while still on its way out */
-	if (wake_ns > now_ns)
-		wake_ns = now_ns;
-	w->blocked_ns += wake_ns - w->out_ns;
-	w->runq_ns += now_ns - wake_ns;
-	wait__charge(w, now_ns - w->out_ns);
-	w->end_ns = now_ns;
+	interval__divide(w->out_ns, w->wake_ns, now_ns, &blocked_ns, &runq_ns);
+	w->blocked_ns += blocked_ns;
+	w->runq_ns += runq_ns;
+	wait__charge(w, blocked_ns + runq_ns);
+	w->end_ns = w->out_ns + blocked_ns + runq_ns;
 	w->cpu_ns = cpu_ns;
 	w->phase = WAIT_ENDED;
 }
 
-/*
- * The thread is seen running though its switch-in was not: tracepoints are silent in the context of tasks
- * that a kernel hides (seen where the first process of a machine can't be traced), and a switch is traced in
- * the context of the task that leaves. It ran on as long ago as it has used CPU time since.
- */
+/* The thread is seen running though its switch-in was not: see interval__resumed(). */
 static inline void wait__resume_late(struct wait_state *w, __u64 now_ns, __u64 cpu_ns)
 {
-	__u64 ran_ns = cpu_ns - w->cpu_ns, resumed_ns = now_ns - ran_ns;
-
-	if (ran_ns > now_ns - w->out_ns)
-		resumed_ns = w->out_ns;
-	if (w->wake_ns && resumed_ns < w->wake_ns)
-		resumed_ns = w->wake_ns < now_ns ? w->wake_ns : now_ns;
-	wait__resume(w, resumed_ns, w->cpu_ns);
+	wait__resume(w, interval__resumed(w->out_ns, w->wake_ns, now_ns, cpu_ns - w->cpu_ns),
+		     w->cpu_ns);
 }
 
 static inline int wait__asleep(const struct wait_state *w)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* What the kernel side computes (bpf/offcpu_pure.h), and sums of intervals from its counters. */
+/* What the kernel side computes (bpf/offcpu_pure.h, bpf/interval.h), and sums of intervals from its counters. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "bpf/interval.h"
 #include "bpf/offcpu_pure.h"
 #include "user/aggregate/offcpu.h"
 
@@ -69,7 +70,7 @@ static void check_divided(uint64_t out, uint64_t wake, uint64_t now, uint64_t bl
 {
 	__u64 b, r;
 
-	off__divide(out, wake, now, &b, &r);
+	interval__divide(out, wake, now, &b, &r);
 	assert_int_equal(b, blocked);
 	assert_int_equal(r, runq);
 }
@@ -87,12 +88,12 @@ static void test_divide(void **state)
 
 static void test_resumed(void **state)
 {
-	assert_int_equal(off__resumed(100, 120, 500, 80), 420);
-	assert_int_equal(off__resumed(100, 0, 500, 80), 420);
+	assert_int_equal(interval__resumed(100, 120, 500, 80), 420);
+	assert_int_equal(interval__resumed(100, 0, 500, 80), 420);
 	/* It can't have run before it was woken, nor before it left. */
-	assert_int_equal(off__resumed(100, 450, 500, 80), 450);
-	assert_int_equal(off__resumed(100, 0, 500, 900), 100);
-	assert_int_equal(off__resumed(100, 600, 500, 80), 500);
+	assert_int_equal(interval__resumed(100, 450, 500, 80), 450);
+	assert_int_equal(interval__resumed(100, 0, 500, 900), 100);
+	assert_int_equal(interval__resumed(100, 600, 500, 80), 500);
 }
 
 static void test_site_names(void **state)
