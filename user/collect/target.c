@@ -208,14 +208,18 @@ void program__free(struct program *p)
 
 int program__open_file(const char *name)
 {
-	const char *path = strchr(name, '/') ? NULL : getenv("PATH");
+	const char *path = getenv("PATH");
 	char *copy, *rest, *dir, full[4096];
 	int fd = -ENOENT;
 
-	if (!path)
+	if (strchr(name, '/'))
 		return safe_open__regular("", name, false);
+	if (!path)
+		path = "/bin:/usr/bin"; /* as execvp(3): sysdeps/unix/confstr.h of glibc 2.36 */
 	copy = rest = strdup(path);
-	while (copy && fd < 0 && (dir = strsep(&rest, ":"))) {
+	if (!copy)
+		return -ENOMEM;
+	while (fd < 0 && (dir = strsep(&rest, ":"))) {
 		size_t len = snprintf(full, sizeof(full), "%s/%s", *dir ? dir : ".", name);
 
 		if (len < sizeof(full) && !access(full, X_OK))
