@@ -9,6 +9,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
+import golang  # noqa: E402
 import hang  # noqa: E402
 import holdup  # noqa: E402
 from hang import Hang  # noqa: E402
@@ -56,6 +57,42 @@ class Locked(unittest.TestCase):
     def test_throttled(self):
         """… and gets so little CPU time that each time takes seconds."""
         with Hang("remap", "--threads", MIB, "--seconds", 500) as writer, Hang("cycle") as other:
+            with throttled(writer.pid) as done:
+                if not done:
+                    self.skipTest("no CPU controller of cgroups is mounted")
+                self.looks(writer, other)
+
+class LockedGo(unittest.TestCase):
+    """Goroutines are read from the same memory (tests/workload/go/load/remap)."""
+
+    def look(self, writer, other):
+        """As above; the goroutines' deadlock is a probable one."""
+        args = hang.choose([writer.pid, other.pid])
+        status, out, err = holdup.run(["check", *args], timeout=LOOK_S)
+        self.assertEqual(status, 10, err)
+        self.assertTrue(deadlocked(out, other), out)
+        told = f"probable deadlock: {writer.pid} " in out
+        self.assertTrue(told or "could not be looked at" in err, out + err)
+        document = holdup.run_json(["stacks", "--all", *args], timeout=LOOK_S)
+        found = [[row["pid"] for row in cycle["threads"]] for cycle in document["deadlocks"]]
+        self.assertIn([other.pid] * 2, found)
+        if not document["coverage"]["processes_locked"]:
+            self.assertIn([writer.pid] * 2, found)
+
+    def looks(self, writer, other):
+        for _ in range(LOOKS):
+            self.look(writer, other)
+
+    @holdup.timeout(600)
+    def test_writer(self):
+        _, path = golang.builds("remap")[-1]
+        with golang.Program(path, "-mib", MIB) as writer, Hang("cycle") as other:
+            self.looks(writer, other)
+
+    @holdup.timeout(600)
+    def test_throttled(self):
+        _, path = golang.builds("remap")[-1]
+        with golang.Program(path, "-mib", MIB) as writer, Hang("cycle") as other:
             with throttled(writer.pid) as done:
                 if not done:
                     self.skipTest("no CPU controller of cgroups is mounted")

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "user/util/patience.h"
+
 #define PIECE_SZ      (1u << 20)
 #define PAGES_AT_ONCE 4096
 #define PRESENT	      (3ULL << 62) /* or swapped: Documentation/admin-guide/mm/pagemap.rst */
@@ -26,6 +28,7 @@ static int copy_piece(struct copying *c, uint64_t addr, size_t sz)
 	struct go_memory m = go_memory__of(&c->tgid);
 	struct go_copy *more;
 	uint8_t *bytes;
+	int err;
 
 	if (sz > c->left)
 		return -E2BIG;
@@ -39,9 +42,10 @@ static int copy_piece(struct copying *c, uint64_t addr, size_t sz)
 	bytes = malloc(sz);
 	if (!bytes)
 		return -ENOMEM;
-	if (go_memory__read(&m, addr, bytes, sz)) {
-		free(bytes); /* it has just been given back */
-		return 0;
+	err = go_memory__read(&m, addr, bytes, sz);
+	if (err) {
+		free(bytes);
+		return err == -EFAULT ? 0 : err; /* it has just been given back */
 	}
 	c->left -= sz;
 	c->copy[c->cnt++] = (struct go_copy){ addr, sz, bytes };
@@ -70,8 +74,12 @@ static int copy_resident(struct copying *c, uint64_t from, uint64_t to)
 
 		if (want > PAGES_AT_ONCE)
 			want = PAGES_AT_ONCE;
+		err = patience__begin_short(c->tgid);
+		if (err)
+			return err;
 		got = pread(c->pagemap, entry, want * sizeof(entry[0]),
 			    at / c->page * sizeof(entry[0]));
+		patience__end();
 		if (got < (ssize_t)sizeof(entry[0]))
 			return got < 0 ? -errno : 0;
 		for (size_t i = 0; i < got / sizeof(entry[0]) && !err; i++, at += c->page) {

@@ -61,8 +61,9 @@ static bool is_allgs(const struct go_process *p, const struct go_slice *s)
 }
 
 /* Every p knows its number, and one that runs is known by its m. */
-static bool is_allp(const struct go_process *p, const struct go_slice *s)
+static bool is_allp(struct finder *f, const struct go_slice *s)
 {
+	const struct go_process *p = f->p;
 	const struct go_layout *l = &p->binary->layout;
 	uint64_t ps[PS_MAX], m, back;
 	uint32_t id, status;
@@ -70,7 +71,7 @@ static bool is_allp(const struct go_process *p, const struct go_slice *s)
 	if (!go_memory__plausible(s->ptr) || !s->len || s->len > PS_MAX || s->len > s->cap ||
 	    s->cap > 16 * PS_MAX || go_memory__read(&p->memory, s->ptr, ps, s->len * sizeof(ps[0])))
 		return false;
-	for (size_t i = 0; i < s->len; i++) {
+	for (size_t i = 0; i < s->len; i++, f->proofs++) {
 		if (!go_memory__plausible(ps[i]) ||
 		    go_memory__read(&p->memory, ps[i] + l->p_id, &id, sizeof(id)) || id != i ||
 		    go_memory__read(&p->memory, ps[i] + l->p_status, &status, sizeof(status)) ||
@@ -127,7 +128,7 @@ static void try_bss(struct finder *f, uint64_t addr, const uint8_t *bytes)
 	if (slice_like((const uint64_t *)&s) && f->proofs++ < PROOFS_MAX) {
 		if (!f->found.allgs && is_allgs(f->p, &s))
 			f->found.allgs = addr;
-		else if (!f->found.allp && is_allp(f->p, &s))
+		else if (!f->found.allp && is_allp(f, &s))
 			f->found.allp = addr;
 	}
 	if (!f->found.sched && is_sched(f->p, bytes))

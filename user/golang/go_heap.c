@@ -10,9 +10,12 @@
 #define PAGES_MAX   (1ull << 27) /* of one span: 1 TiB */
 #define OBJECTS_MAX (1u << 28)
 #define PROVED	    16 /* spans of a list that are looked at before all are read */
-#define CHUNK_SZ    65536
-#define SCAN_MAX    (64u << 20) /* of a section that is looked through */
-#define BATCH	    1024
+/* Lists that are looked at, and spans of those that are read: more are hostile. */
+#define LISTS_MAX 65536
+#define TRIED_MAX (4ull * SPANS_MAX)
+#define CHUNK_SZ  65536
+#define SCAN_MAX  (64u << 20) /* of a section that is looked through */
+#define BATCH	  1024
 
 /*
  * src/runtime/mheap.go, type mspan: the first two are the same in all versions. What follows the bitmaps moved with
@@ -239,9 +242,14 @@ static int try_list(const struct go_process *p, const struct go_snapshot *s,
 	return err;
 }
 
+/* How much has been tried. */
+struct tries {
+	size_t lists, spans;
+};
+
 /* mheap_.allspans, which lies in one or the other section, as a type in mheap has pointers or not. */
 static int scan(const struct go_process *p, const struct go_snapshot *s, const struct go_range *r,
-		uint8_t *bytes, struct go_heap *ret)
+		struct tries *tries, uint8_t *bytes, struct go_heap *ret)
 {
 	uint64_t to = r->to - r->from > SCAN_MAX ? r->from + SCAN_MAX : r->to;
 	struct go_slice slice;
@@ -255,8 +263,13 @@ static int scan(const struct go_process *p, const struct go_snapshot *s, const s
 			int err;
 
 			memcpy(&slice, bytes + i, sizeof(slice));
-			if (!slice_like(&slice) || !looks_like_spans(p, &slice))
+			if (!slice_like(&slice))
 				continue;
+			if (++tries->lists > LISTS_MAX || tries->spans > TRIED_MAX)
+				return -E2BIG;
+			if (!looks_like_spans(p, &slice))
+				continue;
+			tries->spans += slice.len;
 			err = try_list(p, s, &slice, ret);
 			if (err != -ENOENT)
 				return err;
@@ -270,14 +283,15 @@ static int scan(const struct go_process *p, const struct go_snapshot *s, const s
 int go_heap__read(const struct go_process *p, const struct go_snapshot *s, struct go_heap *ret)
 {
 	uint8_t *bytes = malloc(CHUNK_SZ + 16);
+	struct tries tries = { 0 };
 	int err;
 
 	*ret = (struct go_heap){ 0 };
 	if (!bytes)
 		return -ENOMEM;
-	err = scan(p, s, &p->bss, bytes, ret);
+	err = scan(p, s, &p->bss, &tries, bytes, ret);
 	if (err == -ENOENT)
-		err = scan(p, s, &p->noptrbss, bytes, ret);
+		err = scan(p, s, &p->noptrbss, &tries, bytes, ret);
 	free(bytes);
 	if (err)
 		go_heap__free(ret);

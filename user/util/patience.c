@@ -34,6 +34,7 @@ struct run {
 	pid_t tgid;
 	uint64_t began_ns;
 	bool usual; /* no other priority can be had */
+	bool high;  /* this read has the higher one */
 };
 
 static __thread struct run *current;
@@ -102,7 +103,7 @@ static void set_priority(struct run *r, bool high)
 
 /* ---- in the worker */
 
-int patience__begin(pid_t tgid)
+static int begin(pid_t tgid, bool high)
 {
 	if (!current)
 		return 0;
@@ -111,8 +112,20 @@ int patience__begin(pid_t tgid)
 	__atomic_store_n(&current->tgid, tgid, __ATOMIC_RELAXED);
 	__atomic_store_n(&current->began_ns, clock__now_ns(), __ATOMIC_RELAXED);
 	__atomic_store_n(&current->state, STATE_READING, __ATOMIC_RELEASE);
-	set_priority(current, true);
+	current->high = high;
+	if (high)
+		set_priority(current, true);
 	return 0;
+}
+
+int patience__begin(pid_t tgid)
+{
+	return begin(tgid, true);
+}
+
+int patience__begin_short(pid_t tgid)
+{
+	return begin(tgid, false);
 }
 
 void patience__end(void)
@@ -123,7 +136,8 @@ void patience__end(void)
 
 	if (!r)
 		return;
-	set_priority(r, false);
+	if (r->high)
+		set_priority(r, false);
 	while (!__atomic_compare_exchange_n(&r->state, &expected, STATE_ELSEWHERE, false,
 					    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 		pause(); /* given up: what this thread works on is nobody's any more */

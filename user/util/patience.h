@@ -46,6 +46,8 @@ void patience__renew(struct patience *p);
 
 /* 0: the read may be tried, and patience__end() is to follow; -EBUSY: not of this process any more. */
 int patience__begin(pid_t tgid);
+/* The same at the usual priority: for reads so many and so short that changing it would take longer than they do. */
+int patience__begin_short(pid_t tgid);
 void patience__end(void);
 /* Is patience__begin() refused for it? */
 bool patience__is_over(pid_t tgid);
