@@ -49,10 +49,16 @@ static void check_evidence(struct go_process *p, const struct go_snapshot *s)
 	static const uint64_t lock[] = { IMG_BSS + 0x700, IMG_HEAP + 0x7000 };
 	struct go_evidence *found = NULL;
 	struct go_sites *sites;
+	struct go_heap heap;
+	bool partial = false, known;
+	int err;
 	size_t cnt = 0;
 	uint64_t pc;
 
-	if (go_evidence__gather(p, s, lock, 2, &found, &cnt))
+	known = !go_heap__read(p, s, &heap);
+	err = go_evidence__gather(p, s, known ? &heap : NULL, lock, 2, &found, &cnt, &partial);
+	go_heap__free(&heap);
+	if (err)
 		return;
 	for (size_t i = 0; i < cnt; i++)
 		CHECK(found[i].lock < 2 && found[i].goroutine < s->cnt && found[i].hints);

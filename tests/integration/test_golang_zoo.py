@@ -66,8 +66,8 @@ class Verdicts(unittest.TestCase):
     """What is found wrong, in whom, and that nothing is found in the healthy ones."""
 
     HEALTHY = (
-        "after-func", "cond-workers", "contended", "errgroup", "finalizer", "http-idle", "pool", "signals",
-        "sql-pool",
+        "after-func", "cond-workers", "contended", "errgroup", "finalizer", "hidden-holders", "http-idle", "pool",
+        "signals", "sql-pool",
     )  # fmt: skip
     RUNS = 3
     FINDINGS = ("deadlocks", "orphaned_locks", "stuck")
@@ -114,6 +114,16 @@ class Verdicts(unittest.TestCase):
     @holdup.timeout(300)
     def test_slow_io(self):
         self.held("slow-io", "holder", ["waiter"])
+
+    @holdup.timeout(300)
+    def test_hidden_apart(self):
+        """Each of those that are seen has one lock, though others lie close by; the one far into its object among them."""
+        for _, document in self.each("hidden-holders"):
+            for chain in document["chains"]:
+                self.assertEqual(len(chain["locks"]), 1, chain)
+                self.assertLessEqual(chain["waiters"], 2, chain)
+            at = [{f["function"] for f in chain["root"]["stack"]} for chain in document["chains"]]
+            self.assertTrue(any("main.(*wide).fill" in functions for functions in at), at)
 
     @holdup.timeout(300)
     def test_rw_writer(self):

@@ -7,7 +7,7 @@
 
 #include "user/golang/go_sites.h"
 
-#define STACK_SZ     32768 /* of each stack that are looked at, from its end or its stack pointer on */
+#define CHUNK_SZ     32768	    /* of a stack that are read at once */
 #define BYTES_MAX    (256ull << 20) /* of all stacks together */
 #define EVIDENCE_MAX 65536
 #define STACKS_MAX   4096
@@ -17,8 +17,10 @@ struct gathering {
 	const struct go_snapshot *s;
 	const uint64_t *lock;
 	size_t locks;
+	struct go_range *object; /* around each lock */
 	struct go_evidence *found;
 	size_t cnt, cap;
+	bool partial;	   /* not all was looked at */
 	uint64_t bytes;	   /* looked at so far */
 	size_t global[64]; /* locks that are variables of packages */
 	size_t globals;
@@ -36,8 +38,10 @@ static int add(struct gathering *g, size_t lock, size_t goroutine, unsigned hint
 			g->found[i - 1].hints |= hint;
 			return 0;
 		}
-	if (g->cnt == EVIDENCE_MAX)
+	if (g->cnt == EVIDENCE_MAX) {
+		g->partial = true;
 		return 0;
+	}
 	if (g->cnt == g->cap) {
 		g->cap = g->cap ? 2 * g->cap : 64;
 		more = reallocarray(g->found, g->cap, sizeof(*more));
@@ -49,7 +53,7 @@ static int add(struct gathering *g, size_t lock, size_t goroutine, unsigned hint
 	return 0;
 }
 
-/* The first lock at or above the address. */
+/* The first lock whose object ends above the address. */
 static size_t lock_from(const struct gathering *g, uint64_t addr)
 {
 	size_t lo = 0, hi = g->locks;
@@ -57,7 +61,7 @@ static size_t lock_from(const struct gathering *g, uint64_t addr)
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (g->lock[mid] < addr)
+		if (g->object[mid].to <= addr)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -65,38 +69,82 @@ static size_t lock_from(const struct gathering *g, uint64_t addr)
 	return lo;
 }
 
-/* A pointer to a lock, into one, or to what it may be a part of. */
+/* A pointer to a lock, into one, or to what it is a part of. */
 static int match(struct gathering *g, size_t goroutine, uint64_t word)
 {
 	int err = 0;
 
-	if (word + GO_OBJECT_SZ < g->lock[0] || word >= g->lock[g->locks - 1] + GO_LOCK_SZ)
+	if (word < g->object[0].from || word >= g->object[g->locks - 1].to)
 		return 0;
-	for (size_t i = lock_from(g, word < GO_LOCK_SZ ? 0 : word - GO_LOCK_SZ + 1);
-	     i < g->locks && g->lock[i] <= word + GO_OBJECT_SZ && !err; i++)
-		err = add(g, i, goroutine, word >= g->lock[i] ? GO_HINT_EXACT : GO_HINT_OBJECT);
+	for (size_t i = lock_from(g, word); i < g->locks && g->object[i].from <= word && !err; i++)
+		err = add(g, i, goroutine,
+			  word >= g->lock[i] && word < g->lock[i] + GO_LOCK_SZ ? GO_HINT_EXACT
+									       : GO_HINT_OBJECT);
 	return err;
 }
 
-static int scan_stack(struct gathering *g, size_t i, uint8_t *bytes)
+/*
+ * Small things without pointers share a block of this size, mutexes among them: maxTinySize, src/runtime/malloc.go.
+ * What lies beside one in it is something else.
+ */
+#define TINY_SZ	 16
+#define MUTEX_SZ 8
+
+static struct go_range object_of(const struct go_heap *heap, uint64_t lock)
 {
-	const struct go_goroutine *r = &g->s->goroutine[i];
-	uint64_t from = r->sp, word;
-	size_t sz;
+	struct go_heap_object o;
+
+	if (!heap || !go_heap__find(heap, lock, &o))
+		return (struct go_range){ lock < GO_OBJECT_SZ ? 0 : lock - GO_OBJECT_SZ,
+					  lock + GO_LOCK_SZ };
+	if (o.noscan && o.sz == TINY_SZ)
+		return (struct go_range){ lock, lock + MUTEX_SZ };
+	return (struct go_range){ o.addr, o.addr + o.sz };
+}
+
+/* Objects of the heap lie apart; where ranges that are only believed to be objects overlap, they do so in order. */
+static int list_objects(struct gathering *g, const struct go_heap *heap)
+{
+	g->object = calloc(g->locks + 1, sizeof(*g->object));
+	if (!g->object)
+		return -ENOMEM;
+	for (size_t i = 0; i < g->locks; i++)
+		g->object[i] = object_of(heap, g->lock[i]);
+	return 0;
+}
+
+static int scan_chunk(struct gathering *g, size_t i, uint64_t from, size_t sz, uint8_t *bytes)
+{
+	uint64_t word;
 	int err = 0;
 
-	if (r->lo >= r->hi)
+	if (go_memory__read(&g->p->memory, from, bytes, sz)) {
+		g->partial = true;
 		return 0;
-	/* Where one that runs is in its stack is not known. */
-	if (from < r->lo || from >= r->hi || r->status == GO_RUNNING)
-		from = r->hi - r->lo > STACK_SZ ? r->hi - STACK_SZ : r->lo;
-	sz = r->hi - from < STACK_SZ ? r->hi - from : STACK_SZ;
-	g->bytes += sz;
-	if (g->bytes > BYTES_MAX || go_memory__read(&g->p->memory, from, bytes, sz))
-		return 0;
+	}
 	for (size_t at = 0; at + sizeof(word) <= sz && !err; at += sizeof(word)) {
 		memcpy(&word, bytes + at, sizeof(word));
 		err = match(g, i, word);
+	}
+	return err;
+}
+
+/* All of it that is in use; of one that runs all of it, since where it is in its stack is not known. */
+static int scan_stack(struct gathering *g, size_t i, uint8_t *bytes)
+{
+	const struct go_goroutine *r = &g->s->goroutine[i];
+	bool known = r->sp >= r->lo && r->sp < r->hi && r->status != GO_RUNNING;
+	int err = 0;
+
+	for (uint64_t from = known ? r->sp : r->lo; from < r->hi && !err; from += CHUNK_SZ) {
+		size_t sz = r->hi - from < CHUNK_SZ ? r->hi - from : CHUNK_SZ;
+
+		g->bytes += sz;
+		if (g->bytes > BYTES_MAX) {
+			g->partial = true;
+			break;
+		}
+		err = scan_chunk(g, i, from, sz, bytes);
 	}
 	return err;
 }
@@ -141,6 +189,19 @@ static bool is_global(const struct go_process *p, uint64_t addr)
 	       (addr >= p->noptrbss.from && addr < p->noptrbss.to);
 }
 
+static void add_global(struct gathering *g, size_t lock)
+{
+	if (!is_global(g->p, g->lock[lock]))
+		return;
+	if (g->globals < sizeof(g->global) / sizeof(g->global[0]))
+		g->global[g->globals++] = lock;
+	else
+		g->partial = true;
+#if !defined(__x86_64__)
+	g->partial = true; /* see go_sites__refers() */
+#endif
+}
+
 /* Which of the first 64 global locks the functions of a stack refer to: stacks are many, distinct ones are few. */
 struct stack_refers {
 	const struct go_stack *stack;
@@ -171,8 +232,10 @@ static uint64_t mask_of(struct gathering *g, const struct go_stack *stack)
 
 	if (known)
 		return known->mask;
-	if (g->stacks.cnt >= STACKS_MAX)
+	if (g->stacks.cnt >= STACKS_MAX) {
+		g->partial = true;
 		return 0;
+	}
 	mask = look_at_stack(g, stack);
 	known = malloc(sizeof(*known));
 	if (known) {
@@ -196,16 +259,15 @@ static int scan_code(struct gathering *g, size_t i)
 }
 
 int go_evidence__gather(const struct go_process *p, const struct go_snapshot *s,
-			const uint64_t *lock, size_t lock_cnt, struct go_evidence **ret,
-			size_t *ret_cnt)
+			const struct go_heap *heap, const uint64_t *lock, size_t lock_cnt,
+			struct go_evidence **ret, size_t *ret_cnt, bool *ret_partial)
 {
 	struct gathering g = { .p = p, .s = s, .lock = lock, .locks = lock_cnt };
-	uint8_t *bytes = malloc(STACK_SZ);
-	int err = bytes ? 0 : -ENOMEM;
+	uint8_t *bytes = malloc(CHUNK_SZ);
+	int err = bytes ? list_objects(&g, heap) : -ENOMEM;
 
-	for (size_t i = 0; i < lock_cnt && g.globals < 64; i++)
-		if (is_global(p, lock[i]))
-			g.global[g.globals++] = i;
+	for (size_t i = 0; i < lock_cnt; i++)
+		add_global(&g, i);
 	for (size_t i = 0; i < s->cnt && lock_cnt && !err; i++) {
 		err = scan_stack(&g, i, bytes);
 		if (!err)
@@ -213,6 +275,7 @@ int go_evidence__gather(const struct go_process *p, const struct go_snapshot *s,
 	}
 	table__clear(&g.stacks, free);
 	table__clear(&g.refers, free);
+	free(g.object);
 	free(bytes);
 	if (err) {
 		free(g.found);
@@ -220,5 +283,6 @@ int go_evidence__gather(const struct go_process *p, const struct go_snapshot *s,
 	}
 	*ret = g.found;
 	*ret_cnt = g.cnt;
+	*ret_partial = g.partial;
 	return 0;
 }

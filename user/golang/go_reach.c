@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define QUEUE_MAX    (1u << 26)
-#define SPECIALS_MAX (1u << 16) /* of one span */
+#define SPECIALS_MAX (1u << 18) /* of all spans */
 #define SPECIAL_SZ   64
 #define PS_MAX	     1024
 #define P_MIN	     8192 /* a p is larger in all versions */
@@ -32,7 +32,8 @@ struct reach {
 	size_t ps;
 	struct batch *batch;
 	uint64_t read; /* bytes of stacks and goroutines */
-	bool failed;   /* no memory */
+	size_t specials;
+	bool failed; /* no memory */
 	bool too_large;
 };
 
@@ -74,6 +75,18 @@ static const struct go_copy *copy_from(const struct reach *r, uint64_t addr)
 	return in->copy + lo;
 }
 
+/* From the copy, if it is there; false: nowhere. */
+static bool word_at(const struct reach *r, uint64_t addr, uint64_t *ret)
+{
+	const struct go_copy *c = copy_from(r, addr);
+
+	if (c == r->in->copy + r->in->copies || addr < c->addr ||
+	    addr - c->addr + sizeof(*ret) > c->sz)
+		return !go_memory__u64(&r->in->p->memory, addr, ret);
+	memcpy(ret, c->bytes + (addr - c->addr), sizeof(*ret));
+	return true;
+}
+
 /* ---- marking */
 
 static void enqueue(struct reach *r, const struct go_heap_object *o)
@@ -103,7 +116,7 @@ static bool is_sudog(const struct reach *r, const struct go_heap_object *o)
 	size_t sz = r->in->p->binary->layout.s_c + sizeof(uint64_t);
 	uint64_t g;
 
-	return o->sz >= sz && o->sz <= sz + 24 && !go_memory__u64(&r->in->p->memory, o->addr, &g) &&
+	return o->sz >= sz && o->sz <= sz + 24 && word_at(r, o->addr, &g) &&
 	       goroutine_at(r->in->s, g);
 }
 
@@ -332,7 +345,8 @@ static void scan_specials(struct reach *r, const struct go_span *span)
 {
 	uint64_t word[SPECIAL_SZ / 8], at = span->specials, off;
 
-	for (size_t i = 0; i < SPECIALS_MAX && go_memory__plausible(at); i++) {
+	while (go_memory__plausible(at) && !r->too_large) {
+		r->too_large = ++r->specials > SPECIALS_MAX;
 		if (go_memory__read(&r->in->p->memory, at, word, sizeof(word)))
 			return;
 		at = word[0];

@@ -12,6 +12,7 @@
 #include "user/golang/go_evidence.h"
 #include "user/golang/go_sites.h"
 #include "user/model/stacks_build.h"
+#include "user/util/patience.h"
 
 #define LOCKS_MAX \
 	256 /* of one process; those with most waiters are not preferred: more are very rare */
@@ -27,6 +28,7 @@ struct go_lock {
 	struct blocked_thread *writer; /* that one; NULL: not known */
 	struct blocked_thread *strong; /* points to it, and has locked and not given back */
 	size_t strongs, unknown;
+	size_t weak;		      /* others that point to it: what they do is not understood */
 	struct blocked_thread *again; /* a waiter that seems to have it itself */
 	size_t agains;
 };
@@ -37,6 +39,10 @@ struct go_graph {
 	struct go_lock lock[LOCKS_MAX];
 	size_t cnt;
 	struct go_sites *sites;
+	bool *explained; /* the report's goroutines: they are seen to have one of these locks */
+	bool partial;	 /* not everything was looked at */
+	bool looked;	 /* at all goroutines, for: */
+	unsigned hidden; /* kinds of locks that some goroutine has, who knows which: enum go_held */
 };
 
 static bool is_kept(const struct waited_lock *lock, const struct snap_process *p)
@@ -56,9 +62,14 @@ static void list_locks(struct go_graph *g)
 {
 	struct waited_lock *lock;
 
-	for (size_t i = 0; (lock = table__next(&g->b->locks, &i)) && g->cnt < LOCKS_MAX;)
-		if (is_kept(lock, g->go->process))
+	for (size_t i = 0; (lock = table__next(&g->b->locks, &i));) {
+		if (!is_kept(lock, g->go->process))
+			continue;
+		if (g->cnt < LOCKS_MAX)
 			g->lock[g->cnt++] = (struct go_lock){ .lock = lock };
+		else
+			g->partial = true;
+	}
 	qsort(g->lock, g->cnt, sizeof(g->lock[0]), by_address);
 }
 
@@ -142,8 +153,11 @@ static void weigh(struct go_graph *g, struct go_lock *l, struct blocked_thread *
 	if (strong) {
 		l->strong = t;
 		l->strongs++;
+		g->explained[t->goroutine - g->go->goroutines->goroutine] = true;
 	} else if (!t->goroutine->stack) {
 		l->unknown++;
+	} else if (!t->go.system) {
+		l->weak++;
 	}
 }
 
@@ -152,12 +166,18 @@ static int gather(struct go_graph *g)
 	const struct snap_process *p = g->go->process;
 	struct go_evidence *found = NULL;
 	uint64_t addr[LOCKS_MAX];
+	struct go_heap heap;
+	bool partial = false, known;
 	size_t cnt = 0;
 	int err;
 
 	for (size_t i = 0; i < g->cnt; i++)
 		addr[i] = g->lock[i].lock->address;
-	err = go_evidence__gather(&p->go->process, g->go->goroutines, addr, g->cnt, &found, &cnt);
+	known = !go_heap__read(&p->go->process, g->go->goroutines, &heap);
+	err = go_evidence__gather(&p->go->process, g->go->goroutines, known ? &heap : NULL, addr,
+				  g->cnt, &found, &cnt, &partial);
+	go_heap__free(&heap);
+	g->partial |= partial;
 	for (size_t i = 0; i < cnt && !err; i++)
 		weigh(g, &g->lock[found[i].lock],
 		      &g->b->r.thread[g->go->first + found[i].goroutine]);
@@ -167,7 +187,38 @@ static int gather(struct go_graph *g)
 
 /* ---- holders */
 
-static void choose(struct go_lock *l)
+/*
+ * Who has locked something, nobody knows what: reached by a pointer in another object, or one that nobody waits for.
+ * Who waits for a Cond has given its lock back.
+ */
+static unsigned find_hidden(struct go_graph *g)
+{
+	for (size_t i = 0; i < g->go->goroutines->cnt && !g->looked; i++) {
+		const struct blocked_thread *t = &g->b->r.thread[g->go->first + i];
+
+		if (!g->explained[i] && t->go.kind != LOCK_GO_COND)
+			g->hidden |= held(g, t);
+	}
+	g->looked = true;
+	return g->hidden;
+}
+
+/*
+ * Does nobody have it, as far as all can be seen? A lock may be taken where that is not recognised (through an
+ * interface, say), so who only points to it may have it, and so may who would not hold still.
+ */
+static bool is_abandoned(struct go_graph *g, const struct go_lock *l)
+{
+	const struct go_snapshot *s = g->go->goroutines;
+
+	if (l->strongs || l->agains || l->unknown || l->weak || l->writer)
+		return false;
+	if (g->partial || s->rejected || s->beyond || patience__is_over(g->go->process->tgid))
+		return false;
+	return !(find_hidden(g) & wanted(l));
+}
+
+static void choose(struct go_graph *g, struct go_lock *l)
 {
 	struct waited_lock *lock = l->lock;
 
@@ -180,7 +231,7 @@ static void choose(struct go_lock *l)
 		lock->owner = l->strong;
 	else if (!l->strongs && l->agains == 1)
 		lock->owner = l->again;
-	lock->abandoned = !l->strongs && !l->agains && !l->unknown && !l->writer;
+	lock->abandoned = is_abandoned(g, l);
 	if (lock->owner)
 		lock->held_by = HELD_PROBABLE;
 }
@@ -219,17 +270,21 @@ static int find_holders(struct go_graph *g)
 	list_locks(g);
 	if (!g->cnt)
 		return 0;
+	g->explained = calloc(g->go->goroutines->cnt + 1, sizeof(bool));
+	if (!g->explained)
+		return -ENOMEM;
 	for (size_t i = 0; i < g->cnt; i++)
 		read_words(g, &g->lock[i]);
 	find_writers(g);
 	err = go_sites__new(p, &g->sites);
 	if (!err)
 		err = gather(g);
-	for (size_t i = 0; i < g->cnt; i++)
-		choose(&g->lock[i]);
+	for (size_t i = 0; i < g->cnt && !err; i++)
+		choose(g, &g->lock[i]);
 	for (size_t i = 0; i < g->go->goroutines->cnt; i++)
 		set_holder(g, &g->b->r.thread[g->go->first + i]);
 	go_sites__free(g->sites);
+	free(g->explained);
 	return err;
 }
 

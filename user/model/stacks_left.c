@@ -12,6 +12,7 @@
 #include "user/collect/resident.h"
 #include "user/golang/go_reach.h"
 #include "user/model/stacks_build.h"
+#include "user/util/patience.h"
 
 #define MEMORY_MAX \
 	(64u << 20) /* of variables and objects with pointers; more would take too long */
@@ -170,12 +171,15 @@ static void strike(struct left *l, const struct look *k)
 	}
 }
 
-/* Of goroutines that would not hold still the stacks are missing, so that nothing can be told. */
+/*
+ * Who has not run since the report's look is taken over from it. Of goroutines that would not hold still the stacks
+ * are missing, so that nothing can be told.
+ */
 static int look_once(struct left *l)
 {
 	struct go_process *p = (struct go_process *)&l->go->process->go->process;
 	struct look k = { 0 };
-	int err = go_snapshot__take(p, &k.now);
+	int err = go_snapshot__again(p, l->go->goroutines, &k.now);
 
 	if (!err && (k.now->rejected || k.now->beyond))
 		err = -EAGAIN;
@@ -191,6 +195,9 @@ static int look_once(struct left *l)
 
 		err = go_reach__find(&in, k.live);
 	}
+	/* What was not read for that led nowhere. */
+	if (!err && patience__is_over(l->go->process->tgid))
+		err = -EBUSY;
 	if (!err)
 		strike(l, &k);
 	look__free(&k);
