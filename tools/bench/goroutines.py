@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reading the goroutines of a Go program beside what stops it for that (delve, gdb): how long it takes, and the worst
-tick of a 1 ms ticker in the program meanwhile (tests/workload/go/load/ticks).
+"""Go programs (tests/workload/go/load). Reading the goroutines of one beside what stops it for that (delve, gdb): how
+long it takes, and the worst tick of a 1 ms ticker in the program meanwhile (ticks). And goroutines that wait for one
+lock all the time (waits).
 """
 
 import glob
@@ -12,6 +13,7 @@ import time
 
 import children
 import dumps
+import loads
 import watchers
 from children import Failed
 
@@ -23,13 +25,13 @@ NOTHING_S = 1
 TICK_NS = 1_000_000
 
 
-def build_program(build):
+def build_program(build, name):
     """The program with its symbols and DWARF, which delve and gdb need."""
-    command = [f"{GO}/build", f"{build}/go", RELEASE, "plain", "ticks"]
+    command = [f"{GO}/build", f"{build}/go", RELEASE, "plain", name]
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_S, check=False
     )
-    path = f"{build}/go/{RELEASE}-plain/ticks"
+    path = f"{build}/go/{RELEASE}-plain/{name}"
     if done.returncode or not os.access(path, os.X_OK):
         raise Failed((done.stdout + done.stderr).strip() or f"{path} was not built")
     return path
@@ -118,7 +120,7 @@ def tools(build, path, scratch):
 
 def measure(build, goroutines, rounds, say):
     """(samples by tool's name, "nothing" among them; what is missing and why)"""
-    path = build_program(build)
+    path = build_program(build, "ticks")
     with tempfile.TemporaryDirectory() as scratch:
         known = tools(build, path, scratch)
         chosen = [tool for tool in known if not tool.missing]
@@ -131,3 +133,37 @@ def measure(build, goroutines, rounds, say):
             finally:
                 ticker.close()
     return samples, [(tool.name, tool.missing) for tool in known if tool.missing]
+
+
+class Fight(loads.Load):
+    """Goroutines that want one lock, on one CPU: every turn of it sleeps, or wakes one that must sleep again."""
+
+    operation = "a lock and its unlock"
+    note = "8 goroutines want one Mutex, whose holder lets the others run: its turns sleep, on one CPU"
+
+    def __init__(self, build, sample_s):
+        self.path = build_program(build, "waits")
+        super().__init__(build)
+        self.argv, self.sample_s = [self.path, "-how", "yield", "-workers", 8], sample_s
+
+    def prepare(self):
+        self.process = children.start(
+            self.argv, loads.last_cpu(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "GOMAXPROCS": "1"},
+        )  # fmt: skip
+        children.line_of(self.process, START_S)
+
+    def now(self):
+        """Operations so far, and the program's clock."""
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        said = json.loads(children.line_of(self.process, ANSWER_S))
+        return said["waits"], said["now_ns"]
+
+    def run(self):
+        waits, since_ns = self.now()
+        time.sleep(self.sample_s)
+        more, now_ns = self.now()
+        if more == waits:
+            raise Failed("no goroutine got the lock")
+        return (now_ns - since_ns) / (more - waits)

@@ -101,3 +101,38 @@ def measure(load, watchers, rounds, patience, say):
     finally:
         load.close()
     return series
+
+
+def quartiles(values):
+    if len(values) < 4:
+        return f"{min(values):.3f}–{max(values):.3f}"
+    low, _, high = statistics.quantiles(values, n=4)
+    return f"{low:.3f}–{high:.3f}"
+
+
+def print_series(name, series, chosen, comments):
+    """One table: a row for each watcher."""
+    bare = statistics.median(series.bare)
+    print(f"\n### {name}: {series.load.note}\n")
+    switches = series.load.switches
+    what = "adds ns a context switch" if switches else "adds ns"
+    print(f"| watched by | µs | × bare | quartiles | {what} | budget |")
+    print("|---|---:|---:|---:|---:|---|")
+    spread = quartiles([ns / bare for ns in series.bare])
+    print(f"| nothing | {bare / 1000:.3f} | 1 | {spread} | | |")
+    for watcher in chosen:
+        why = watcher.missing or series.failed.get(watcher.name)
+        if series.ratio(watcher.name) is None:
+            print(f"| {watcher.name} | | | | | not measured: {why} |")
+            continue
+        note = comments.get(watcher.name, "") + (f"; then failed: {why}" if why else "")
+        print(
+            f"| {watcher.name} | {statistics.median(series.times(watcher.name)) / 1000:.3f}"
+            f" | {series.ratio(watcher.name):.3f} | {quartiles(series.ratios(watcher.name))}"
+            f" | {series.added_ns(watcher.name) / (switches or 1):.0f} | {note} |"
+        )
+    if series.disturbed:
+        print(
+            f"\nOthers' programs were attached during {series.disturbed} of"
+            f" {2 * len(series.bare) + 1} samples."
+        )

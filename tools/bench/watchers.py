@@ -198,6 +198,24 @@ def of_threads(build):
     return {watcher.name: watcher for watcher in watchers}
 
 
+# Counts what holdup's probes see.
+BPFTRACE_GO = """
+uprobe:%s:runtime.semacquire1 { @acquired = count(); }
+uprobe:%s:runtime.semrelease1 { @released = count(); }
+"""
+
+
+def of_go(build, path):
+    """Those that watch goroutines wait: from outside, by probes; and a program that only counts in the same places."""
+    trace = program("bpftrace")
+    return [
+        Watcher("holdup locks -p", holdup(build), 5, chooses=True),
+        Watcher("holdup locks -p --go-probes", [*holdup(build), "--go-probes"], 6, chooses=True),
+        peer("bpftrace, counting", trace,
+             [trace, "-e", until_end(BPFTRACE_GO % (path, path))], "bpftrace", 2),
+    ]  # fmt: skip
+
+
 def bpf_stats():
     """Makes the kernel measure programs' run time as long as the returned file descriptor is open
     (no setting that would stay behind)."""

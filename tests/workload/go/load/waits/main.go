@@ -10,6 +10,7 @@
 //	     select     they choose between two channels to which something comes now and then
 //	     cond       they are woken now and then
 //	     short      the lock again, held for a moment only, by computing
+//	     yield      the lock again, whose holder lets the others run first: on one CPU they all come to sleep
 //
 // With -rounds each gives up after so many, and the program prints its totals and ends. Otherwise it prints a line when
 // all are at work, and one for each line on its standard input, with the totals up to then; what goes on is in them.
@@ -84,6 +85,15 @@ func addUp(m *meter) {
 	m.end()
 	for end := now() + int64(*hold); now() < end; {
 	}
+	ledger.Unlock()
+}
+
+//go:noinline
+func passOn(m *meter) {
+	m.begin()
+	ledger.Lock()
+	m.end()
+	runtime.Gosched()
 	ledger.Unlock()
 }
 
@@ -194,7 +204,7 @@ func main() {
 	flag.Parse()
 	time.AfterFunc(10*time.Minute, func() { os.Exit(0) })
 	work := map[string]func(*meter){"mutex": update, "rwmutex": lookUp, "waitgroup": runBatch, "chan": order,
-		"select": choose, "cond": listen, "short": addUp}[*how]
+		"select": choose, "cond": listen, "short": addUp, "yield": passOn}[*how]
 	others := map[string]func(){"rwmutex": rewrite, "chan": ship, "select": feed, "cond": ring}[*how]
 
 	if others != nil {
