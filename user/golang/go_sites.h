@@ -18,6 +18,7 @@ enum go_held {
 	GO_HELD_WRITE = 1 << 1, /* RWMutex.Lock() */
 	GO_HELD_READ = 1 << 2,	/* RWMutex.RLock() */
 };
+#define GO_HELD_KINDS 3
 
 struct go_sites;
 

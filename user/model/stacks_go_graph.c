@@ -42,7 +42,7 @@ struct go_graph {
 	bool *explained; /* the report's goroutines: they are seen to have one of these locks */
 	bool partial;	 /* not everything was looked at */
 	bool looked;	 /* at all goroutines, for: */
-	unsigned hidden; /* kinds of locks that some goroutine has, who knows which: enum go_held */
+	size_t hidden[GO_HELD_KINDS]; /* how many have a lock of each kind, who knows which: bits of enum go_held */
 };
 
 static bool is_kept(const struct waited_lock *lock, const struct snap_process *p)
@@ -191,31 +191,44 @@ static int gather(struct go_graph *g)
  * Who has locked something, nobody knows what: reached by a pointer in another object, or one that nobody waits for.
  * Who waits for a Cond has given its lock back.
  */
-static unsigned find_hidden(struct go_graph *g)
+static unsigned hidden_of(struct go_graph *g, const struct blocked_thread *t)
+{
+	bool explained = g->explained[t->goroutine - g->go->goroutines->goroutine];
+
+	return explained || t->go.kind == LOCK_GO_COND ? 0 : held(g, t);
+}
+
+static void find_hidden(struct go_graph *g)
 {
 	for (size_t i = 0; i < g->go->goroutines->cnt && !g->looked; i++) {
-		const struct blocked_thread *t = &g->b->r.thread[g->go->first + i];
+		unsigned kinds = hidden_of(g, &g->b->r.thread[g->go->first + i]);
 
-		if (!g->explained[i] && t->go.kind != LOCK_GO_COND)
-			g->hidden |= held(g, t);
+		for (int k = 0; k < GO_HELD_KINDS; k++)
+			g->hidden[k] += kinds >> k & 1;
 	}
 	g->looked = true;
-	return g->hidden;
 }
 
 /*
- * Does nobody have it, as far as all can be seen? A lock may be taken where that is not recognised (through an
- * interface, say), so who only points to it may have it, and so may who would not hold still.
+ * Does nobody have it but this one (NULL: nobody at all), as far as all can be seen? A lock may be taken where that
+ * is not recognised (through an interface, say), so who only points to it may have it, and so may who would not hold
+ * still.
  */
-static bool is_abandoned(struct go_graph *g, const struct go_lock *l)
+static bool nobody_but(struct go_graph *g, const struct go_lock *l, const struct blocked_thread *t)
 {
 	const struct go_snapshot *s = g->go->goroutines;
+	unsigned own;
 
-	if (l->strongs || l->agains || l->unknown || l->weak || l->writer)
+	if (l->strongs || l->unknown || l->weak || l->writer || l->agains != (t ? 1 : 0))
 		return false;
 	if (g->partial || s->rejected || s->beyond || patience__is_over(g->go->process->tgid))
 		return false;
-	return !(find_hidden(g) & wanted(l));
+	find_hidden(g);
+	own = t ? hidden_of(g, t) : 0;
+	for (int k = 0; k < GO_HELD_KINDS; k++)
+		if ((wanted(l) >> k & 1) && g->hidden[k] > (own >> k & 1))
+			return false;
+	return true;
 }
 
 static void choose(struct go_graph *g, struct go_lock *l)
@@ -226,12 +239,12 @@ static void choose(struct go_graph *g, struct go_lock *l)
 		lock->held_by = HELD_NOBODY;
 		return;
 	}
-	/* Where nobody else is seen to have it, it is one who waits and has locked before. */
+	/* Where nobody else can have it, it is one who waits and has locked before: maybe this one, maybe another. */
 	if (l->strongs == 1)
 		lock->owner = l->strong;
-	else if (!l->strongs && l->agains == 1)
+	else if (nobody_but(g, l, l->again))
 		lock->owner = l->again;
-	lock->abandoned = is_abandoned(g, l);
+	lock->abandoned = !lock->owner && nobody_but(g, l, NULL);
 	if (lock->owner)
 		lock->held_by = HELD_PROBABLE;
 }

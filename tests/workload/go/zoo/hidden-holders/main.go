@@ -210,6 +210,30 @@ func (b *book) write() {
 	b.mu.Unlock()
 }
 
+// Two locks in one object: who has the first and waits for the second has not locked that twice.
+type pair struct {
+	first  sync.Mutex
+	second sync.Mutex
+	rows   int
+}
+
+//go:noinline
+func (p *pair) keep(second sync.Locker, has chan<- bool) {
+	second.Lock()
+	pause(has)
+	p.rows++
+	second.Unlock()
+}
+
+//go:noinline
+func (p *pair) both() {
+	p.first.Lock()
+	p.second.Lock() // at: locks second
+	p.rows++
+	p.second.Unlock()
+	p.first.Unlock()
+}
+
 func main() {
 	v := &vault{key: &sync.Mutex{}}
 	start(v.key, v.audit)
@@ -231,9 +255,15 @@ func main() {
 	go k.read(has)
 	<-has
 	go k.write() // at: writes
+	two := &pair{}
+	go two.keep(&two.second, has)
+	<-has
+	go two.both() // at: takes both
 	truth.Ready(source, "healthy",
 		truth.Wait{Role: "waiter", Kind: "go-mutex", Function: "main.enter", At: "locks", Created: "enters", Count: 8 * waiters},
 		truth.Wait{Role: "writer", Kind: "go-rwmutex", Function: "main.(*book).write", At: "locks all",
-			Created: "writes", Address: truth.Of(&k.mu), Count: 1})
+			Created: "writes", Address: truth.Of(&k.mu), Count: 1},
+		truth.Wait{Role: "second", Kind: "go-mutex", Function: "main.(*pair).both", At: "locks second",
+			Created: "takes both", Address: truth.Of(&two.second), Count: 1})
 	truth.Serve()
 }
