@@ -26,6 +26,7 @@
 #include "bpf/wait.h"
 #include "user/model/stacks.h"
 #include "user/sym/kernel.h"
+#include "user/util/patience.h"
 
 #define TAKEN_NS    100000000000ULL
 #define THREADS_MAX 50000
@@ -970,6 +971,31 @@ static void test_unreadable(void **state)
 	assert_string_equal(f->report->thread[0].call.call, "pause");
 }
 
+static int build_run(void *ctx)
+{
+	build(ctx);
+	return 0;
+}
+
+/* One whose reads take too long while the report is made is told as well. */
+static void test_unreadable_late(void **state)
+{
+	struct fixture *f = *state;
+	struct patience p = { .cnt = 1 };
+	int ret;
+
+	p.slow[0].tgid = f->there.tgid;
+	p.slow[0].hung = true;
+	add_thread(f, &f->there, 101);
+	assert_int_equal(patience__run(&p, build_run, f, &ret), 0);
+	assert_int_equal(f->report->coverage.locked, 1);
+	assert_int_equal(f->report->coverage.unreadable, 1);
+	p.slow[0].tgid = 1; /* neither */
+	assert_int_equal(patience__run(&p, build_run, f, &ret), 0);
+	assert_int_equal(f->report->coverage.locked, 0);
+	assert_int_equal(f->report->coverage.unreadable, 0);
+}
+
 /* Lock functions stay the same ones when frames get their lines, and inlined ones come in between. */
 static void test_lines(void **state)
 {
@@ -1020,6 +1046,7 @@ int main(void)
 		TEST(test_wild_addresses),
 		TEST(test_words_at_an_edge),
 		TEST(test_unreadable),
+		TEST(test_unreadable_late),
 		TEST(test_lines),
 	};
 

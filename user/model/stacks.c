@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "user/model/stacks_build.h"
+#include "user/util/patience.h"
 
 #define LINES_MAX 64 /* stacks that get source lines: libdw is slow */
 
@@ -29,6 +30,16 @@ static int add_lines(struct stacks_builder *b)
 	return err;
 }
 
+/* Of Go programs most is read only now: they can have taken too long since the snapshot counted who had. */
+static void add_process(struct stacks_builder *b, const struct snap_process *p)
+{
+	bool late = p->threads && !p->missed && patience__is_over(p->tgid);
+
+	b->r.processes += p->threads > 0;
+	b->r.coverage.unreadable += late;
+	b->r.coverage.locked += late || (p->locked && p->missed);
+}
+
 static void fill_coverage(struct stacks_builder *b)
 {
 	const struct snapshot *s = b->in->snapshot;
@@ -40,10 +51,8 @@ static void fill_coverage(struct stacks_builder *b)
 	b->r.coverage.born = s->born;
 	b->r.coverage.unreadable = s->unreadable;
 	b->r.coverage.times_unknown = !s->clock;
-	for (size_t i = 0; (p = table__next(&s->processes, &i));) {
-		b->r.processes += p->threads > 0;
-		b->r.coverage.locked += p->locked && p->missed;
-	}
+	for (size_t i = 0; (p = table__next(&s->processes, &i));)
+		add_process(b, p);
 }
 
 int stacks_report__build(const struct stacks_input *in, const struct stacks_query *query,

@@ -165,16 +165,29 @@ static void *work(void *arg)
 
 /* ---- beside it */
 
-static bool give_up(struct run *r)
+/*
+ * A read waits for as long as it was seen to, tick by tick: where the whole machine stood still, a clock says that it
+ * waited although it did not run.
+ */
+struct seen {
+	uint64_t began_ns, waited_ns;
+};
+
+static bool give_up(struct run *r, struct seen *seen)
 {
-	uint64_t max = r->p->read_max_ns ? r->p->read_max_ns : READ_MAX_NS;
+	uint64_t max = r->p->read_max_ns ? r->p->read_max_ns : READ_MAX_NS, began_ns;
 	int expected = STATE_READING;
 	pid_t tgid;
 
 	if (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != STATE_READING)
 		return false;
 	tgid = __atomic_load_n(&r->tgid, __ATOMIC_RELAXED);
-	if (clock__now_ns() - __atomic_load_n(&r->began_ns, __ATOMIC_RELAXED) <= max)
+	began_ns = __atomic_load_n(&r->began_ns, __ATOMIC_RELAXED);
+	if (seen->began_ns != began_ns)
+		*seen = (struct seen){ .began_ns = began_ns };
+	else
+		seen->waited_ns += TICK_NS;
+	if (seen->waited_ns <= max)
 		return false;
 	/* Should that read have ended just now, and another one begun: it was slow all the same. */
 	if (!__atomic_compare_exchange_n(&r->state, &expected, STATE_GIVEN_UP, false,
@@ -226,6 +239,7 @@ static struct run *run__new(struct patience *p, int (*fn)(void *ctx), void *ctx)
 int patience__run(struct patience *p, int (*fn)(void *ctx), void *ctx, int *ret)
 {
 	struct run *r = run__new(p, fn, ctx);
+	struct seen seen = { 0 };
 	pthread_t thread;
 	int err;
 
@@ -239,7 +253,7 @@ int patience__run(struct patience *p, int (*fn)(void *ctx), void *ctx, int *ret)
 	pthread_mutex_lock(&r->lock);
 	while (!r->done) {
 		wait_a_tick(r);
-		if (!r->done && give_up(r)) {
+		if (!r->done && give_up(r, &seen)) {
 			pthread_mutex_unlock(&r->lock);
 			pthread_detach(thread);
 			return -ETIMEDOUT; /* r is the worker's */
