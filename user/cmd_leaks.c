@@ -146,14 +146,6 @@ static uint64_t end_of(const struct run *run)
 	return o->program ? UINT64_MAX : run->began_ns + FOR_DEFAULT_NS;
 }
 
-static uint64_t cpu_time_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
-}
-
 /* Counts goroutines by where they were created when it is time to; from the first answer on it is known which are. */
 static int sample_goroutines(struct run *run, uint64_t now_ns, uint64_t *next_ns)
 {
@@ -162,9 +154,9 @@ static int sample_goroutines(struct run *run, uint64_t now_ns, uint64_t *next_ns
 
 	if (now_ns < *next_ns)
 		return 0;
-	took = cpu_time_ns();
+	took = clock__cpu_ns();
 	err = known__sample_golang(&run->look.known);
-	took = (cpu_time_ns() - took) * GOROUTINES_SHARE;
+	took = (clock__cpu_ns() - took) * GOROUTINES_SHARE;
 	*next_ns = now_ns + (took > GOROUTINES_NS ? took : GOROUTINES_NS);
 	return err;
 }

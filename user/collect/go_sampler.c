@@ -11,13 +11,15 @@
 
 #define SECOND_NS 1000000000ULL
 
-/* How often, and which part of the time they may take: one in so many. */
+/* How often, and which part of a CPU they may take: one in so many. */
 static const struct {
 	uint64_t period_ns, part;
 } looks[GO_LOOKS] = {
 	[GO_LOOK_SEMAPHORES] = { 20000000, 100 },
 	[GO_LOOK_OTHERS] = { 100000000, 50 },
 };
+/* Who looks also takes in events: what a look waited, for a CPU or for the target's address space, is not its cost. */
+#define REST 4 /* times as long between looks */
 
 int go_sampler__new(struct go_set *set, pid_t tgid, uint64_t now_ns, struct go_sampler **ret)
 {
@@ -215,14 +217,16 @@ static bool wanted(const struct go_sampler *s, enum go_look look)
 
 static int take(struct go_sampler *s, enum go_look look, uint64_t all_cost_ns)
 {
-	uint64_t began_ns = clock__now_ns(), ended_ns, period;
+	uint64_t began_ns = clock__now_ns(), began_cpu_ns = clock__cpu_ns(), ended_ns, period;
 	int err = look == GO_LOOK_OTHERS ? look_at_others(s) : look_at_semaphores(s);
 
 	ended_ns = clock__now_ns();
-	s->cost_ns[look] = ended_ns - began_ns;
+	s->cost_ns[look] = clock__cpu_ns() - began_cpu_ns;
 	if (all_cost_ns < s->cost_ns[look])
 		all_cost_ns = s->cost_ns[look];
 	period = all_cost_ns * looks[look].part;
+	if (period < (ended_ns - began_ns) * REST)
+		period = (ended_ns - began_ns) * REST;
 	if (period < looks[look].period_ns)
 		period = looks[look].period_ns;
 	s->due_ns[look] = ended_ns + vary(s, period);
