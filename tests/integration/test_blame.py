@@ -148,8 +148,9 @@ class Syncing(Blame, unittest.TestCase):
     how, args = "sync", ("--threads", 12)
 
     def test_root(self):
-        root = self.root("call")
-        self.assertEqual((root["call"], root["function"]), ("fdatasync", "write_record"))
+        calls = [root for root in self.document["root_causes"] if root["reason"] == "call"]
+        (root,) = [root for root in calls if root["call"] == "fdatasync"]  # writing takes its time as well
+        self.assertEqual(root["function"], "write_record")
         self.assertIn("blame.wal.", root["what"])
 
 

@@ -140,8 +140,10 @@ class Server:
             return None
 
     def tracebacks(self):
-        """Its goroutines, as it prints them itself."""
-        return golang.parse_traceback(get(self.its.profile, "/debug/pprof/goroutine?debug=2"))
+        """Its goroutines, as it prints them itself; without the one that reads on while such a question is answered."""
+        rows = golang.parse_traceback(get(self.its.profile, "/debug/pprof/goroutine?debug=2"))
+        reader = "net/http.(*connReader).backgroundRead"
+        return [row for row in rows if reader not in [frame["function"] for frame in row["stack"]]]
 
     def load(self, over):
         """Requests over one connection, until enough have been answered and it is told to end."""

@@ -120,7 +120,7 @@ class Uncontended(unittest.TestCase):
 class Intervals(unittest.TestCase):
     def test_intervals_add_up(self):
         out, documents, _ = oracle.watch(
-            [holdup.workload("mutex"), "--for", "2.2"], "-i", "500ms"
+            [holdup.workload("mutex"), "--pause", "1000", "--for", "2.2"], "-i", "500ms"
         )
         locks = oracle.locks_of(json.loads(out))
         oracle.check_sleeps(self, locks, documents)
@@ -130,10 +130,11 @@ class Intervals(unittest.TestCase):
         elapsed_ns = total(documents, "interval_ns")
         self.assertAlmostEqual(len(documents), elapsed_ns / 5e8 + 0.5, delta=0.75)
         for document in documents[:-1]:
-            self.assertGreater(document["waits"], 0)
+            if document["interval_ns"] > 2.5e8:
+                self.assertGreater(document["waits"], 0)
 
     def test_one_line_each(self):
-        status, out, err = holdup.run(["locks", "--json", "-i", "100ms", "-d", "450ms"])
+        status, out, err = holdup.run(["locks", "--json", "-i", "100ms", "-d", "2s"])
         self.assertEqual(status, 0, err)
         lines = out.splitlines()
         self.assertGreaterEqual(len(lines), 4)
@@ -145,7 +146,7 @@ class MinWait(unittest.TestCase):
     def test_the_short_are_counted(self):
         least_ns = 1_500_000
         truth, document = oracle.observe(
-            "sem", "--for", 2, options=["--min-wait", f"{least_ns // 1000}us"]
+            "sem", "--for", 2, "--pause", 200, options=["--min-wait", f"{least_ns // 1000}us"]
         )
         (lock,) = oracle.locks_of(truth)
         coverage = document["coverage"]

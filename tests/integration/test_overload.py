@@ -19,6 +19,8 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 WAYS = ("sem", "cond", "mutex")
 # What a ring of one page may cost: waits' detail, and notes on processes, which can't be summed.
 TINY_RING = ("summarized", "summarized_ns", "records_lost")
+# Who lets go of a lock sleeps then: else it may have it again before a waiter gets a CPU, and hardly any wait ends.
+PAUSE = ("--pause", "1000")
 DEAF = 'kill -STOP "$PPID"; "$@"; status=$?; kill -CONT "$PPID"; exit $status'
 
 
@@ -26,7 +28,7 @@ def observe_deaf(name, *args, options=()):
     """Run a workload while holdup is stopped, from before its first wait until after its last: the
     ring buffer is read only then.
     """
-    command = ["sh", "-c", DEAF, "sh", holdup.workload(name), *map(str, args)]
+    command = ["sh", "-c", DEAF, "sh", holdup.workload(name), *map(str, args), *PAUSE]
     out, documents, _ = oracle.watch(command, *options)
     return json.loads(out), documents[0]
 
@@ -96,7 +98,9 @@ class Deaf(unittest.TestCase):
         and a kind where the memory tells it; a sum without a stack says "futex".
         """
         for name in ("mutex", "rwlock", "many"):
-            with self.subTest(name=name), Workload(name, "--wait-for-usr1") as work:
+            with self.subTest(name=name), Workload(
+                name, "--wait-for-usr1", *PAUSE
+            ) as work:
                 args = ["--json", "-n", 1000, "--ring-size", PAGE, "-p", work.pid]
                 with Running(["locks", *args]) as tool:
                     tool.attached()
@@ -104,6 +108,7 @@ class Deaf(unittest.TestCase):
                     work.go()
                     holdup.wait_until(lambda: switches(work.pid) > 2000, 30, "2000 switches")
                     tool.process.send_signal(signal.SIGCONT)
+                    tool.attached()  # it has read the ring buffer and looked at the process
                     locks = oracle.locks_of(work.stop())
                     out, err = tool.process.communicate(timeout=30)
                 self.assertEqual(tool.process.returncode, 0, err)
@@ -124,7 +129,7 @@ class Deaf(unittest.TestCase):
     def test_text_says_so(self):
         with tempfile.TemporaryDirectory(prefix="holdup-test-") as directory:
             path = os.path.join(directory, "report")
-            command = ["sh", "-c", DEAF, "sh", holdup.workload("mutex"), "--for", "1"]
+            command = ["sh", "-c", DEAF, "sh", holdup.workload("mutex"), "--for", "1", *PAUSE]
             status, _, err = holdup.run(
                 ["locks", "--ring-size", PAGE, "-o", path, "--", *command]
             )

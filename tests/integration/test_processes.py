@@ -189,7 +189,7 @@ def cgroup():
 class Thread(unittest.TestCase):
     def test_one_thread(self):
         """Its sleeps are its voluntary switches: it pauses never, and holds by computing."""
-        with Workload("mutex", "--threads", 3) as work:
+        with Workload("mutex", "--threads", 3, "--pause", 1000) as work:
             wait_until(lambda: waiting_threads(work.pid) >= 1, 20, "threads to wait")
             tids = sorted(map(int, os.listdir(f"/proc/{work.pid}/task")))
             self.assertEqual(len(tids), 4)

@@ -27,7 +27,7 @@ STACK_ENDS = (
 
 # One thread waits for another, in a process with more code mapped than is kept of one.
 MAPPED = """
-import mmap, os, sys, threading
+import mmap, os, sys, threading, time
 file = open(sys.executable, "rb")
 code = [
     mmap.mmap(file.fileno(), 4096, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
@@ -44,6 +44,7 @@ while state() != "S":
     os.sched_yield()
 lock.release()
 thread.join()
+time.sleep(0.5)  # what is mapped is read meanwhile
 """
 
 

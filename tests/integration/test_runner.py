@@ -57,6 +57,8 @@ class Runner(unittest.TestCase):
             os.path.join(self.directory, "build"),
             "--vm-series",
             "none",
+            "--pause-s",
+            "0",
             *args,
         ]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

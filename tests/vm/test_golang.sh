@@ -25,7 +25,7 @@ python3 "$here/guest_golang.py" sampled /tmp/sampled /tmp/truth
 
 status=0
 "$holdup" locks --json --idle --go-probes -o /tmp/counted -- \
-	"$waits" -how waitgroup -rounds 15 -workers 3 -hold 20ms >/tmp/truth 2>/tmp/said || status=$?
+	"$waits" -how waitgroup -rounds 60 -workers 3 -hold 20ms >/tmp/truth 2>/tmp/said || status=$?
 cat /tmp/said
 case $(uname -r) in
 5.10.*)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A lock in a library that is loaded while the threads already wait for another one: their process's
- * mappings have been read by then. --how close unloads it again before the program ends.
+ * mappings have been read by then. It is taken at first, for as long as it may take to read them again: stacks of
+ * what is mapped since are whole from then on. --how close unloads it again before the program ends.
  */
 #include "truth.h"
 #include <dlfcn.h>
 
 #define BEFORE_NS 100000000
+#define LOOK_NS	  50000000
 
 static pthread_mutex_t host_lock = PTHREAD_MUTEX_INITIALIZER;
 static int host_site, plugin_site;
@@ -67,7 +69,11 @@ static void *load_plugin(void)
 		truth_die("dlsym", ENOENT);
 	plugin_site = truth_lock("plugin_lock", address(), sizeof(pthread_mutex_t), "mutex",
 				 TRUTH_CONTENTION, "plugin_enter use_plugin worker");
+	truth_ok(plugin_enter());
+	truth_took(plugin_site);
 	__atomic_store_n(&loaded, true, __ATOMIC_RELEASE);
+	truth_sleep(LOOK_NS);
+	truth_ok(plugin_leave());
 	return library;
 }
 

@@ -46,6 +46,7 @@ TRUTH_FRAME static void run_program(bool by_fork)
 
 	TRUTH_WAIT(fork_site, truth_ok(pthread_mutex_lock(&forge_lock)));
 	truth_took(fork_site);
+	truth_sleep(1000000); /* until they all sleep */
 	pid = start_program(by_fork);
 	if (waitpid(pid, &status, 0) < 0 || status)
 		truth_die("the program", ECHILD);

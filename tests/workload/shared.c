@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Locks in a file that three processes map, each at an address of its own: --how mutex, robust (whose
- * owner dies now and then), sem or rwlock. One lock, though it has as many addresses as processes.
+ * owner dies when it has had it some times), sem or rwlock. One lock, though it has as many addresses as processes.
  */
 #include "truth.h"
 #include <semaphore.h>
 #include <sys/wait.h>
 
-#define APART	 (1UL << 32) /* between the processes' mappings */
-#define MAP_SZ	 8192
-#define DIES_ONE 25 /* of so many that have the robust lock */
+#define APART  (1UL << 32) /* between the processes' mappings */
+#define MAP_SZ 8192
+#define DIES   25 /* when it has had the robust lock so often: long enough to be looked at */
+#define LATER  5  /* each child by so many more, so that they die by turns */
 
 struct block {
 	char header[4096 + 64]; /* so that neither the page nor the offset in it is 0 */
@@ -40,8 +41,9 @@ TRUTH_FRAME static void use_mutex(void)
 }
 
 /* False: this process dies with the lock, and the kernel hands it on. */
-TRUTH_FRAME static bool use_robust(void)
+TRUTH_FRAME static bool use_robust(int child)
 {
+	static int had;
 	int rc;
 
 	TRUTH_WAIT(lock_site, rc = pthread_mutex_lock(&block->robust));
@@ -50,7 +52,7 @@ TRUTH_FRAME static bool use_robust(void)
 	truth_ok(rc);
 	truth_took(lock_site);
 	truth_hold();
-	if (!truth_random(DIES_ONE))
+	if (++had == DIES + LATER * child)
 		return false;
 	truth_ok(pthread_mutex_unlock(&block->robust));
 	return true;
@@ -82,7 +84,7 @@ static bool use_lock(int child)
 	if (!strcmp(truth_opt.how, "mutex"))
 		use_mutex();
 	else if (!strcmp(truth_opt.how, "robust"))
-		return use_robust();
+		return use_robust(child);
 	else if (!strcmp(truth_opt.how, "sem"))
 		use_slot();
 	else if (child % 2)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //! Waits for Rust's std::sync, counted as tests/workload/README.md says; ends by itself after two
 //! seconds. One file and no crates: rustc -O -g contention.rs.
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::*};
 use std::sync::{Barrier, Condvar, Mutex, Once, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -86,6 +86,7 @@ static CATALOG: RwLock<u64> = RwLock::new(0);
 static QUEUE: Mutex<(u32, bool)> = Mutex::new((0, false));
 static NONEMPTY: Condvar = Condvar::new();
 static SETUP: Once = Once::new();
+static SETTING_UP: AtomicBool = AtomicBool::new(false);
 
 static LEDGER_SITE: Site = site("contention::LEDGER", "mutex", "false", "", "contention::update_ledger");
 static READ_SITE: Site = site("contention::CATALOG", "rwlock", "false", "", "contention::read_catalog");
@@ -147,9 +148,14 @@ fn put_job(last: bool) {
 #[inline(never)]
 fn set_up(first: bool) {
     if first {
-        SETUP.call_once(|| thread::sleep(HOLD * 50));
+        SETUP.call_once(|| {
+            SETTING_UP.store(true, Release);
+            thread::sleep(HOLD * 50)
+        });
     } else {
-        thread::sleep(HOLD * 5);
+        while !SETTING_UP.load(Acquire) {
+            thread::sleep(HOLD);
+        }
         wait(&SETUP_SITE, || SETUP.call_once(|| ()));
     }
 }

@@ -12,7 +12,8 @@
 //	     short      the lock again, held for a moment only, by computing
 //	     yield      the lock again, whose holder lets the others run first: on one CPU they all come to sleep
 //
-// With -rounds each gives up after so many, and the program prints its totals and ends. Otherwise it prints a line when
+// With -rounds each gives up after so many, and the program prints its totals and ends, and how many of the waits slept by
+// Go's own block profile: who loses its CPU before it waits may find that it need not. Otherwise it prints a line when
 // all are at work, and one for each line on its standard input, with the totals up to then; what goes on is in them.
 package main
 
@@ -21,6 +22,7 @@ import (
 	"encoding/json"
 	"flag"
 	"os"
+	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -200,8 +202,34 @@ func totals() map[string]any {
 		"waits": waits, "longest_ns": longest, "go": runtime.Version()}
 }
 
+// slept is how often a function came to sleep in package sync (src/runtime/sema.go, semacquire1()).
+func slept(function string) int64 {
+	var count int64
+
+	records := make([]runtime.BlockProfileRecord, 1000)
+	n, ok := runtime.BlockProfile(records)
+	if !ok {
+		panic("more places than expected")
+	}
+	for _, record := range records[:n] {
+		frames := runtime.CallersFrames(record.Stack())
+		for more := true; more; {
+			var frame runtime.Frame
+
+			if frame, more = frames.Next(); frame.Function == function {
+				count += record.Count
+				break
+			}
+		}
+	}
+	return count
+}
+
 func main() {
 	flag.Parse()
+	if *rounds > 0 {
+		runtime.SetBlockProfileRate(1)
+	}
 	time.AfterFunc(10*time.Minute, func() { os.Exit(0) })
 	work := map[string]func(*meter){"mutex": update, "rwmutex": lookUp, "waitgroup": runBatch, "chan": order,
 		"select": choose, "cond": listen, "short": addUp, "yield": passOn}[*how]
@@ -224,7 +252,9 @@ func main() {
 	say := json.NewEncoder(os.Stdout)
 	if *rounds > 0 {
 		batch.Wait()
-		say.Encode(totals())
+		all := totals()
+		all["slept"] = slept(runtime.FuncForPC(reflect.ValueOf(work).Pointer()).Name())
+		say.Encode(all)
 		return
 	}
 	say.Encode(totals())

@@ -16,7 +16,7 @@ var source string
 
 var (
 	first = flag.Int("first", 500, "items before the program is ready")
-	every = flag.Duration("every", 0, "ten more items so often, after that")
+	every = flag.Duration("every", 0, "ten more items so often, after that, and now and then one less")
 )
 
 var backend = make(chan int)
@@ -45,8 +45,8 @@ func main() {
 	truth.Ready(source, "growing",
 		truth.Wait{Role: "item", Kind: "go-chan", Function: "main.store", At: "stores", Created: "ingests",
 			Address: truth.Of(backend), Count: *first})
-	go slowBackend()
 	if *every > 0 {
+		go slowBackend()
 		go func() {
 			for range time.Tick(*every) {
 				for i := 0; i < 10; i++ {
