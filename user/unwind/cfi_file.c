@@ -276,7 +276,7 @@ static void bridge_clone(const struct elf_file *f, struct cfi_table *t)
 		if (!begins_with(f, t->base + gap->pc, arm ? arm64 : x86_64,
 				 arm ? sizeof(arm64) : sizeof(x86_64)))
 			continue;
-		gap->kind = gap[-1].kind;
+		gap->kind = gap[-1].kind | HU_ROW_DERIVED;
 		gap->cfa_off = gap[-1].cfa_off;
 		gap->fp_off = gap[-1].fp_off;
 	}
