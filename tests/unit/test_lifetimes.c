@@ -444,6 +444,26 @@ static void test_lost_records(void **state)
 	assert_int_equal(shop(f)->all.ended[LT_UNSEEN], 7);
 }
 
+/* The kernel counts the end of the first thread among those without a record; here it is the process's, not a thread's. */
+static void test_lost_records_of_all(void **state)
+{
+	struct fixture *f = *state;
+	struct hu_life_key key = { .proc_start = START, .tgid = TGID };
+	struct hu_life_sum sum = { .born = 10, .died = 14 };
+
+	alive(f, TGID, 1);
+	assert_int_equal(lifetimes__pass_end(&f->l), 0);
+	born(f, 1);
+	born(f, 2);
+	born(f, 3);
+	assert_int_equal(lifetimes__lost(&f->l, &key, &sum), 0);
+	f->now_ns += MS;
+	lifetimes__pass_begin(&f->l, f->now_ns);
+	assert_int_equal(lifetimes__pass_end(&f->l), 0);
+	assert_int_equal(f->l.all.born, 13);
+	assert_int_equal(f->l.all.ended, 13);
+}
+
 static void test_intervals(void **state)
 {
 	struct fixture *f = *state;
@@ -550,6 +570,7 @@ int main(void)
 		T(test_older_threads),
 		T(test_pass_before_birth),
 		T(test_lost_records),
+		T(test_lost_records_of_all),
 		T(test_intervals),
 		T(test_too_many_sites),
 		T(test_too_many_unjoined),

@@ -100,6 +100,7 @@ static void end_unmet(struct lifetimes *l, struct lt_process *p)
 	t = lifetimes__thread(l, p->tgid, p->tgid);
 	if (t && t->process == p && t->pass != l->pass && t->born_ns < l->pass_ns) {
 		p->first_ended = true;
+		p->unseen++;
 		lt__thread_ends(l, t, LT_UNSEEN, l->pass_ns);
 	}
 }
