@@ -138,10 +138,11 @@ class AtTheEnd(unittest.TestCase):
         options = ("--assume", "no-last-look")
         for how, kind in (("unjoined", "unjoined"), ("timed", "still running")):
             with self.subTest(how):
-                args = ("leaks", "--how", how, "--count", 4)
-                line, _, lines = self.left(*args, options=options, kind=kind, count=4)
+                args = ("leaks", "--how", how, "--count", 4, "--linger", 1000)
+                line, told, lines = self.left(*args, options=options, kind=kind, count=4)
                 self.assertEqual(len(lines), 1, lines)
                 self.assertIn("started in ", line)
+                self.created(line, told)
         args = ("healthy", "--how", "idle-pool", "--end", "--status", 3)
         status, _, lines = leak.check(*args, options=options)
         self.assertEqual((status, lines), (3, []))

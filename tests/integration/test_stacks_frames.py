@@ -159,11 +159,17 @@ class Server:
         self.server = self.start(
             "postgres", "-D", data, "-k", self.folder, *args, ends_by=signal.SIGQUIT
         )
-        socket = f"{self.folder}/.s.PGSQL.5432"
-        holdup.wait_until(lambda: os.path.exists(socket), 30, "PostgreSQL to start")
+        holdup.wait_until(lambda: self.is_ready(f"{data}/postmaster.pid"), 30, "PostgreSQL to start")
         clients = ["-n", "-h", self.folder, "-U", "test", "-c", str(self.waiters + 1)]
         self.start("pgbench", *clients, "-t", "1", "-f", script, "postgres", ends_by=signal.SIGKILL)
         holdup.wait_until(self.all_wait, 60, "all clients to wait")
+
+    @staticmethod
+    def is_ready(path):
+        """It says so in the last line (src/include/utils/pidfile.h, LOCK_FILE_LINE_PM_STATUS)."""
+        with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii") as file:
+            return file.read().rstrip().endswith("ready")
+        return False
 
     def children(self):
         """The server's own processes, by what each says it does."""

@@ -65,9 +65,10 @@ class Hostile(findings.Case):
 
             self.snapshots(program, look)
 
+    @holdup.timeout(240)
     def test_names(self):
         """Escapes for terminals, ends of lines and bytes that are no text: none comes through."""
-        with Hang("hostile", "--how", "comm") as program:
+        with Hang("hostile", "--how", "comm", "--seconds", 200) as program:
             again = program["again"]
             for _ in range(20):
                 document = hang.stacks(program.pids(), "--all")

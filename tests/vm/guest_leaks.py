@@ -41,11 +41,10 @@ class AtTheEnd(unittest.TestCase):
 
 
 class Leaks(unittest.TestCase):
-    OPTIONS = ("--min-age", "2s", "--for", "8s")
-
-    def reasons(self, name, *args):
+    def reasons(self, name, *args, seconds=8):
+        options = ("--min-age", "2s", "--for", f"{seconds}s")
         with leak.Leak(name, *args) as program:
-            document = leak.leaks("-p", program.pid, *self.OPTIONS, timeout=150)
+            document = leak.leaks("-p", program.pid, *options, timeout=150)
         return {row["reason"]: row for row in document["suspects"]}
 
     def test_unjoined(self):
@@ -54,7 +53,7 @@ class Leaks(unittest.TestCase):
         self.assertEqual(found["unjoined"]["count"], 5)
 
     def test_growing(self):
-        found = self.reasons("leaks", "--how", "unbounded", "--every", 300)
+        found = self.reasons("leaks", "--how", "unbounded", "--every", 300, seconds=20)
         self.assertIn("growing", found)
 
     def test_healthy(self):

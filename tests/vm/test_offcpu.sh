@@ -22,7 +22,14 @@ cat /tmp/said
 [ "$status" = 0 ]
 python3 "$here/guest_offcpu.py" /tmp/report /tmp/truth
 
+# Of a CPU on which nothing happens nothing is known: something does on each.
+sleepers=
+for cpu in /sys/devices/system/cpu/cpu[0-9]*; do
+	taskset -c "${cpu##*/cpu}" "$offcpu" --for 60 sleep >/dev/null &
+	sleepers="$sleepers $!"
+done
 "$holdup" offcpu --sched -d 1s --json -o /tmp/sched
+kill $sleepers
 python3 "$here/guest_offcpu.py" --sched /tmp/sched
 
 # A cgroup that may use a tenth of a CPU (v2).

@@ -4,7 +4,7 @@
  *
  * leak_start() reads the options; LEAK_CREATE() creates a thread and notes function and line; leak_tell() adds a
  * finding; leak_ready() prints one JSON line and stays, doing nothing or calling leak_again() every --every
- * milliseconds, or, with --end, returns at once: main then returns --status. Nothing outlives the process that
+ * milliseconds, or, with --end, returns at once, or after --linger milliseconds: main then returns --status. Nothing outlives the process that
  * started it, or --seconds (300).
  *
  * The line: workload, how, pid, suspects[]{reason, count, function, file, line, start}: where the threads were created
@@ -43,7 +43,7 @@ static struct {
 	const char *workload, *how;
 	int count, status;
 	unsigned int seconds;
-	long every_ms;
+	long every_ms, linger_ms;
 	bool end;
 	struct leak_finding told[LEAK_TOLD];
 	int told_cnt;
@@ -75,7 +75,8 @@ static inline bool leak_is(const char *how)
 static inline void leak_usage(const char *ways)
 {
 	fprintf(stderr,
-		"usage: %s --how WAY [--count N] [--every MS] [--seconds N] [--end [--status N]]\n"
+		"usage: %s --how WAY [--count N] [--every MS] [--seconds N] [--end [--linger MS] "
+		"[--status N]]\n"
 		"ways: %s\n",
 		leak.workload, ways);
 	exit(2);
@@ -103,6 +104,7 @@ static inline void leak_start(int argc, char **argv, const char *workload, const
 		{ "seconds", required_argument, NULL, 's' },
 		{ "status", required_argument, NULL, 'x' },
 		{ "end", no_argument, NULL, 'E' },
+		{ "linger", required_argument, NULL, 'l' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int opt;
@@ -123,6 +125,8 @@ static inline void leak_start(int argc, char **argv, const char *workload, const
 			leak.seconds = (unsigned int)atoi(optarg);
 		else if (opt == 'x')
 			leak.status = atoi(optarg);
+		else if (opt == 'l')
+			leak.linger_ms = atol(optarg);
 		else if (opt == 'E')
 			leak.end = true;
 		else
@@ -218,8 +222,10 @@ static inline void leak_print(void)
 static inline int leak_ready(void (*again)(void))
 {
 	leak_print();
-	if (leak.end)
+	if (leak.end) {
+		leak_rest(leak.linger_ms);
 		return leak.status;
+	}
 	for (;;) {
 		if (again) {
 			again();
