@@ -229,7 +229,8 @@ class Probed(Watching):
             with self.subTest(form=form):
                 out, (document,), _ = oracle.watch(command, "--idle", "--go-probes")
                 truth = json.loads(out)
-                rows = [row for row in document["locks"] if row["name"].endswith(" main.runBatch")]
+                rows = [row for row in document["locks"] if row["kind"] == "go-waitgroup"]
+                rows = [row for row in rows if row["name"].endswith(" main.runBatch")]
                 self.assertEqual(len(rows), 1, document["locks"])
                 (row,) = rows
                 self.assertEqual(row["waits"], truth["slept"])

@@ -13,7 +13,7 @@ def load(path):
 
 
 how, report, truth = sys.argv[1], load(sys.argv[2]), load(sys.argv[3])
-print(how, truth, report["golang"], flush=True)
+print(how, truth, report["golang"], [(row["kind"], row["name"]) for row in report["locks"]], flush=True)
 if how == "sampled":
     (row,) = [row for row in report["locks"] if row["kind"] == "go-mutex" and not row["label"]]
     functions = [frame["function"] for frame in row["sites"][0]["stack"]]
@@ -22,7 +22,8 @@ if how == "sampled":
     assert 0 < row["waits"] <= truth["waits"], row
     assert 0.5 < row["wait_ns"] / truth["wait_ns"] < 1.5, (row["wait_ns"], truth)
 else:
-    (row,) = [row for row in report["locks"] if row["name"].endswith(" main.runBatch")]
+    rows = [row for row in report["locks"] if row["kind"] == "go-waitgroup"]
+    (row,) = [row for row in rows if row["name"].endswith(" main.runBatch")]
     assert row["waits"] == truth["slept"], (row["waits"], truth)
     assert 0.9 < row["wait_ns"] / truth["wait_ns"] < 1.02, (row["wait_ns"], truth)
     functions = [frame["function"] for frame in row["holders"][0]["stack"]]
