@@ -106,8 +106,9 @@ if UNWINDS:
             slept = total(blame["blocked"], "wait_ns")
             self.assertEqual(slept + sum(blame[part] for part in parts), row["wait_ns"])
             # Holders sleep; that one waits for a page now and then is as true.
-            asleep = [one for one in blame["blocked"] if one["reason"] != "fault"]
-            self.assertEqual({one["call"] for one in asleep}, {"clock_nanosleep"}, blame["blocked"])
+            asleep = [one for one in blame["blocked"] if one["call"] == "clock_nanosleep"]
+            rest = {one["reason"] for one in blame["blocked"] if one not in asleep}
+            self.assertLessEqual(rest, {"page-fault"}, blame["blocked"])
             return (
                 slept / row["wait_ns"],
                 blame["unknown_ns"] / row["wait_ns"],
