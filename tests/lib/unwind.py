@@ -45,34 +45,49 @@ def elf_files():
     return sorted(found)
 
 
-def sample(files, seed):
-    """What always has been of interest, and others by lot: the seed is shown to repeat a failure."""
+def is_of_interest(path):
+    """What nearly every stack goes through: what is special of it is in a row or two, which a sample misses."""
     wanted = ("/libc.so.", "/ld-linux", "/libstdc++.so.", "/libpthread")
-    fixed = [path for path in files if any(part in path for part in wanted)]
-    others = [path for path in files if path not in fixed]
-    return fixed + random.Random(seed).sample(others, min(SAMPLE_FILES, len(others)))
+    return any(part in path for part in wanted)
+
+
+def sample(files, seed):
+    """By lot: the seed is shown to repeat a failure."""
+    return random.Random(seed).sample(files, min(SAMPLE_FILES, len(files)))
 
 
 def run(tests, build, everything, results):
-    """One test: the sampled comparison, or that of all rows of all files."""
-    name = "unit/compare_cfi:" + ("all" if everything else "sample")
-    if not results.wanted(name) or not os.path.isdir(os.path.join(tests, "unwind")):
+    """The comparison of all rows of all files; or that of all rows of some, and the sampled one of others."""
+    if not os.path.isdir(os.path.join(tests, "unwind")):
         return
+    files = elf_files()
+    if everything:
+        compare(build, "all", files, 1, results)
+        return
+    compare(build, "libraries", [path for path in files if is_of_interest(path)], 1, results)
     seed = random.randrange(1 << 32)
-    files = elf_files() if everything else sample(elf_files(), seed)
-    command = [os.path.join(build, "tests", "unwind", "compare_cfi")]
+    others = [path for path in files if not is_of_interest(path)]
+    compare(build, "sample", sample(others, seed), SAMPLE_ROWS, results, f", seed {seed}")
+
+
+def compare(build, test, files, rows, results, lot=""):
+    """One test: every so many rows of some files."""
+    name = f"unit/compare_cfi:{test}"
+    if not results.wanted(name):
+        return
+    command = [os.path.join(build, "tests", "unwind", "compare_cfi"), "--sample", str(rows)]
     if not os.access(command[0], os.X_OK):
         results.add(name, FAIL, f"not built: {command[0]}")
         return
-    if not everything:
-        command += ["--sample", str(SAMPLE_ROWS)]
     start = time.monotonic()
-    status, output, timed_out = process.run_bounded(command + files, ALL_S if everything else SAMPLE_S)
+    status, output, timed_out = process.run_bounded(
+        command + files, ALL_S if test == "all" else SAMPLE_S
+    )
     match = TOTALS.search(output)
     if timed_out:
         outcome, reason = FAIL, "no end in time"
     elif status != 0 or not match or not int(match[2]):
-        outcome, reason = FAIL, f"{process.describe_status(status)}, seed {seed}"
+        outcome, reason = FAIL, f"{process.describe_status(status)}{lot}"
     else:
         outcome, reason = PASS, f"{int(match[1]):,} files, {int(match[2]):,} pcs"
     results.add(name, outcome, reason, output, time.monotonic() - start)

@@ -2,12 +2,14 @@
 /* Reads that take too long are given up, with the thread that is stuck in them. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,7 +29,7 @@ static bool went_on;
 
 static void rest(long ns)
 {
-	struct timespec time = { 0, ns };
+	struct timespec time = { ns / (1000 * MS), ns % (1000 * MS) };
 
 	nanosleep(&time, NULL);
 }
@@ -157,6 +159,49 @@ static void test_hang(void **state)
 	close(asleep[1]);
 }
 
+/* ---- a machine that stands still */
+
+static int reading[2], released[2];
+
+static int read_across(void *ctx)
+{
+	char byte;
+
+	if (patience__begin(SLOW) || write(reading[1], "", 1) != 1 ||
+	    read(released[0], &byte, 1) != 1)
+		return -1;
+	patience__end();
+	return 42;
+}
+
+/* The clock runs on while nobody runs: a read of that time did not hang. */
+static void test_standstill(void **state)
+{
+	struct patience p = { .read_max_ns = 1000 * MS, .sum_max_ns = LONG };
+	int ret = 0, status;
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(reading), 0);
+	assert_int_equal(pipe(released), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(patience__run(&p, read_across, NULL, &ret) || ret != 42);
+	assert_int_equal(read(reading[0], &byte, 1), 1);
+	assert_int_equal(kill(pid, SIGSTOP), 0);
+	rest(2000 * MS);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	rest(100 * MS); /* some ticks, for who goes by the clock */
+	assert_int_equal(write(released[1], "", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	for (int i = 0; i < 2; i++) {
+		close(reading[i]);
+		close(released[i]);
+	}
+}
+
 /* More than can be remembered: the first ones are. */
 static int read_many(void *ctx)
 {
@@ -181,9 +226,9 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_in_time), cmocka_unit_test(test_outside),
-		cmocka_unit_test(test_sum),	cmocka_unit_test(test_hang),
-		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_in_time),	   cmocka_unit_test(test_outside),
+		cmocka_unit_test(test_sum),	   cmocka_unit_test(test_hang),
+		cmocka_unit_test(test_standstill), cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Locks in a file that three processes map, each at an address of its own: --how mutex, robust (whose
- * owner dies when it has had it some times), sem or rwlock. One lock, though it has as many addresses as processes.
+ * owner dies when it has had it some times), sem or rwlock. One lock, though it has as many addresses as
+ * processes.
  */
 #include "truth.h"
 #include <semaphore.h>

@@ -136,8 +136,8 @@ struct lt_process {
 	uint32_t site_cnt;
 	bool told; /* it was over when an interval ended, so a report has had it */
 	uint64_t lost_born, lost_died; /* without a record, ever */
-	uint64_t unseen;	       /* of lost_died: threads that were known, and are gone */
-	struct history history;	       /* of live */
+	uint64_t unseen; /* of lost_died: threads that were known, the first one too, and are gone */
+	struct history history; /* of live */
 };
 
 struct lt_totals {

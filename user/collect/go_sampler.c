@@ -18,8 +18,11 @@ static const struct {
 	[GO_LOOK_SEMAPHORES] = { 20000000, 100 },
 	[GO_LOOK_OTHERS] = { 100000000, 50 },
 };
-/* Who looks also takes in events: what a look waited, for a CPU or for the target's address space, is not its cost. */
-#define REST 4 /* times as long between looks */
+/*
+ * What a look waited, for a CPU or for the target's address space, is no cost; but who looks takes in events as well,
+ * and has four fifths of its time for them.
+ */
+#define REST 4
 
 int go_sampler__new(struct go_set *set, pid_t tgid, uint64_t now_ns, struct go_sampler **ret)
 {

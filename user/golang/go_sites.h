@@ -18,7 +18,7 @@ enum go_held {
 	GO_HELD_WRITE = 1 << 1, /* RWMutex.Lock() */
 	GO_HELD_READ = 1 << 2,	/* RWMutex.RLock() */
 };
-#define GO_HELD_KINDS 3
+#define GO_HELD_KINDS 3 /* bits of enum go_held */
 
 struct go_sites;
 

@@ -258,7 +258,7 @@ static bool begins_with(const struct elf_file *f, uint64_t vaddr, const uint8_t 
 /*
  * glibc's clone() and clone3() end their FDE right before the system call, since what it says would be wrong for
  * the new thread, and begin another one where that goes on (sysdeps/unix/sysv/linux/x86_64/clone3.S and the like).
- * For the caller it stays true: who creates threads has its return address there.
+ * For the caller it stays true: who creates threads has its return address there. No file says so, the machine code does.
  */
 static void bridge_clone(const struct elf_file *f, struct cfi_table *t)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The clock of all times here: CLOCK_MONOTONIC, which is also BPF's bpf_ktime_get_ns(), in ns. And what costs are in. */
+/* The clock of all times here: CLOCK_MONOTONIC, which is also BPF's bpf_ktime_get_ns(); and that of costs. Both in ns. */
 #ifndef HOLDUP_UTIL_CLOCK_H
 #define HOLDUP_UTIL_CLOCK_H
 

@@ -4,8 +4,8 @@
  *
  * leak_start() reads the options; LEAK_CREATE() creates a thread and notes function and line; leak_tell() adds a
  * finding; leak_ready() prints one JSON line and stays, doing nothing or calling leak_again() every --every
- * milliseconds, or, with --end, returns at once, or after --linger milliseconds: main then returns --status. Nothing outlives the process that
- * started it, or --seconds (300).
+ * milliseconds, or, with --end, returns after --linger milliseconds (0): main then returns --status. Nothing outlives
+ * the process that started it, or --seconds (300).
  *
  * The line: workload, how, pid, suspects[]{reason, count, function, file, line, start}: where the threads were created
  * and what they run; count 0: it grows. A healthy program has none.
